@@ -1,0 +1,21 @@
+noinst_LIBRARIES += src/base/libleveret_base.a
+src_base_libleveret_base_a_SOURCES = \
+	src/base/arena.c \
+	src/base/arena.h \
+	src/base/buffer.c \
+	src/base/buffer.h \
+	src/base/bytes.c \
+	src/base/bytes.h \
+	src/base/clock.c \
+	src/base/clock.h \
+	src/base/hash_map.c \
+	src/base/hash_map.h \
+	src/base/list.h \
+	src/base/log.c \
+	src/base/log.h \
+	src/base/memory.c \
+	src/base/memory.h \
+	src/base/random.c \
+	src/base/random.h \
+	src/base/table.c \
+	src/base/table.h
