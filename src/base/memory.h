@@ -1,0 +1,23 @@
+/* Heap memory for what the broker cannot go on without: these functions never return NULL.
+ * When the system refuses, they write what was asked for to standard error and abort. What a
+ * peer can make large (bodies, backlogs) is allocated with malloc() and refused by its caller.
+ * Everything here is released with free(). Any thread. */
+#ifndef LEVERET_BASE_MEMORY_H
+#define LEVERET_BASE_MEMORY_H
+
+#include <stddef.h>
+
+/* `size` bytes, uninitialised. */
+void *memory_alloc(size_t size);
+
+/* `count` times `size` bytes, zeroed. Aborts when the product overflows. */
+void *memory_alloc_zeroed(size_t count, size_t size);
+
+/* Grows or shrinks `p` (or NULL) to `count` times `size` bytes. Aborts on overflow. */
+void *memory_resize(void *p, size_t count, size_t size);
+
+/* The struct of type `type` whose member `member` is at `pointer`. */
+#define container_of(pointer, type, member) \
+    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+
+#endif
