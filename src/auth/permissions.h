@@ -1,0 +1,51 @@
+/* What a user may do in a vhost: a pattern each for configure, write and read, held against the
+ * names of exchanges and queues (RabbitMQ, "Access Control").
+ *
+ * Patterns are PCRE2, matched anywhere in the name unless anchored; the empty pattern allows
+ * nothing. A match that exceeds its limits counts as none. Immutable once compiled: any thread. */
+#ifndef LEVERET_AUTH_PERMISSIONS_H
+#define LEVERET_AUTH_PERMISSIONS_H
+
+#include "base/bytes.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum permission_kind {
+    PERMISSION_CONFIGURE,
+    PERMISSION_WRITE,
+    PERMISSION_READ,
+    PERMISSION_KIND_COUNT,
+};
+
+enum {
+    /* Longer patterns are refused. */
+    PERMISSION_PATTERN_SIZE_MAX = 4096,
+    /* Room for any text of permission_pattern_compile's errors. */
+    PERMISSION_ERROR_SIZE = 256,
+};
+
+struct permission_pattern;
+struct permission_set;
+
+/* Compiles a pattern. Returns it (freed with permission_pattern_free) or NULL with the reason in
+ * `error` (PERMISSION_ERROR_SIZE bytes). */
+struct permission_pattern *permission_pattern_compile(const char *text, char *error);
+
+void permission_pattern_free(struct permission_pattern *p);
+
+/* Whether the pattern is found in `name`. */
+bool permission_pattern_matches(const struct permission_pattern *p, struct bytes name);
+
+/* A set that owns its three patterns. */
+struct permission_set *permission_set_new(
+    struct permission_pattern *patterns[PERMISSION_KIND_COUNT]);
+
+void permission_set_free(struct permission_set *set);
+
+/* Whether `kind` of access to the exchange or queue of this name is allowed. The empty name is
+ * the default exchange and is checked as "amq.default". A set of NULL allows nothing. */
+bool permission_check(const struct permission_set *set, enum permission_kind kind,
+                      struct bytes name);
+
+#endif

@@ -1,0 +1,216 @@
+/* The configuration as plain data. It is read from YAML once, checked as a whole, and not changed
+ * afterwards; a reload reads a new one. docs/configuration.md says what each key means.
+ *
+ * Everything in a struct config lives in its arena and dies with config_free(). Strings and names
+ * have a zero byte behind them. One thread at a time while it is built; any number may read it. */
+#ifndef LEVERET_CONFIG_CONFIG_H
+#define LEVERET_CONFIG_CONFIG_H
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/table.h"
+#include "config/problems.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    /* A larger configuration file is refused. */
+    CONFIG_FILE_SIZE_MAX = 16 * 1024 * 1024,
+    /* Descriptors kept for everything that is not a connection (config_max_connections). */
+    CONFIG_DESCRIPTOR_RESERVE = 64,
+};
+
+/* `line` in the structs below: where the entry begins in the file, 0 for a default. */
+
+struct config_listener {
+    const char *address; /* an IPv4 or IPv6 literal, or "*": every address of both families */
+    uint16_t port;       /* 0: one that the system chooses */
+    unsigned line;
+};
+
+struct config_listeners {
+    struct config_listener *items;
+    size_t count;
+};
+
+struct config_limits {
+    uint32_t handshake_timeout_ms;
+    uint32_t max_connections; /* 0: what the limit on open files leaves (config_max_connections) */
+    uint16_t max_channels_per_connection; /* channel_max of tune */
+    uint32_t frame_max;                   /* of tune, in bytes */
+    uint16_t heartbeat_s;                 /* of tune; 0: none */
+    uint32_t max_queues;                  /* in the whole broker */
+    uint32_t max_consumers_per_channel;
+    uint32_t max_message_size_bytes;
+    uint32_t max_header_table_size_bytes; /* of the encoded headers of a message */
+    uint32_t max_table_depth;             /* tables and arrays within each other */
+    uint32_t output_high_watermark_bytes; /* unwritten output at which a connection is paused */
+    uint32_t read_budget_bytes;           /* input of one connection in one turn of its worker */
+};
+
+struct config_server {
+    const char *product;
+    const char *version;      /* NULL: the program's own */
+    const char *cluster_name; /* NULL: "leveret@" and the host's name */
+};
+
+struct config_log {
+    enum log_level level;
+    enum log_format format;
+    const char *path; /* NULL: standard error */
+};
+
+/* Bits of config_user.tags. */
+enum user_tag {
+    USER_TAG_ADMINISTRATOR = 1 << 0,
+    USER_TAG_MONITORING = 1 << 1,
+    USER_TAG_MANAGEMENT = 1 << 2,
+    USER_TAG_POLICYMAKER = 1 << 3,
+    USER_TAG_IMPERSONATOR = 1 << 4,
+};
+
+/* Has exactly one of password and password_hash. auth_database_build() (auth/users.h) turns the
+ * password into a hash and wipes it. */
+struct config_user {
+    struct bytes name;
+    char *password;            /* as written in the file, or NULL */
+    const char *password_hash; /* in a form that password_hash_parse() (auth/password.h) reads */
+    uint32_t tags;             /* of enum user_tag */
+    bool loopback_only;
+    unsigned line;
+    unsigned password_line; /* where the password or its hash is written */
+};
+
+struct config_users {
+    struct config_user *items;
+    size_t count;
+};
+
+struct config_vhost {
+    struct bytes name;
+    unsigned line;
+};
+
+struct config_vhosts {
+    struct config_vhost *items;
+    size_t count;
+};
+
+/* Patterns as written; auth_database_build() compiles them. */
+struct config_permission {
+    struct bytes user;
+    struct bytes vhost;
+    const char *configure;
+    const char *write;
+    const char *read;
+    unsigned line;
+    unsigned configure_line;
+    unsigned write_line;
+    unsigned read_line;
+};
+
+struct config_permissions {
+    struct config_permission *items;
+    size_t count;
+};
+
+struct config_exchange {
+    struct bytes vhost;
+    struct bytes name;
+    struct bytes type;
+    bool durable;
+    bool auto_delete;
+    bool internal;
+    struct table arguments;
+    unsigned line;
+};
+
+struct config_exchanges {
+    struct config_exchange *items;
+    size_t count;
+};
+
+struct config_queue {
+    struct bytes vhost;
+    struct bytes name;
+    bool durable;
+    bool auto_delete;
+    struct table arguments;
+    unsigned line;
+};
+
+struct config_queues {
+    struct config_queue *items;
+    size_t count;
+};
+
+enum config_destination_type {
+    CONFIG_DESTINATION_QUEUE,
+    CONFIG_DESTINATION_EXCHANGE,
+};
+
+struct config_binding {
+    struct bytes vhost;
+    struct bytes source;
+    struct bytes destination;
+    enum config_destination_type destination_type;
+    struct bytes routing_key;
+    struct table arguments;
+    unsigned line;
+};
+
+struct config_bindings {
+    struct config_binding *items;
+    size_t count;
+};
+
+/* To be declared at start, in this order: exchanges, queues, bindings. */
+struct config_topology {
+    struct config_exchanges exchanges;
+    struct config_queues queues;
+    struct config_bindings bindings;
+};
+
+struct config {
+    struct arena arena;
+    const char *file; /* as given by the caller; "(default)" without one */
+
+    struct config_listeners listeners;
+    uint32_t workers; /* 0: the number of CPUs */
+    const char *data_dir;
+    struct config_server server;
+    struct config_limits limits;
+    struct config_log log;
+    struct config_users users;
+    struct config_vhosts vhosts;
+    struct config_permissions permissions;
+    struct config_topology topology;
+};
+
+/* Reads and checks the file. Returns 0 and a configuration that the caller frees, or -errno with
+ * *out NULL and at least one problem added: -EINVAL when the content is at fault, else why the
+ * file could not be read. All problems of the content are found, not only the first. Patterns and
+ * password hashes are checked by auth_database_build(). */
+int config_load_file(const char *path, struct config **out, struct config_problems *problems);
+
+/* As config_load_file, from memory; `file` is the name used in problems. The text is only read;
+ * wiping it is the caller's business. */
+int config_load_text(const char *file, struct bytes text, struct config **out,
+                     struct config_problems *problems);
+
+/* What an empty file gives: all addresses, port 5672, vhost "/", user guest (password guest,
+ * administrator, from loopback addresses only) with all permissions on it. */
+struct config *config_default(void);
+
+/* Frees the configuration, after wiping passwords. NULL is fine. */
+void config_free(struct config *c);
+
+/* How many connections may be open at once when the process may have `descriptors` open: the
+ * configured limit, but never more than the descriptors leave after CONFIG_DESCRIPTOR_RESERVE,
+ * and at least 1. */
+uint32_t config_max_connections(const struct config_limits *limits, uint64_t descriptors);
+
+#endif
