@@ -19,17 +19,24 @@ void buffer_free(struct buffer *b)
     buffer_init(b);
 }
 
-uint8_t *buffer_reserve(struct buffer *b, size_t more)
+static void grow(struct buffer *b, size_t more)
 {
     size_t capacity = b->capacity != 0 ? b->capacity : BUFFER_MIN_CAPACITY;
+    size_t needed;
 
-    if (b->capacity - b->size < more) {
-        while (capacity - b->size < more)
-            capacity *= 2;
-        b->data = memory_resize(b->data, capacity, 1);
-        b->capacity = capacity;
-    }
-    return b->data + b->size;
+    if (__builtin_add_overflow(b->size, more, &needed) || needed > SIZE_MAX / 2)
+        needed = capacity = SIZE_MAX; /* more than there can be: memory_resize aborts */
+    while (capacity < needed)
+        capacity *= 2;
+    b->data = memory_resize(b->data, capacity, 1);
+    b->capacity = capacity;
+}
+
+uint8_t *buffer_reserve(struct buffer *b, size_t more)
+{
+    if (b->capacity - b->size < more)
+        grow(b, more);
+    return b->data != NULL ? b->data + b->size : NULL;
 }
 
 void buffer_append(struct buffer *b, struct bytes bytes)

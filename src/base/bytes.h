@@ -41,7 +41,7 @@ static inline bool bytes_starts_with(struct bytes a, const char *prefix)
 {
     size_t n = strlen(prefix);
 
-    return a.size >= n && memcmp(a.data, prefix, n) == 0;
+    return a.size >= n && (n == 0 || memcmp(a.data, prefix, n) == 0);
 }
 
 /* For printf's "%.*s": BYTES_ARGS(b) expands to the precision and the pointer. */

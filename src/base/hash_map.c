@@ -83,7 +83,7 @@ void hash_map_remove(struct hash_map *m, struct hash_node *node)
     *link = node->next;
     node->next = NULL;
     m->count--;
-    if (m->bucket_count > HASH_MAP_MIN_BUCKETS && m->count < m->bucket_count / 8)
+    if (m->bucket_count > 2 * HASH_MAP_MIN_BUCKETS && m->count < m->bucket_count / 8)
         rebuild(m, m->bucket_count / 4);
 }
 

@@ -108,7 +108,7 @@ static inline void list_splice(struct list *to, struct list *from)
 
 /* As list_for_each, and the body may unlink or free `node`. */
 #define list_for_each_safe(l, node) \
-    for (struct list_node *node = (l)->head.next, *node##_next = node->next; \
-         node != &(l)->head; node = node##_next, node##_next = node->next)
+    for (struct list_node *node = (l)->head.next, *node##_next = node->next; node != &(l)->head; \
+         node = node##_next, node##_next = node->next)
 
 #endif

@@ -88,15 +88,43 @@ static void format_time(char *out, size_t size)
     snprintf(out + used, size - used, ".%03dZ", (int)(now_ms % 1000));
 }
 
-/* Copies `text`, escaping control characters, and for JSON quotes and backslashes too. */
+/* The length of the UTF-8 sequence at `p` (zero-terminated), 0 when it is none (RFC 3629). */
+static size_t utf8_length(const unsigned char *p)
+{
+    size_t length;
+
+    if (p[0] < 0x80)
+        return 1;
+    if (p[0] < 0xc2 || p[0] > 0xf4)
+        return 0;
+    length = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    for (size_t i = 1; i < length; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return length;
+}
+
+/* Copies `text`, escaping control characters and what is not UTF-8, and for JSON quotes and
+ * backslashes too. */
 static size_t escape(char *out, size_t size, const char *text, bool json)
 {
     size_t used = 0;
 
     for (const char *p = text; *p != '\0' && used + 8 < size; p++) {
         unsigned char c = (unsigned char)*p;
+        size_t length = utf8_length((const unsigned char *)p);
 
-        if (json && (c == '"' || c == '\\')) {
+        if (length > 1) {
+            memcpy(out + used, p, length);
+            used += length;
+            p += length - 1;
+        } else if (length == 0) {
+            used += (size_t)snprintf(out + used, size - used, json ? "\\ufffd" : "\\x%02x", c);
+        } else if (json && (c == '"' || c == '\\')) {
             out[used++] = '\\';
             out[used++] = (char)c;
         } else if (c < 0x20 || c == 0x7f) {
@@ -127,10 +155,10 @@ void log_write(enum log_level level, const char *component, const char *format, 
     va_end(args);
     format_time(time, sizeof(time));
 
-    used = (size_t)snprintf(line, sizeof(line),
-                            json ? "{\"time\":\"%s\",\"level\":\"%s\",\"component\":\"%s\",\"text\":\""
-                                 : "%s %s %s: ",
-                            time, level_name(level), component);
+    used = (size_t)snprintf(
+        line, sizeof(line),
+        json ? "{\"time\":\"%s\",\"level\":\"%s\",\"component\":\"%s\",\"text\":\"" : "%s %s %s: ",
+        time, level_name(level), component);
     used += escape(line + used, sizeof(line) - used - 4, text, json);
     used += (size_t)snprintf(line + used, sizeof(line) - used, json ? "\"}\n" : "\n");
 

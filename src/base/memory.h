@@ -18,6 +18,6 @@ void *memory_resize(void *p, size_t count, size_t size);
 
 /* The struct of type `type` whose member `member` is at `pointer`. */
 #define container_of(pointer, type, member) \
-    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+    ((type *)(void *)(((char *)(pointer)) - offsetof(type, member)))
 
 #endif

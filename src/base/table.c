@@ -174,14 +174,21 @@ struct value value_copy(struct arena *a, const struct value *v)
     return copy;
 }
 
+/* Exact: an integer that a double cannot hold equals no double. */
+static bool integer_equals_real(int64_t integer, double real)
+{
+    return real >= -0x1p63 && real < 0x1p63 && (double)(int64_t)real == real &&
+           (int64_t)real == integer;
+}
+
 static bool number_equal(const struct value *a, const struct value *b)
 {
     if (value_is_integer(a) && value_is_integer(b))
         return a->integer == b->integer;
     if (value_is_integer(a))
-        return (double)a->integer == b->real;
+        return integer_equals_real(a->integer, b->real);
     if (value_is_integer(b))
-        return a->real == (double)b->integer;
+        return integer_equals_real(b->integer, a->real);
     return a->real == b->real;
 }
 
@@ -206,13 +213,18 @@ bool table_equal(const struct table *a, const struct table *b)
         if (other == NULL || !value_equal(&a->fields[i].value, other))
             return false;
     }
+    /* A peer may repeat a key: equal counts do not mean equal sets of keys. */
+    for (uint32_t i = 0; i < b->count; i++) {
+        if (table_get_bytes(a, b->fields[i].key) == NULL)
+            return false;
+    }
     return true;
 }
 
 bool value_equal(const struct value *a, const struct value *b)
 {
-    bool numbers = (value_is_integer(a) || value_is_real(a)) &&
-                   (value_is_integer(b) || value_is_real(b));
+    bool numbers =
+        (value_is_integer(a) || value_is_real(a)) && (value_is_integer(b) || value_is_real(b));
 
     if (numbers)
         return number_equal(a, b);

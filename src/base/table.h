@@ -51,9 +51,9 @@ struct value_array {
 struct value {
     enum value_type type;
     union {
-        bool boolean;             /* t */
-        int64_t integer;          /* b B s u I i l, and T (seconds since 1970) */
-        double real;              /* f d */
+        bool boolean;    /* t */
+        int64_t integer; /* b B s u I i l, and T (seconds since 1970) */
+        double real;     /* f d */
         struct {
             uint8_t scale;
             int32_t unscaled;
