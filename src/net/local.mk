@@ -1,2 +1,10 @@
 noinst_LIBRARIES += src/net/libleveret_net.a
-src_net_libleveret_net_a_SOURCES =
+src_net_libleveret_net_a_SOURCES = \
+	src/net/listener.c \
+	src/net/listener.h \
+	src/net/reactor.c \
+	src/net/reactor.h \
+	src/net/stream.c \
+	src/net/stream.h \
+	src/net/timer_wheel.c \
+	src/net/timer_wheel.h

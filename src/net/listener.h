@@ -1,0 +1,64 @@
+/* A listening TCP socket. Several threads may listen on one address, each with a listener of its
+ * own; the kernel spreads connections over them (SO_REUSEPORT). One thread. */
+#ifndef LEVERET_NET_LISTENER_H
+#define LEVERET_NET_LISTENER_H
+
+#include "net/reactor.h"
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum {
+    /* "[address]:port" with its terminator. */
+    SOCKET_ADDRESS_TEXT_SIZE = INET6_ADDRSTRLEN + 10,
+};
+
+/* An IPv4 or IPv6 address and port. */
+struct socket_address {
+    struct sockaddr_storage storage;
+    socklen_t size;
+};
+
+struct listener {
+    struct reactor_source source;
+    int fd;
+    struct socket_address address; /* as bound: with the port that the system chose */
+    /* A connected, non-blocking socket; the callee owns it. */
+    void (*on_accept)(struct listener *l, int fd, const struct socket_address *peer);
+    void *context; /* for on_accept */
+};
+
+/* Reads a literal address ("127.0.0.1", "::1", "*" for every address of both families). Returns 0
+ * or -EINVAL. */
+int socket_address_parse(struct socket_address *out, const char *address, uint16_t port);
+
+/* Writes "127.0.0.1:5672" or "[::1]:5672"; IPv4 in IPv6 is written as IPv4. */
+void socket_address_format(const struct socket_address *a, char out[SOCKET_ADDRESS_TEXT_SIZE]);
+
+/* The address alone, without the port, in the same way. */
+void socket_address_format_host(const struct socket_address *a,
+                                char out[SOCKET_ADDRESS_TEXT_SIZE]);
+
+uint16_t socket_address_port(const struct socket_address *a);
+void socket_address_set_port(struct socket_address *a, uint16_t port);
+
+/* Whether the address is of this machine's loopback (127.0.0.0/8, ::1, and the former in IPv6). */
+bool socket_address_is_loopback(const struct socket_address *a);
+
+/* Opens a listening socket with SO_REUSEADDR and SO_REUSEPORT. Returns its descriptor or -errno;
+ * `bound` is the address with the port that was chosen. */
+int listener_open_socket(const struct socket_address *address, struct socket_address *bound);
+
+/* Takes over `fd` (from listener_open_socket) and accepts in `r`. Returns 0 or -errno. */
+int listener_start(struct listener *l, struct reactor *r, int fd,
+                   const struct socket_address *address,
+                   void (*on_accept)(struct listener *l, int fd,
+                                     const struct socket_address *peer),
+                   void *context);
+
+/* Stops accepting and closes the socket. */
+void listener_stop(struct listener *l, struct reactor *r);
+
+#endif
