@@ -1,0 +1,56 @@
+/* What the core wants done outside of it. The core's functions append effects to a batch that
+ * their caller owns and carries out, in order, before it calls the core again with it. */
+#ifndef LEVERET_BROKER_EFFECTS_H
+#define LEVERET_BROKER_EFFECTS_H
+
+#include "broker/message.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct consumer;
+struct queue;
+
+enum effect_type {
+    EFFECT_DELIVER,     /* send `message` to `consumer` as its delivery `number` */
+    EFFECT_DEAD_LETTER, /* publish `message` to the dead-letter exchange of `queue` */
+    EFFECT_UNUSED,      /* the last consumer of the auto-delete `queue` is gone: delete it */
+};
+
+enum dead_letter_reason {
+    DEAD_LETTER_REJECTED,
+    DEAD_LETTER_EXPIRED,
+    DEAD_LETTER_MAXLEN,
+    DEAD_LETTER_DELIVERY_LIMIT,
+};
+
+struct effect {
+    enum effect_type type;
+    bool redelivered;               /* deliver */
+    enum dead_letter_reason reason; /* dead letter */
+    uint32_t delivery_count;        /* deliver: how often it was delivered before */
+    struct queue *queue;
+    struct consumer *consumer; /* deliver */
+    uint64_t number;           /* deliver: the consumer's number for it, 0 with no_ack */
+    /* deliver without no_ack: borrowed from the consumer's unacked entries, valid until the core
+     * is called again; take a reference to keep it. Deliver with no_ack and dead letter: the
+     * effect's own reference, to be dropped by whoever carries it out. */
+    struct message *message;
+};
+
+struct effects {
+    struct effect *items;
+    uint32_t count;
+    uint32_t capacity;
+};
+
+void effects_init(struct effects *e);
+
+/* Frees the array. The effects must have been carried out. */
+void effects_free(struct effects *e);
+
+/* The slot for one more effect, zeroed. Grows by doubling, so that the steady state allocates
+ * nothing. */
+struct effect *effects_add(struct effects *e, enum effect_type type, struct queue *q);
+
+#endif

@@ -1,0 +1,212 @@
+#include "broker/entries.h"
+
+#include "base/memory.h"
+
+#include <threads.h>
+
+/* With its link a chunk is what glibc hands out for 1032 bytes without waste. */
+#define CHUNK_SLOTS 128u
+
+/* Spare chunks a thread keeps, for its busy queues that run empty again and again. */
+#define SPARE_CHUNKS_MAX 64u
+
+#define RETURNED_FIRST_CAPACITY 8u
+
+/* A heap that has become empty keeps up to this capacity. */
+#define RETURNED_KEPT_CAPACITY 8u
+
+struct entry_chunk {
+    struct entry_chunk *next;
+    struct message *slots[CHUNK_SLOTS];
+};
+
+struct chunk_cache {
+    struct entry_chunk *first;
+    uint32_t count;
+    bool freed_at_exit; /* the thread's end frees the cache */
+};
+
+static thread_local struct chunk_cache chunk_cache;
+static tss_t chunk_cache_key;
+static once_flag chunk_cache_once = ONCE_FLAG_INIT;
+
+static void chunk_cache_free(void *cache)
+{
+    struct chunk_cache *c = cache;
+
+    while (c->first != NULL) {
+        struct entry_chunk *chunk = c->first;
+
+        c->first = chunk->next;
+        free(chunk);
+    }
+    c->count = 0;
+    c->freed_at_exit = false;
+}
+
+static void chunk_cache_create_key(void)
+{
+    /* Without a key the spare chunks of threads that end are lost, and nothing else. */
+    (void)tss_create(&chunk_cache_key, chunk_cache_free);
+}
+
+static struct entry_chunk *chunk_alloc(void)
+{
+    struct chunk_cache *cache = &chunk_cache;
+    struct entry_chunk *chunk = cache->first;
+
+    if (chunk == NULL)
+        return malloc(sizeof(*chunk));
+    cache->first = chunk->next;
+    cache->count--;
+    return chunk;
+}
+
+static void chunk_free(struct entry_chunk *chunk)
+{
+    struct chunk_cache *cache = &chunk_cache;
+
+    if (cache->count == SPARE_CHUNKS_MAX) {
+        free(chunk);
+        return;
+    }
+    if (!cache->freed_at_exit) {
+        call_once(&chunk_cache_once, chunk_cache_create_key);
+        (void)tss_set(chunk_cache_key, cache);
+        cache->freed_at_exit = true;
+    }
+    chunk->next = cache->first;
+    cache->first = chunk;
+    cache->count++;
+}
+
+void entries_init(struct entries *e)
+{
+    *e = (struct entries){.next_sequence = 1};
+}
+
+static void free_returned(struct entries *e)
+{
+    free(e->returned);
+    e->returned = NULL;
+    e->returned_capacity = 0;
+}
+
+void entries_clear(struct entries *e)
+{
+    struct entry entry;
+
+    while (entries_take_first(e, &entry))
+        message_unref(entry.message);
+    free_returned(e);
+}
+
+static bool grow_tail(struct entries *e)
+{
+    struct entry_chunk *chunk = chunk_alloc();
+
+    if (chunk == NULL)
+        return false;
+    chunk->next = NULL;
+    if (e->tail != NULL) {
+        e->tail->next = chunk;
+    } else {
+        e->head = chunk;
+        e->head_index = 0;
+    }
+    e->tail = chunk;
+    e->tail_used = 0;
+    return true;
+}
+
+uint64_t entries_append(struct entries *e, struct message *m)
+{
+    if ((e->tail == NULL || e->tail_used == CHUNK_SLOTS) && !grow_tail(e))
+        return 0;
+    e->tail->slots[e->tail_used++] = m;
+    e->waiting++;
+    return e->next_sequence++;
+}
+
+static void drop_head_chunk(struct entries *e)
+{
+    struct entry_chunk *empty = e->head;
+
+    e->head = empty->next;
+    e->head_index = 0;
+    if (e->head == NULL)
+        e->tail = NULL;
+    chunk_free(empty);
+}
+
+static void take_waiting(struct entries *e, struct entry *out)
+{
+    out->message = e->head->slots[e->head_index++];
+    out->sequence = e->next_sequence - e->waiting;
+    out->delivery_count = 0;
+    e->waiting--;
+    if (e->waiting == 0 || e->head_index == CHUNK_SLOTS)
+        drop_head_chunk(e);
+}
+
+void entries_return(struct entries *e, const struct entry *entry)
+{
+    uint32_t hole = e->returned_count;
+
+    assert(entry->sequence < e->next_sequence - e->waiting);
+    if (e->returned_count == e->returned_capacity) {
+        e->returned_capacity =
+            e->returned_capacity != 0 ? 2 * e->returned_capacity : RETURNED_FIRST_CAPACITY;
+        e->returned = memory_resize(e->returned, e->returned_capacity, sizeof(*e->returned));
+    }
+    e->returned_count++;
+    while (hole != 0 && e->returned[(hole - 1) / 2].sequence > entry->sequence) {
+        e->returned[hole] = e->returned[(hole - 1) / 2];
+        hole = (hole - 1) / 2;
+    }
+    e->returned[hole] = *entry;
+}
+
+/* Moves the hole at the root down until `last` may fill it. */
+static void fill_root(struct entries *e, struct entry last)
+{
+    uint32_t count = e->returned_count;
+    uint32_t hole = 0;
+
+    for (;;) {
+        uint32_t child = 2 * hole + 1;
+
+        if (child >= count)
+            break;
+        if (child + 1 < count && e->returned[child + 1].sequence < e->returned[child].sequence)
+            child++;
+        if (e->returned[child].sequence >= last.sequence)
+            break;
+        e->returned[hole] = e->returned[child];
+        hole = child;
+    }
+    e->returned[hole] = last;
+}
+
+static void take_returned(struct entries *e, struct entry *out)
+{
+    *out = e->returned[0];
+    e->returned_count--;
+    if (e->returned_count != 0) {
+        fill_root(e, e->returned[e->returned_count]);
+    } else if (e->returned_capacity > RETURNED_KEPT_CAPACITY) {
+        free_returned(e);
+    }
+}
+
+bool entries_take_first(struct entries *e, struct entry *out)
+{
+    if (e->returned_count != 0) {
+        take_returned(e, out);
+        return true;
+    }
+    if (e->waiting == 0)
+        return false;
+    take_waiting(e, out);
+    return true;
+}

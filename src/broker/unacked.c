@@ -1,0 +1,117 @@
+#include "broker/unacked.h"
+
+#include "base/memory.h"
+
+#define FIRST_CAPACITY 16u
+
+/* A ring that has become empty is freed above this capacity. */
+#define KEPT_CAPACITY 1024u
+
+/* A ring with more slots than this is compacted when three of four are settled. */
+#define SPARSE_SPAN 64u
+
+void unacked_init(struct unacked *u)
+{
+    *u = (struct unacked){.next_number = 1};
+}
+
+void unacked_free(struct unacked *u)
+{
+    assert(u->count == 0);
+    free(u->slots);
+    u->slots = NULL;
+    u->capacity = 0;
+}
+
+static void grow(struct unacked *u)
+{
+    uint32_t capacity = u->capacity != 0 ? 2 * u->capacity : FIRST_CAPACITY;
+    struct unacked_slot *slots = memory_resize(NULL, capacity, sizeof(*slots));
+
+    for (uint32_t i = 0; i < u->span; i++)
+        slots[i] = *unacked_at(u, i);
+    free(u->slots);
+    u->slots = slots;
+    u->capacity = capacity;
+    u->first = 0;
+}
+
+/* Closes the gaps that settled slots left. */
+static void compact(struct unacked *u)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < u->span; i++) {
+        const struct unacked_slot *slot = unacked_at(u, i);
+
+        if (slot->entry.message != NULL)
+            *unacked_at(u, kept++) = *slot;
+    }
+    u->span = kept;
+}
+
+uint64_t unacked_add(struct unacked *u, const struct entry *entry)
+{
+    struct unacked_slot *slot;
+
+    if (u->span == u->capacity) {
+        if (u->count > u->capacity / 2 || u->capacity == 0)
+            grow(u);
+        else
+            compact(u);
+    }
+    slot = unacked_at(u, u->span);
+    slot->entry = *entry;
+    slot->number = u->next_number;
+    u->span++;
+    u->count++;
+    return u->next_number++;
+}
+
+uint32_t unacked_find(const struct unacked *u, uint64_t number)
+{
+    uint32_t low = 0;
+    uint32_t high = u->span;
+    uint64_t oldest;
+
+    if (u->span == 0)
+        return 0;
+    oldest = unacked_at(u, 0)->number;
+    if (number <= oldest)
+        return 0;
+    /* Without gaps in the numbers, the common case, the distance is the difference. */
+    if (number - oldest < u->span && unacked_at(u, (uint32_t)(number - oldest))->number == number)
+        return (uint32_t)(number - oldest);
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (unacked_at(u, middle)->number < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void reset(struct unacked *u)
+{
+    u->first = 0;
+    u->span = 0;
+    if (u->capacity > KEPT_CAPACITY)
+        unacked_free(u);
+}
+
+void unacked_tidy(struct unacked *u)
+{
+    if (u->count == 0) {
+        reset(u);
+        return;
+    }
+    while (unacked_at(u, 0)->entry.message == NULL) {
+        u->first = (u->first + 1) & (u->capacity - 1);
+        u->span--;
+    }
+    if (u->span > SPARSE_SPAN && u->count < u->span / 4)
+        compact(u);
+}

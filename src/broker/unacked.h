@@ -1,0 +1,62 @@
+/* A consumer's deliveries that are not settled yet, by the number it was given for each.
+ *
+ * Numbers start at 1 and ascend. Adding, finding and taking one are O(1) as long as they are
+ * settled roughly in order; where one is kept back while many later ones are settled the memory
+ * stays in proportion to those that are left and finding is a binary search.
+ *
+ * Holds one reference to each message. One thread. */
+#ifndef LEVERET_BROKER_UNACKED_H
+#define LEVERET_BROKER_UNACKED_H
+
+#include "broker/entries.h"
+
+#include <stdint.h>
+
+struct unacked_slot {
+    struct entry entry; /* a settled one has no message */
+    uint64_t number;
+};
+
+struct unacked {
+    struct unacked_slot *slots; /* a ring in ascending order of numbers */
+    uint32_t capacity;          /* a power of two, or 0 */
+    uint32_t first;             /* the place of the oldest slot */
+    uint32_t span;              /* slots from the oldest to the newest, settled ones too */
+    uint32_t count;             /* of them not settled */
+    uint64_t next_number;
+};
+
+/* Empty; holds no memory. */
+void unacked_init(struct unacked *u);
+
+/* Frees the memory. Everything must have been taken. */
+void unacked_free(struct unacked *u);
+
+/* Adds an entry and takes over its reference. Returns its number. */
+uint64_t unacked_add(struct unacked *u, const struct entry *entry);
+
+/* How far from the oldest slot the first one with this number or a higher one is; `span` when
+ * there is none. */
+uint32_t unacked_find(const struct unacked *u, uint64_t number);
+
+/* The slot at a distance below `span` from the oldest. */
+static inline struct unacked_slot *unacked_at(const struct unacked *u, uint32_t distance)
+{
+    return &u->slots[(u->first + distance) & (u->capacity - 1)];
+}
+
+/* Takes the entry, with its reference, out of a slot that is not settled. */
+static inline struct entry unacked_take(struct unacked *u, struct unacked_slot *slot)
+{
+    struct entry taken = slot->entry;
+
+    slot->entry.message = NULL;
+    u->count--;
+    return taken;
+}
+
+/* To be called after a run of unacked_take: gives up slots and memory that are not needed any
+ * more. Distances change by it. */
+void unacked_tidy(struct unacked *u);
+
+#endif
