@@ -1,0 +1,24 @@
+# Fuzz targets: tests/fuzz/fuzz_NAME.c with its corpus in tests/fuzz/corpus/NAME/. Each is a
+# normal test over its corpus, and with --enable-fuzzers (make fuzz) a libFuzzer program:
+#
+#     FUZZ_TARGETS += tests/fuzz/fuzz_frame
+#     tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c
+#     tests_fuzz_fuzz_frame_LDADD = $(FUZZ_MAIN) $(AMQP_LIBS)
+#     tests_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LDFLAGS)
+
+check_LIBRARIES += tests/fuzz/libcorpus_main.a
+tests_fuzz_libcorpus_main_a_SOURCES = tests/fuzz/corpus_main.c
+
+if FUZZERS
+FUZZ_MAIN =
+FUZZ_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+else
+FUZZ_MAIN = tests/fuzz/libcorpus_main.a
+FUZZ_LDFLAGS = $(AM_LDFLAGS)
+endif
+
+FUZZ_TARGETS =
+EXTRA_DIST += tests/fuzz/corpus
+
+check_PROGRAMS += $(FUZZ_TARGETS)
+TESTS += $(FUZZ_TARGETS)

@@ -39,3 +39,6 @@ check_PROGRAMS += tests/unit/test_table
 TESTS += tests/unit/test_table
 tests_unit_test_table_SOURCES = tests/unit/test_table.c
 tests_unit_test_table_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+
+TESTS += tests/unit/test_check_layers
+dist_check_SCRIPTS += tests/unit/test_check_layers
