@@ -1,0 +1,43 @@
+/* The broker as a process: its configuration, its virtual hosts and its workers; start, reload and
+ * shutdown. What the workers do with connections is plugged in from above (struct worker_ops). */
+#ifndef LEVERET_SERVER_SERVER_H
+#define LEVERET_SERVER_SERVER_H
+
+#include "config/config.h"
+#include "server/vhost.h"
+#include "server/worker.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct server {
+    struct config *config; /* owned; limits, server names and listeners are those of the start */
+    const char *version;
+    struct vhost_registry vhosts;
+    struct worker *workers;
+    uint32_t worker_count;
+    uint32_t max_connections;
+
+    /* Counted over all workers. */
+    atomic_uint connection_count;
+    atomic_uint queue_count;
+    atomic_uint_fast64_t next_connection_id;
+    atomic_uint unfinished_workers; /* of those that run (worker_finished) */
+    void *shared; /* the layer above's own, common to its workers */
+};
+
+/* Prepares a broker that runs `config` (taken over). The virtual hosts of the configuration exist
+ * afterwards. Workers exist but do not run. Returns 0 or -errno. */
+int server_init(struct server *s, struct config *config, const struct worker_ops *ops);
+
+/* Opens the listeners and runs the workers; logs `listening on ADDRESS:PORT` for each listener.
+ * Returns 0, or -errno after logging what failed. */
+int server_start(struct server *s);
+
+/* Asks every worker to close its connections (AMQP 0-9-1 reply code 320) and waits for them. */
+void server_stop(struct server *s);
+
+/* Frees everything; the workers have ended or never ran. */
+void server_release(struct server *s);
+
+#endif

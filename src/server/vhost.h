@@ -1,0 +1,51 @@
+/* A virtual host: a topology and the lock under which workers share it. Virtual hosts are created
+ * at start or by a reload and live until the broker ends. */
+#ifndef LEVERET_SERVER_VHOST_H
+#define LEVERET_SERVER_VHOST_H
+
+#include "base/bytes.h"
+#include "base/hash_map.h"
+#include "broker/topology.h"
+
+#include <pthread.h>
+
+struct vhost {
+    struct hash_node by_name;
+    struct bytes name; /* owned */
+    pthread_rwlock_t lock;
+    struct topology *topology; /* under `lock`, apart from its epoch */
+};
+
+/* The virtual hosts of a broker, by name. Any thread. */
+struct vhost_registry {
+    pthread_rwlock_t lock;
+    struct hash_map by_name;
+};
+
+void vhost_registry_init(struct vhost_registry *r);
+
+/* Frees every virtual host; no worker runs any more. */
+void vhost_registry_release(struct vhost_registry *r);
+
+/* NULL when there is none of that name. Valid until the broker ends. */
+struct vhost *vhost_find(struct vhost_registry *r, struct bytes name);
+
+/* The virtual host of that name, made when there is none. */
+struct vhost *vhost_ensure(struct vhost_registry *r, struct bytes name);
+
+static inline void vhost_lock_read(struct vhost *v)
+{
+    pthread_rwlock_rdlock(&v->lock);
+}
+
+static inline void vhost_lock_write(struct vhost *v)
+{
+    pthread_rwlock_wrlock(&v->lock);
+}
+
+static inline void vhost_unlock(struct vhost *v)
+{
+    pthread_rwlock_unlock(&v->lock);
+}
+
+#endif
