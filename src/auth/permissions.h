@@ -38,8 +38,8 @@ void permission_pattern_free(struct permission_pattern *p);
 bool permission_pattern_matches(const struct permission_pattern *p, struct bytes name);
 
 /* A set that owns its three patterns. */
-struct permission_set *permission_set_new(
-    struct permission_pattern *patterns[PERMISSION_KIND_COUNT]);
+struct permission_set *
+permission_set_new(struct permission_pattern *patterns[PERMISSION_KIND_COUNT]);
 
 void permission_set_free(struct permission_set *set);
 

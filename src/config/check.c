@@ -1,0 +1,230 @@
+#include "config/check.h"
+
+#include "base/hash_map.h"
+#include "base/memory.h"
+#include "config/topology_check.h"
+
+#include <string.h>
+
+enum {
+    LISTENERS_MAX = 64,
+};
+
+/* What names are unique among. */
+enum name_kind {
+    NAME_USER,
+    NAME_VHOST,
+    NAME_PERMISSION,
+    NAME_EXCHANGE,
+    NAME_QUEUE,
+    NAME_KIND_COUNT,
+};
+
+struct name {
+    struct hash_node node;
+    enum name_kind kind;
+    struct bytes scope; /* the vhost, where there is one */
+    struct bytes text;
+    unsigned line;
+};
+
+struct checker {
+    const struct config *config;
+    struct config_problems *problems;
+    struct arena arena;
+    struct hash_map names;
+    /* An entry of this kind has no name: what refers to it cannot be judged. */
+    bool incomplete[NAME_KIND_COUNT];
+};
+
+static uint64_t name_hash(const struct name *n)
+{
+    return bytes_hash_seeded(n->text, bytes_hash_seeded(n->scope, (uint64_t)n->kind));
+}
+
+static bool name_matches(const struct hash_node *node, const void *key)
+{
+    const struct name *n = container_of(node, struct name, node);
+    const struct name *wanted = key;
+
+    return n->kind == wanted->kind && bytes_equal(n->scope, wanted->scope) &&
+           bytes_equal(n->text, wanted->text);
+}
+
+static const struct name *name_find(const struct checker *c, const struct name *wanted)
+{
+    struct hash_node *found = hash_map_find(&c->names, name_hash(wanted), name_matches, wanted);
+
+    return found != NULL ? container_of(found, struct name, node) : NULL;
+}
+
+/* Remembers a name; returns the entry that already has it, or NULL. */
+static const struct name *name_add(struct checker *c, struct name name)
+{
+    const struct name *earlier;
+    struct name *kept;
+
+    if (name.text.size == 0) {
+        c->incomplete[name.kind] = true;
+        return NULL;
+    }
+    earlier = name_find(c, &name);
+    if (earlier != NULL)
+        return earlier;
+    kept = arena_alloc(&c->arena, sizeof(*kept));
+    *kept = name;
+    hash_map_insert(&c->names, &kept->node, name_hash(kept));
+    return NULL;
+}
+
+static bool is_known(const struct checker *c, enum name_kind kind, struct bytes text)
+{
+    struct name wanted = {.kind = kind, .text = text};
+
+    return text.size == 0 || c->incomplete[kind] || name_find(c, &wanted) != NULL;
+}
+
+static void check_vhost(struct checker *c, struct bytes vhost, unsigned line)
+{
+    if (!is_known(c, NAME_VHOST, vhost))
+        config_problems_add(c->problems, c->config->file, line, "unknown vhost '%.*s'",
+                            BYTES_ARGS(vhost));
+}
+
+static void check_listeners(struct checker *c)
+{
+    const struct config_listeners *all = &c->config->listeners;
+
+    if (all->count == 0)
+        config_problems_add(c->problems, c->config->file, 0, "'listeners' must not be empty");
+    if (all->count > LISTENERS_MAX) {
+        config_problems_add(c->problems, c->config->file, all->items[LISTENERS_MAX].line,
+                            "there are more than %d listeners", LISTENERS_MAX);
+        return;
+    }
+    for (size_t i = 1; i < all->count; i++) {
+        const struct config_listener *l = &all->items[i];
+
+        for (size_t j = 0; j < i; j++) {
+            const struct config_listener *earlier = &all->items[j];
+
+            if (l->port == 0 || l->port != earlier->port ||
+                strcmp(l->address, earlier->address) != 0)
+                continue;
+            config_problems_add(c->problems, c->config->file, l->line,
+                                "duplicate listener '%s' port %u (first on line %u)", l->address,
+                                l->port, earlier->line);
+            break;
+        }
+    }
+}
+
+static void check_users(struct checker *c)
+{
+    for (size_t i = 0; i < c->config->users.count; i++) {
+        const struct config_user *u = &c->config->users.items[i];
+        const struct name *earlier =
+            name_add(c, (struct name){.kind = NAME_USER, .text = u->name, .line = u->line});
+
+        if (earlier != NULL)
+            config_problems_add(c->problems, c->config->file, u->line,
+                                "duplicate user '%.*s' (first on line %u)", BYTES_ARGS(u->name),
+                                earlier->line);
+        if (u->password != NULL && u->password_hash != NULL)
+            config_problems_add(c->problems, c->config->file, u->line,
+                                "user '%.*s' has both 'password' and 'password_hash'",
+                                BYTES_ARGS(u->name));
+        if (u->password_line == 0 && u->line != 0)
+            config_problems_add(c->problems, c->config->file, u->line,
+                                "user '%.*s' needs 'password' or 'password_hash'",
+                                BYTES_ARGS(u->name));
+    }
+}
+
+static void check_vhosts(struct checker *c)
+{
+    if (c->config->vhosts.count == 0)
+        config_problems_add(c->problems, c->config->file, 0, "'vhosts' must not be empty");
+    for (size_t i = 0; i < c->config->vhosts.count; i++) {
+        const struct config_vhost *v = &c->config->vhosts.items[i];
+        const struct name *earlier =
+            name_add(c, (struct name){.kind = NAME_VHOST, .text = v->name, .line = v->line});
+
+        if (earlier != NULL)
+            config_problems_add(c->problems, c->config->file, v->line,
+                                "duplicate vhost '%.*s' (first on line %u)", BYTES_ARGS(v->name),
+                                earlier->line);
+    }
+}
+
+static void check_permissions(struct checker *c)
+{
+    for (size_t i = 0; i < c->config->permissions.count; i++) {
+        const struct config_permission *p = &c->config->permissions.items[i];
+        const struct name *earlier = name_add(
+            c, (struct name){
+                   .kind = NAME_PERMISSION, .scope = p->vhost, .text = p->user, .line = p->line});
+
+        if (!is_known(c, NAME_USER, p->user))
+            config_problems_add(c->problems, c->config->file, p->line, "unknown user '%.*s'",
+                                BYTES_ARGS(p->user));
+        check_vhost(c, p->vhost, p->line);
+        if (earlier != NULL)
+            config_problems_add(
+                c->problems, c->config->file, p->line,
+                "duplicate permissions of user '%.*s' in vhost '%.*s' (first on line %u)",
+                BYTES_ARGS(p->user), BYTES_ARGS(p->vhost), earlier->line);
+    }
+}
+
+static void check_topology(struct checker *c)
+{
+    const struct config_topology *t = &c->config->topology;
+
+    for (size_t i = 0; i < t->exchanges.count; i++) {
+        const struct config_exchange *e = &t->exchanges.items[i];
+        const struct name *earlier = name_add(
+            c, (struct name){
+                   .kind = NAME_EXCHANGE, .scope = e->vhost, .text = e->name, .line = e->line});
+
+        check_vhost(c, e->vhost, e->line);
+        if (earlier != NULL)
+            config_problems_add(c->problems, c->config->file, e->line,
+                                "duplicate exchange '%.*s' in vhost '%.*s' (first on line %u)",
+                                BYTES_ARGS(e->name), BYTES_ARGS(e->vhost), earlier->line);
+    }
+    for (size_t i = 0; i < t->queues.count; i++) {
+        const struct config_queue *q = &t->queues.items[i];
+        const struct name *earlier = name_add(
+            c,
+            (struct name){.kind = NAME_QUEUE, .scope = q->vhost, .text = q->name, .line = q->line});
+
+        check_vhost(c, q->vhost, q->line);
+        if (earlier != NULL)
+            config_problems_add(c->problems, c->config->file, q->line,
+                                "duplicate queue '%.*s' in vhost '%.*s' (first on line %u)",
+                                BYTES_ARGS(q->name), BYTES_ARGS(q->vhost), earlier->line);
+    }
+    for (size_t i = 0; i < t->bindings.count; i++)
+        check_vhost(c, t->bindings.items[i].vhost, t->bindings.items[i].line);
+}
+
+void config_check(const struct config *config, struct config_problems *problems)
+{
+    struct checker c = {.config = config, .problems = problems};
+    size_t before;
+
+    arena_init(&c.arena);
+    hash_map_init(&c.names);
+    check_listeners(&c);
+    check_users(&c);
+    check_vhosts(&c);
+    check_permissions(&c);
+    before = problems->count;
+    check_topology(&c);
+    if (problems->count == before && !c.incomplete[NAME_EXCHANGE] && !c.incomplete[NAME_QUEUE] &&
+        !c.incomplete[NAME_VHOST])
+        config_check_topology(config, problems);
+    hash_map_clear(&c.names);
+    arena_free(&c.arena);
+}

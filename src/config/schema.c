@@ -1,0 +1,584 @@
+#include "config/schema.h"
+
+#include "base/table.h"
+#include "config/config.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIELD(type, field) \
+    .offset = offsetof(struct type, field), .size = sizeof(((struct type *)0)->field)
+#define END_OF_KEYS \
+    { \
+        .name = NULL \
+    }
+
+static const char *check_address(struct bytes text)
+{
+    const char *s = (const char *)text.data;
+    struct in6_addr address;
+
+    if (strcmp(s, "*") == 0 || inet_pton(AF_INET, s, &address) == 1 ||
+        inet_pton(AF_INET6, s, &address) == 1)
+        return NULL;
+    return "must be an IPv4 or IPv6 address or \"*\"";
+}
+
+static const struct config_key LISTENER_KEYS[] = {
+    {.name = "address",
+     .type = CONFIG_TYPE_STRING,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "*",
+     .min = 1,
+     .max = 64,
+     FIELD(config_listener, address),
+     .check = check_address,
+     .doc = "Address to listen on: an IPv4 or IPv6 literal, or \"*\" for every address of both."},
+    {.name = "port",
+     .type = CONFIG_TYPE_INTEGER,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "5672",
+     .min = 0,
+     .max = UINT16_MAX,
+     FIELD(config_listener, port),
+     .doc = "TCP port; 0 lets the system choose a free one (it is logged)."},
+    END_OF_KEYS,
+};
+
+static const struct config_section LISTENER = {
+    .keys = LISTENER_KEYS,
+    .struct_size = sizeof(struct config_listener),
+    .line_offset = offsetof(struct config_listener, line),
+};
+
+static const struct config_key SERVER_KEYS[] = {
+    {.name = "product",
+     .type = CONFIG_TYPE_STRING,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "leveret",
+     .min = 1,
+     .max = 255,
+     FIELD(config_server, product),
+     .doc = "The product that clients are told; some choose their semantics by it."},
+    {.name = "version",
+     .type = CONFIG_TYPE_STRING,
+     .applies = CONFIG_AT_RESTART,
+     .min = 1,
+     .max = 255,
+     FIELD(config_server, version),
+     .doc = "The version that clients are told; absent: leveret's own."},
+    {.name = "cluster_name",
+     .type = CONFIG_TYPE_STRING,
+     .applies = CONFIG_AT_RESTART,
+     .min = 1,
+     .max = 255,
+     FIELD(config_server, cluster_name),
+     .doc = "The name of this broker that clients are told; absent: leveret@ and the host's name."},
+    END_OF_KEYS,
+};
+
+static const struct config_section SERVER = {
+    .keys = SERVER_KEYS,
+    .struct_size = sizeof(struct config_server),
+};
+
+static const struct config_key LIMITS_KEYS[] = {
+    {.name = "handshake_timeout_ms",
+     .type = CONFIG_TYPE_INTEGER,
+     .default_text = "10000",
+     .min = 100,
+     .max = 600000,
+     FIELD(config_limits, handshake_timeout_ms),
+     .doc = "Time in which a new connection must have opened its virtual host."},
+    {.name = "max_connections",
+     .type = CONFIG_TYPE_INTEGER,
+     .default_text = "0",
+     .min = 0,
+     .max = 10000000,
+     FIELD(config_limits, max_connections),
+     .doc = "Connections at once; 0: what the limit on open files leaves, less 64."},
+    {.name = "max_channels_per_connection",
+     .type = CONFIG_TYPE_INTEGER,
+     .default_text = "2047",
+     .min = 1,
+     .max = UINT16_MAX,
+     FIELD(config_limits, max_channels_per_connection),
+     .doc = "Channels of one connection (channel_max of the handshake)."},
+    {.name = "frame_max",
+     .type = CONFIG_TYPE_SIZE,
+     .default_text = "128KiB",
+     .min = 4096,
+     .max = 16 * 1024 * 1024,
+     FIELD(config_limits, frame_max),
+     .doc = "Largest frame (frame_max of the handshake)."},
+    {.name = "heartbeat_s",
+     .type = CONFIG_TYPE_INTEGER,
+     .default_text = "60",
+     .min = 0,
+     .max = UINT16_MAX,
+     FIELD(config_limits, heartbeat_s),
+     .doc = "Heartbeat interval that clients are offered; 0 offers none."},
+    {.name = "max_queues",
+     .type = CONFIG_TYPE_INTEGER,
+     .default_text = "1000000",
+     .min = 1,
+     .max = 100000000,
+     FIELD(config_limits, max_queues),
+     .doc = "Queues in the whole broker."},
+    {.name = "max_consumers_per_channel",
+     .type = CONFIG_TYPE_INTEGER,
+     .default_text = "10000",
+     .min = 1,
+     .max = 10000000,
+     FIELD(config_limits, max_consumers_per_channel),
+     .doc = "Consumers on one channel."},
+    {.name = "max_message_size",
+     .type = CONFIG_TYPE_SIZE,
+     .default_text = "16MiB",
+     .min = 1,
+     .max = 512 * 1024 * 1024,
+     FIELD(config_limits, max_message_size_bytes),
+     .doc = "Largest message body; a larger one is refused before it is read."},
+    {.name = "max_header_table_size",
+     .type = CONFIG_TYPE_SIZE,
+     .default_text = "128KiB",
+     .min = 1024,
+     .max = 16 * 1024 * 1024,
+     FIELD(config_limits, max_header_table_size_bytes),
+     .doc = "Largest table of headers or arguments, encoded; frame_max bounds it as well."},
+    {.name = "max_table_depth",
+     .type = CONFIG_TYPE_INTEGER,
+     .default_text = "16",
+     .min = 1,
+     .max = 64,
+     FIELD(config_limits, max_table_depth),
+     .doc = "Levels of tables and arrays within each other."},
+    {.name = "output_high_watermark",
+     .type = CONFIG_TYPE_SIZE,
+     .default_text = "1MiB",
+     .min = 64 * 1024,
+     .max = 1024 * 1024 * 1024,
+     FIELD(config_limits, output_high_watermark_bytes),
+     .doc = "Unwritten output at which a connection gets no more deliveries until it reads."},
+    {.name = "read_budget",
+     .type = CONFIG_TYPE_SIZE,
+     .default_text = "256KiB",
+     .min = 4096,
+     .max = 64 * 1024 * 1024,
+     FIELD(config_limits, read_budget_bytes),
+     .doc = "Input taken from one connection before the others have their turn."},
+    END_OF_KEYS,
+};
+
+static const struct config_section LIMITS = {
+    .keys = LIMITS_KEYS,
+    .struct_size = sizeof(struct config_limits),
+};
+
+static const struct config_choice LOG_LEVELS[] = {
+    {"debug", LOG_LEVEL_DEBUG},
+    {"info", LOG_LEVEL_INFO},
+    {"warning", LOG_LEVEL_WARNING},
+    {"error", LOG_LEVEL_ERROR},
+    {NULL, 0},
+};
+
+static const struct config_choice LOG_FORMATS[] = {
+    {"text", LOG_FORMAT_TEXT},
+    {"json", LOG_FORMAT_JSON},
+    {NULL, 0},
+};
+
+static const struct config_key LOG_KEYS[] = {
+    {.name = "level",
+     .type = CONFIG_TYPE_CHOICE,
+     .default_text = "info",
+     FIELD(config_log, level),
+     .choices = LOG_LEVELS,
+     .doc = "What is less important than this is not logged."},
+    {.name = "format",
+     .type = CONFIG_TYPE_CHOICE,
+     .default_text = "text",
+     FIELD(config_log, format),
+     .choices = LOG_FORMATS,
+     .doc = "Lines for people, or a JSON object a line for machines."},
+    {.name = "output",
+     .type = CONFIG_TYPE_STRING,
+     .default_text = "stderr",
+     .min = 1,
+     .max = 4095,
+     FIELD(config_log, path),
+     .doc = "stderr, or the path of a file that is appended to (reopened at a reload)."},
+    END_OF_KEYS,
+};
+
+static const struct config_section LOG = {
+    .keys = LOG_KEYS,
+    .struct_size = sizeof(struct config_log),
+};
+
+static const struct config_choice USER_TAGS[] = {
+    {"administrator", USER_TAG_ADMINISTRATOR}, {"monitoring", USER_TAG_MONITORING},
+    {"management", USER_TAG_MANAGEMENT},       {"policymaker", USER_TAG_POLICYMAKER},
+    {"impersonator", USER_TAG_IMPERSONATOR},   {NULL, 0},
+};
+
+static const struct config_key USER_KEYS[] = {
+    {.name = "name",
+     .type = CONFIG_TYPE_NAME,
+     .required = true,
+     .min = 1,
+     .max = 255,
+     FIELD(config_user, name),
+     .doc = "The name to log in with."},
+    {.name = "password",
+     .type = CONFIG_TYPE_STRING,
+     .secret = true,
+     .min = 1,
+     .max = 1024,
+     FIELD(config_user, password),
+     .line_offset = offsetof(struct config_user, password_line),
+     .doc = "The password in plain text; hashed when read. Prefer password_hash."},
+    {.name = "password_hash",
+     .type = CONFIG_TYPE_STRING,
+     .secret = true,
+     .min = 1,
+     .max = 512,
+     FIELD(config_user, password_hash),
+     .line_offset = offsetof(struct config_user, password_line),
+     .doc = "What leveretd --hash-password prints, or a hash exported by RabbitMQ."},
+    {.name = "tags",
+     .type = CONFIG_TYPE_FLAGS,
+     .default_text = "[]",
+     FIELD(config_user, tags),
+     .choices = USER_TAGS,
+     .doc = "Any of administrator, monitoring, management, policymaker and impersonator."},
+    {.name = "loopback_only",
+     .type = CONFIG_TYPE_BOOLEAN,
+     .default_text = "false",
+     FIELD(config_user, loopback_only),
+     .doc = "Whether the user may only connect from a loopback address."},
+    END_OF_KEYS,
+};
+
+static const struct config_section USER = {
+    .keys = USER_KEYS,
+    .struct_size = sizeof(struct config_user),
+    .line_offset = offsetof(struct config_user, line),
+};
+
+static const struct config_key VHOST_KEYS[] = {
+    {.name = "name",
+     .type = CONFIG_TYPE_NAME,
+     .required = true,
+     .min = 1,
+     .max = 255,
+     FIELD(config_vhost, name),
+     .doc = "The name of the virtual host."},
+    END_OF_KEYS,
+};
+
+static const struct config_section VHOST = {
+    .keys = VHOST_KEYS,
+    .struct_size = sizeof(struct config_vhost),
+    .line_offset = offsetof(struct config_vhost, line),
+};
+
+#define PATTERN(field_name, text) \
+    { \
+        .name = #field_name, .type = CONFIG_TYPE_STRING, .required = true, .max = 4096, \
+        FIELD(config_permission, field_name), \
+        .line_offset = offsetof(struct config_permission, field_name##_line), .doc = text \
+    }
+
+static const struct config_key PERMISSION_KEYS[] = {
+    {.name = "user",
+     .type = CONFIG_TYPE_NAME,
+     .required = true,
+     .min = 1,
+     .max = 255,
+     FIELD(config_permission, user),
+     .doc = "A user of this file."},
+    {.name = "vhost",
+     .type = CONFIG_TYPE_NAME,
+     .default_text = "/",
+     .min = 1,
+     .max = 255,
+     FIELD(config_permission, vhost),
+     .doc = "A virtual host of this file."},
+    PATTERN(configure, "Pattern of the names that the user may declare and delete."),
+    PATTERN(write, "Pattern of the names that the user may publish and bind to."),
+    PATTERN(read, "Pattern of the names that the user may consume and bind from."),
+    END_OF_KEYS,
+};
+
+static const struct config_section PERMISSION = {
+    .keys = PERMISSION_KEYS,
+    .struct_size = sizeof(struct config_permission),
+    .line_offset = offsetof(struct config_permission, line),
+};
+
+static const struct config_key EXCHANGE_KEYS[] = {
+    {.name = "vhost",
+     .type = CONFIG_TYPE_NAME,
+     .default_text = "/",
+     .min = 1,
+     .max = 255,
+     FIELD(config_exchange, vhost),
+     .doc = "A virtual host of this file."},
+    {.name = "name",
+     .type = CONFIG_TYPE_NAME,
+     .required = true,
+     .min = 1,
+     .max = 255,
+     FIELD(config_exchange, name),
+     .doc = "The name of the exchange."},
+    {.name = "type",
+     .type = CONFIG_TYPE_NAME,
+     .default_text = "direct",
+     .min = 1,
+     .max = 255,
+     FIELD(config_exchange, type),
+     .doc = "direct, fanout, topic or headers."},
+    {.name = "durable",
+     .type = CONFIG_TYPE_BOOLEAN,
+     .default_text = "true",
+     FIELD(config_exchange, durable),
+     .doc = "Whether it outlives a restart."},
+    {.name = "auto_delete",
+     .type = CONFIG_TYPE_BOOLEAN,
+     .default_text = "false",
+     FIELD(config_exchange, auto_delete),
+     .doc = "Whether it goes with its last binding."},
+    {.name = "internal",
+     .type = CONFIG_TYPE_BOOLEAN,
+     .default_text = "false",
+     FIELD(config_exchange, internal),
+     .doc = "Whether only other exchanges may publish to it."},
+    {.name = "arguments",
+     .type = CONFIG_TYPE_ARGUMENTS,
+     .default_text = "{}",
+     FIELD(config_exchange, arguments),
+     .doc = "Optional arguments, such as alternate-exchange."},
+    END_OF_KEYS,
+};
+
+static const struct config_section EXCHANGE = {
+    .keys = EXCHANGE_KEYS,
+    .struct_size = sizeof(struct config_exchange),
+    .line_offset = offsetof(struct config_exchange, line),
+};
+
+static const struct config_key QUEUE_KEYS[] = {
+    {.name = "vhost",
+     .type = CONFIG_TYPE_NAME,
+     .default_text = "/",
+     .min = 1,
+     .max = 255,
+     FIELD(config_queue, vhost),
+     .doc = "A virtual host of this file."},
+    {.name = "name",
+     .type = CONFIG_TYPE_NAME,
+     .required = true,
+     .min = 1,
+     .max = 255,
+     FIELD(config_queue, name),
+     .doc = "The name of the queue."},
+    {.name = "durable",
+     .type = CONFIG_TYPE_BOOLEAN,
+     .default_text = "true",
+     FIELD(config_queue, durable),
+     .doc = "Whether it outlives a restart."},
+    {.name = "auto_delete",
+     .type = CONFIG_TYPE_BOOLEAN,
+     .default_text = "false",
+     FIELD(config_queue, auto_delete),
+     .doc = "Whether it goes with its last consumer."},
+    {.name = "arguments",
+     .type = CONFIG_TYPE_ARGUMENTS,
+     .default_text = "{}",
+     FIELD(config_queue, arguments),
+     .doc = "Optional arguments, such as x-dead-letter-exchange."},
+    END_OF_KEYS,
+};
+
+static const struct config_section QUEUE = {
+    .keys = QUEUE_KEYS,
+    .struct_size = sizeof(struct config_queue),
+    .line_offset = offsetof(struct config_queue, line),
+};
+
+static const struct config_choice DESTINATION_TYPES[] = {
+    {"queue", CONFIG_DESTINATION_QUEUE},
+    {"exchange", CONFIG_DESTINATION_EXCHANGE},
+    {NULL, 0},
+};
+
+static const struct config_key BINDING_KEYS[] = {
+    {.name = "vhost",
+     .type = CONFIG_TYPE_NAME,
+     .default_text = "/",
+     .min = 1,
+     .max = 255,
+     FIELD(config_binding, vhost),
+     .doc = "A virtual host of this file."},
+    {.name = "source",
+     .type = CONFIG_TYPE_NAME,
+     .required = true,
+     .min = 1,
+     .max = 255,
+     FIELD(config_binding, source),
+     .doc =
+         "The exchange that messages come through: of this file, or predeclared (amq.topic, …)."},
+    {.name = "destination",
+     .type = CONFIG_TYPE_NAME,
+     .required = true,
+     .min = 1,
+     .max = 255,
+     FIELD(config_binding, destination),
+     .doc = "The queue or exchange of this file that they go to."},
+    {.name = "destination_type",
+     .type = CONFIG_TYPE_CHOICE,
+     .default_text = "queue",
+     FIELD(config_binding, destination_type),
+     .choices = DESTINATION_TYPES,
+     .doc = "Whether the destination is a queue or an exchange."},
+    {.name = "routing_key",
+     .type = CONFIG_TYPE_NAME,
+     .default_text = "",
+     .max = 255,
+     FIELD(config_binding, routing_key),
+     .doc = "The routing key, or the pattern of a topic exchange."},
+    {.name = "arguments",
+     .type = CONFIG_TYPE_ARGUMENTS,
+     .default_text = "{}",
+     FIELD(config_binding, arguments),
+     .doc = "Optional arguments: what a headers exchange compares."},
+    END_OF_KEYS,
+};
+
+static const struct config_section BINDING = {
+    .keys = BINDING_KEYS,
+    .struct_size = sizeof(struct config_binding),
+    .line_offset = offsetof(struct config_binding, line),
+};
+
+static const struct config_key TOPOLOGY_KEYS[] = {
+    {.name = "exchanges",
+     .type = CONFIG_TYPE_LIST,
+     FIELD(config_topology, exchanges),
+     .section = &EXCHANGE,
+     .doc = "Exchanges to declare."},
+    {.name = "queues",
+     .type = CONFIG_TYPE_LIST,
+     FIELD(config_topology, queues),
+     .section = &QUEUE,
+     .doc = "Queues to declare."},
+    {.name = "bindings",
+     .type = CONFIG_TYPE_LIST,
+     FIELD(config_topology, bindings),
+     .section = &BINDING,
+     .doc = "Bindings to make."},
+    END_OF_KEYS,
+};
+
+static const struct config_section TOPOLOGY = {
+    .keys = TOPOLOGY_KEYS,
+    .struct_size = sizeof(struct config_topology),
+};
+
+static const struct config_key TOP_KEYS[] = {
+    {.name = "listeners",
+     .type = CONFIG_TYPE_LIST,
+     .applies = CONFIG_AT_RESTART,
+     FIELD(config, listeners),
+     .section = &LISTENER,
+     .doc = "Where clients connect; absent: one on every address, port 5672."},
+    {.name = "workers",
+     .type = CONFIG_TYPE_INTEGER,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "0",
+     .min = 0,
+     .max = 256,
+     FIELD(config, workers),
+     .doc = "Worker threads; 0: the number of CPUs."},
+    {.name = "data_dir",
+     .type = CONFIG_TYPE_STRING,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "/var/lib/leveret",
+     .min = 1,
+     .max = 4095,
+     FIELD(config, data_dir),
+     .doc = "Directory of what is kept on disk."},
+    {.name = "server",
+     .type = CONFIG_TYPE_SECTION,
+     .applies = CONFIG_AT_RESTART,
+     FIELD(config, server),
+     .section = &SERVER,
+     .doc = "What the broker tells clients about itself."},
+    {.name = "limits",
+     .type = CONFIG_TYPE_SECTION,
+     FIELD(config, limits),
+     .section = &LIMITS,
+     .doc = "What a client may ask for."},
+    {.name = "log",
+     .type = CONFIG_TYPE_SECTION,
+     FIELD(config, log),
+     .section = &LOG,
+     .doc = "What is logged, how and where."},
+    {.name = "users",
+     .type = CONFIG_TYPE_LIST,
+     FIELD(config, users),
+     .section = &USER,
+     .doc = "Who may log in; absent: guest, password guest, from loopback addresses only."},
+    {.name = "vhosts",
+     .type = CONFIG_TYPE_NAMES,
+     FIELD(config, vhosts),
+     .section = &VHOST,
+     .doc = "Names of the virtual hosts; absent: \"/\"."},
+    {.name = "permissions",
+     .type = CONFIG_TYPE_LIST,
+     FIELD(config, permissions),
+     .section = &PERMISSION,
+     .doc = "Who may do what where; absent, and users too: guest everything on \"/\"."},
+    {.name = "topology",
+     .type = CONFIG_TYPE_SECTION,
+     FIELD(config, topology),
+     .section = &TOPOLOGY,
+     .doc = "What is declared before the first client comes."},
+    END_OF_KEYS,
+};
+
+const struct config_section config_schema = {
+    .keys = TOP_KEYS,
+    .struct_size = sizeof(struct config),
+};
+
+#define PATH_SIZE 128
+
+static void walk(const struct config_section *section, const char *prefix,
+                 void (*visit)(const char *path, const struct config_key *key, void *context),
+                 void *context)
+{
+    for (const struct config_key *key = section->keys; key->name != NULL; key++) {
+        bool list = key->type == CONFIG_TYPE_LIST;
+        char path[PATH_SIZE];
+
+        snprintf(path, sizeof(path), "%s%s", prefix, key->name);
+        visit(path, key, context);
+        if (!list && key->type != CONFIG_TYPE_SECTION)
+            continue;
+        snprintf(path, sizeof(path), "%s%s%s", prefix, key->name, list ? "[]." : ".");
+        walk(key->section, path, visit, context);
+    }
+}
+
+void config_schema_walk(void (*visit)(const char *path, const struct config_key *key,
+                                      void *context),
+                        void *context)
+{
+    walk(&config_schema, "", visit, context);
+}
