@@ -1,0 +1,427 @@
+#include "tests/wire/broker_process.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    POLL_STEP_MS = 5,
+    STOP_TIMEOUT_MS = 5000,
+    LOG_TAIL_SIZE = 16 * 1024,
+};
+
+struct broker {
+    bool external;
+    bool reaped;
+    int exit_status;
+    pid_t pid;
+    uint16_t port;
+    char host[64];
+    char directory[256];
+};
+
+static int workers_of_run = 1;
+static char scratch[256];
+static pid_t scratch_owner;
+
+bool against_oracle(void)
+{
+    const char *address = getenv("LEVERET_TEST_BROKER");
+
+    return address != NULL && address[0] != '\0';
+}
+
+int test_workers(void)
+{
+    return workers_of_run;
+}
+
+void set_test_workers(int workers)
+{
+    workers_of_run = workers;
+}
+
+int deadline_ms(void)
+{
+    const char *text = getenv("LEVERET_TEST_DEADLINE_MS");
+    int value = text != NULL ? atoi(text) : 0;
+
+    return value > 0 ? value : 10000;
+}
+
+int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void pause_ms(int ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000L};
+
+    nanosleep(&t, NULL);
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk)
+{
+    (void)st;
+    (void)type;
+    (void)walk;
+    return remove(path);
+}
+
+static void remove_tree(const char *path)
+{
+    nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void remove_scratch(void)
+{
+    if (scratch_owner == getpid())
+        remove_tree(scratch);
+}
+
+static void make_directory(char *path, size_t size)
+{
+    const char *base = getenv("TMPDIR");
+
+    snprintf(path, size, "%s/leveret-wire-XXXXXX", base != NULL ? base : "/tmp");
+    if (mkdtemp(path) == NULL)
+        ck_abort_msg("cannot make a directory %s: %s", path, strerror(errno));
+}
+
+const char *scratch_directory(void)
+{
+    if (scratch_owner != getpid()) {
+        make_directory(scratch, sizeof(scratch));
+        scratch_owner = getpid();
+        atexit(remove_scratch);
+    }
+    return scratch;
+}
+
+/* Reads at most `size` - 1 bytes from the file's end and terminates them. */
+static size_t read_tail(const char *path, char *text, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    off_t end;
+    ssize_t n;
+
+    text[0] = '\0';
+    if (fd < 0)
+        return 0;
+    end = lseek(fd, 0, SEEK_END);
+    lseek(fd, end > (off_t)size - 1 ? end - (off_t)size + 1 : 0, SEEK_SET);
+    n = read(fd, text, size - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    return n > 0 ? (size_t)n : 0;
+}
+
+static bool file_holds(const char *path, const char *text)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    char *content;
+    bool found = false;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        ck_abort_msg("cannot read %s: %s", path, strerror(errno));
+    content = calloc(1, (size_t)st.st_size + 1);
+    if (content != NULL && read(fd, content, (size_t)st.st_size) >= 0)
+        found = strstr(content, text) != NULL;
+    free(content);
+    close(fd);
+    return found;
+}
+
+static void file_path(const struct broker *b, const char *name, char *path, size_t size)
+{
+    snprintf(path, size, "%s/%s", b->directory, name);
+}
+
+/* Writes `config` with its variables replaced. */
+static void write_config(const struct broker *b, const char *config, int workers)
+{
+    char path[512];
+    FILE *f;
+
+    file_path(b, "leveret.yaml", path, sizeof(path));
+    f = fopen(path, "we");
+    if (f == NULL)
+        ck_abort_msg("cannot write %s: %s", path, strerror(errno));
+    for (const char *p = config; *p != '\0';) {
+        if (strncmp(p, "%PORT%", 6) == 0) {
+            fprintf(f, "%u", b->port);
+            p += 6;
+        } else if (strncmp(p, "%WORKERS%", 9) == 0) {
+            fprintf(f, "%d", workers);
+            p += 9;
+        } else {
+            fputc(*p++, f);
+        }
+    }
+    fclose(f);
+}
+
+static const char *leveretd_path(void)
+{
+    const char *path = getenv("LEVERETD");
+
+    return path != NULL ? path : "./leveretd";
+}
+
+static void run_leveretd(const struct broker *b)
+{
+    char config[512];
+    char data[512];
+    char log[512];
+    int fd;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setpgid(0, 0);
+    file_path(b, "leveret.yaml", config, sizeof(config));
+    file_path(b, "data", data, sizeof(data));
+    file_path(b, "log", log, sizeof(log));
+    fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0640);
+    dup2(fd, STDOUT_FILENO);
+    dup2(fd, STDERR_FILENO);
+    close(fd);
+    execl(leveretd_path(), "leveretd", "--config", config, "--data-dir", data, (char *)NULL);
+    fprintf(stderr, "cannot run %s: %s\n", leveretd_path(), strerror(errno));
+    _exit(127);
+}
+
+static void show_log(const struct broker *b)
+{
+    static char text[LOG_TAIL_SIZE];
+    char path[512];
+
+    file_path(b, "log", path, sizeof(path));
+    read_tail(path, text, sizeof(text));
+    fprintf(stderr, "---- the broker's log ends with\n%s----\n", text);
+}
+
+int broker_wait(struct broker *b, int timeout_ms)
+{
+    int64_t deadline = now_ms() + timeout_ms;
+    int status;
+
+    while (!b->reaped) {
+        pid_t pid = waitpid(b->pid, &status, WNOHANG);
+
+        if (pid == b->pid) {
+            b->reaped = true;
+            b->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        } else if (now_ms() >= deadline) {
+            return -1;
+        } else {
+            pause_ms(POLL_STEP_MS);
+        }
+    }
+    return b->exit_status;
+}
+
+/* Finds the port in the line "… listening on HOST:PORT"; 0 while there is none. */
+static uint16_t listening_port(const struct broker *b)
+{
+    static char text[LOG_TAIL_SIZE];
+    char path[512];
+    const char *line;
+    const char *colon;
+
+    file_path(b, "log", path, sizeof(path));
+    read_tail(path, text, sizeof(text));
+    line = strstr(text, "listening on ");
+    if (line == NULL || strchr(line, '\n') == NULL)
+        return 0;
+    line += strlen("listening on ");
+    colon = strchr(line, ':');
+    return colon != NULL ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
+}
+
+struct broker *broker_start_with_workers(const char *config, int workers)
+{
+    struct broker *b = calloc(1, sizeof(*b));
+    int64_t deadline = now_ms() + deadline_ms();
+
+    make_directory(b->directory, sizeof(b->directory));
+    snprintf(b->host, sizeof(b->host), "127.0.0.1");
+    write_config(b, config, workers);
+    b->pid = fork();
+    if (b->pid == 0)
+        run_leveretd(b);
+    while ((b->port = listening_port(b)) == 0) {
+        if (broker_wait(b, POLL_STEP_MS) >= 0 || now_ms() >= deadline) {
+            show_log(b);
+            if (!b->reaped)
+                kill(b->pid, SIGKILL);
+            remove_tree(b->directory);
+            ck_abort_msg("the broker does not come up (exit status %d)", b->exit_status);
+        }
+    }
+    return b;
+}
+
+struct broker *broker_start(const char *config)
+{
+    return broker_start_with_workers(config, test_workers());
+}
+
+struct broker *broker_external(const char *address)
+{
+    struct broker *b = calloc(1, sizeof(*b));
+    const char *colon = strrchr(address, ':');
+
+    if (colon == NULL)
+        ck_abort_msg("LEVERET_TEST_BROKER must be host:port, not '%s'", address);
+    b->external = true;
+    snprintf(b->host, sizeof(b->host), "%.*s", (int)(colon - address), address);
+    b->port = (uint16_t)strtoul(colon + 1, NULL, 10);
+    return b;
+}
+
+bool broker_stop(struct broker *b)
+{
+    char path[512];
+    bool good = true;
+    int status;
+
+    if (b->external) {
+        free(b);
+        return true;
+    }
+    if (!b->reaped)
+        kill(b->pid, SIGTERM);
+    status = broker_wait(b, STOP_TIMEOUT_MS);
+    if (status < 0) {
+        fprintf(stderr, "the broker did not stop within %d ms of SIGTERM\n", STOP_TIMEOUT_MS);
+        kill(b->pid, SIGKILL);
+        broker_wait(b, STOP_TIMEOUT_MS);
+        good = false;
+    } else if (status != 0) {
+        fprintf(stderr, "the broker ended with status %d\n", status);
+        good = false;
+    }
+    file_path(b, "log", path, sizeof(path));
+    if (file_holds(path, "Sanitizer") || file_holds(path, "runtime error:")) {
+        fprintf(stderr, "a sanitizer reports on the broker\n");
+        good = false;
+    }
+    if (!good)
+        show_log(b);
+    remove_tree(b->directory);
+    free(b);
+    return good;
+}
+
+void broker_reload(struct broker *b, const char *config)
+{
+    write_config(b, config, test_workers());
+    kill(b->pid, SIGHUP);
+}
+
+const char *broker_host(const struct broker *b)
+{
+    return b->host;
+}
+
+uint16_t broker_port(const struct broker *b)
+{
+    return b->port;
+}
+
+pid_t broker_pid(const struct broker *b)
+{
+    return b->pid;
+}
+
+long broker_resident_kib(const struct broker *b)
+{
+    char path[64];
+    char line[256];
+    long kib = -1;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)b->pid);
+    f = fopen(path, "re");
+    if (f == NULL)
+        ck_abort_msg("cannot read %s: %s", path, strerror(errno));
+    while (kib < 0 && fgets(line, sizeof(line), f) != NULL) {
+        if (strncmp(line, "VmRSS:", 6) == 0)
+            kib = strtol(line + 6, NULL, 10);
+    }
+    fclose(f);
+    return kib;
+}
+
+bool broker_log_awaits(const struct broker *b, const char *text)
+{
+    int64_t deadline = now_ms() + deadline_ms();
+    char path[512];
+
+    file_path(b, "log", path, sizeof(path));
+    while (!file_holds(path, text)) {
+        if (now_ms() >= deadline)
+            return false;
+        pause_ms(POLL_STEP_MS);
+    }
+    return true;
+}
+
+/* Collects what comes through `fd` until its end. */
+static void collect(int fd, char *output, size_t size)
+{
+    size_t used = 0;
+    ssize_t n;
+
+    while (used + 1 < size && (n = read(fd, output + used, size - 1 - used)) > 0)
+        used += (size_t)n;
+    output[used] = '\0';
+}
+
+int leveretd_run(char *const arguments[], const char *input, char *output, size_t output_size)
+{
+    char *argv[16] = {(char *)(uintptr_t)"leveretd"};
+    int in[2];
+    int out[2];
+    int status;
+    pid_t pid;
+
+    for (int i = 0; arguments[i] != NULL && i < 14; i++)
+        argv[i + 1] = arguments[i];
+    if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
+        ck_abort_msg("pipe: %s", strerror(errno));
+    pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(in[0], STDIN_FILENO);
+        dup2(out[1], STDOUT_FILENO);
+        dup2(out[1], STDERR_FILENO);
+        execv(leveretd_path(), argv);
+        _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    if (input != NULL && write(in[1], input, strlen(input)) < 0)
+        ck_abort_msg("write: %s", strerror(errno));
+    close(in[1]);
+    collect(out[0], output, output_size);
+    close(out[0]);
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}

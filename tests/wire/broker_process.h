@@ -1,0 +1,70 @@
+/* The broker under test, as a process: started on an ephemeral port with a configuration and a
+ * directory of its own, stopped with SIGTERM, and held to leaving nothing but exit status 0.
+ *
+ * With LEVERET_TEST_BROKER=host:port in the environment the tests run against a broker that is
+ * there already (RabbitMQ, as the oracle); a test that needs a process of its own is skipped. */
+#ifndef LEVERET_TESTS_WIRE_BROKER_PROCESS_H
+#define LEVERET_TESTS_WIRE_BROKER_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct broker;
+
+/* The tests run against an external broker: not leveretd. */
+bool against_oracle(void);
+
+/* Starts leveretd with the YAML text `config` and waits until it listens. The text's `%PORT%` and
+ * `%WORKERS%` are replaced: by 0 (an ephemeral port) and by the number of workers that the run
+ * is for. Fails the test when it does not come up. The caller stops it. */
+struct broker *broker_start(const char *config);
+
+/* As broker_start, with a workers number of the caller's choice. */
+struct broker *broker_start_with_workers(const char *config, int workers);
+
+/* A broker that someone else started and stops: `address` is host:port. */
+struct broker *broker_external(const char *address);
+
+/* Sends SIGTERM, waits for the end and releases `b`. Returns true when the broker left with exit
+ * status 0 in time and no sanitizer wrote a report; else says on standard error what happened,
+ * with the broker's log. Does nothing to an external broker. */
+bool broker_stop(struct broker *b);
+
+/* Writes a new configuration file and sends SIGHUP. What tells that it was applied is up to the
+ * caller. */
+void broker_reload(struct broker *b, const char *config);
+
+/* Waits for the broker to end by itself, at most `timeout_ms`. Returns its exit status, or -1 when
+ * it still runs, or 128 + the signal's number. broker_stop remains to be called. */
+int broker_wait(struct broker *b, int timeout_ms);
+
+const char *broker_host(const struct broker *b);
+uint16_t broker_port(const struct broker *b);
+pid_t broker_pid(const struct broker *b);
+
+/* The broker's resident memory in KiB. */
+long broker_resident_kib(const struct broker *b);
+
+/* Waits until the broker's log holds `text`; false when that takes too long. */
+bool broker_log_awaits(const struct broker *b, const char *text);
+
+/* Runs leveretd with `arguments` (NULL-terminated, without the program's name) to its end. Returns
+ * its exit status; what it wrote to standard output and standard error comes in `output`. */
+int leveretd_run(char *const arguments[], const char *input, char *output, size_t output_size);
+
+/* A fresh directory that goes, with the files in it, when the program ends. */
+const char *scratch_directory(void);
+
+/* How long a test waits for what must come: LEVERET_TEST_DEADLINE_MS, default 10,000. */
+int deadline_ms(void);
+
+/* Monotonic time. */
+int64_t now_ms(void);
+
+/* The number of workers that this run of the suites is for. */
+int test_workers(void);
+void set_test_workers(int workers);
+
+#endif
