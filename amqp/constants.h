@@ -1,5 +1,5 @@
-/* The numbers of AMQP 0-9-1: frame types, sizes, classes and reply codes (§4.2.3 and the "constants"
- * of the XML specification; 313 and the frame minimum included). */
+/* The numbers of AMQP 0-9-1: frame types, sizes, classes and reply codes (§4.2.3 and the
+ * "constants" of the XML specification; 313 and the frame minimum included). */
 #ifndef LEVERET_AMQP_CONSTANTS_H
 #define LEVERET_AMQP_CONSTANTS_H
 

@@ -41,6 +41,10 @@ static inline bool amqp_frame_type_known(uint8_t type)
            type == AMQP_FRAME_HEARTBEAT;
 }
 
+/* Octets by which a frame may exceed frame_max: RabbitMQ tolerates clients that count the payload
+ * alone, so a payload may be frame_max long. Whoever gathers whole frames needs that much room. */
+#define AMQP_FRAME_MAX_TOLERANCE AMQP_FRAME_OVERHEAD
+
 /* Whether type and size of a decoded header are acceptable; frame_max counts the whole frame, 0 is
  * no limit. Returns 0, or -EPROTO with a 501 in `err`. */
 static inline int amqp_frame_header_check(const struct amqp_frame *f, uint32_t frame_max,
@@ -48,8 +52,9 @@ static inline int amqp_frame_header_check(const struct amqp_frame *f, uint32_t f
 
 /* Decodes the frame at the start of `in`.
  *
- * frame_max is the negotiated limit on whole frames, 0 for none. An unknown type and a size beyond
- * the limit are reported as soon as the header is there, before the payload is.
+ * frame_max is the negotiated limit on whole frames (with AMQP_FRAME_MAX_TOLERANCE), 0 for none. An
+ * unknown type, a heartbeat that is not empty and a size beyond the limit are reported as soon as
+ * the header is there, before the payload is.
  *
  * Returns the bytes the frame took (> 0), 0 when more input is needed, or -EPROTO with a 501
  * FRAME_ERROR in `err`. The payload is a view into `in`. */
@@ -83,8 +88,8 @@ int amqp_frame_fail_end(const struct amqp_frame *f, uint8_t end, struct amqp_err
 static inline int amqp_frame_header_check(const struct amqp_frame *f, uint32_t frame_max,
                                           struct amqp_error *err)
 {
-    if (!amqp_frame_type_known(f->type) ||
-        (frame_max != 0 && (uint64_t)f->size + AMQP_FRAME_OVERHEAD > frame_max))
+    if (!amqp_frame_type_known(f->type) || (frame_max != 0 && f->size > frame_max) ||
+        (f->type == AMQP_FRAME_HEARTBEAT && f->size != 0))
         return amqp_frame_fail_header(f, frame_max, err);
     return 0;
 }

@@ -19,7 +19,7 @@
 /* AMQP_QUEUE_DECLARE = 0x0032000A, …: class id and method id, as the first four octets of a
  * payload. */
 enum amqp_method_id {
-#define AMQP_METHOD(ENUM, class, method, name, class_id, method_id, direction, wait, content)      \
+#define AMQP_METHOD(ENUM, class, method, name, class_id, method_id, direction, wait, content) \
     AMQP_##ENUM = (class_id) << 16 | (method_id),
 #define AMQP_BARE_METHOD AMQP_METHOD
 #include "amqp/methods.def"
@@ -37,11 +37,12 @@ static inline uint16_t amqp_method_number(enum amqp_method_id id)
 
 /* struct amqp_queue_declare and so on. Strings and tables are borrowed: after decoding, views into
  * the payload. */
-#define AMQP_METHOD(ENUM, class, method, name, class_id, method_id, direction, wait, content)      \
-    struct amqp_##class##_##method {
+#define AMQP_METHOD(ENUM, class, method, name, class_id, method_id, direction, wait, content) \
+    struct amqp_##class##_##method \
+    {
 #define AMQP_FIELD(type, name) AMQP_TYPE_##type name;
-#define AMQP_METHOD_END(ENUM, class, method)                                                       \
-    }                                                                                              \
+#define AMQP_METHOD_END(ENUM, class, method) \
+    } \
     ;
 #include "amqp/methods.def"
 
@@ -60,13 +61,31 @@ enum amqp_direction {
     AMQP_BOTH = AMQP_TO_SERVER | AMQP_TO_CLIENT,
 };
 
-/* What the specification says of a method beside its fields. */
+enum amqp_field_type {
+    AMQP_FIELD_bit,
+    AMQP_FIELD_octet,
+    AMQP_FIELD_short,
+    AMQP_FIELD_long,
+    AMQP_FIELD_longlong,
+    AMQP_FIELD_shortstr,
+    AMQP_FIELD_longstr,
+    AMQP_FIELD_table,
+    AMQP_FIELD_END, /* after the last one */
+};
+
+struct amqp_field_info {
+    enum amqp_field_type type;
+    const char *name; /* NULL when reserved */
+};
+
+/* What methods.def says of a method, as data. */
 struct amqp_method_info {
     enum amqp_method_id id;
     const char *name; /* "queue.declare-ok" */
     enum amqp_direction direction;
     bool synchronous; /* answered by its -ok */
     bool has_content;
+    const struct amqp_field_info *fields; /* up to AMQP_FIELD_END */
 };
 
 /* All methods, ascending by id. */
@@ -85,8 +104,8 @@ static inline bool amqp_method_has_content(enum amqp_method_id id)
     switch (id) {
 #define AMQP_HAS_CONTENT true
 #define AMQP_HAS_PLAIN false
-#define AMQP_METHOD(ENUM, class, method, name, class_id, method_id, direction, wait, content)      \
-    case AMQP_##ENUM:                                                                              \
+#define AMQP_METHOD(ENUM, class, method, name, class_id, method_id, direction, wait, content) \
+    case AMQP_##ENUM: \
         return AMQP_HAS_##content;
 #define AMQP_BARE_METHOD AMQP_METHOD
 #include "amqp/methods.def"
@@ -103,9 +122,12 @@ static inline uint32_t amqp_method_peek(struct bytes payload)
     return payload.size >= 4 ? amqp_load32(payload.data) : 0;
 }
 
-/* Decodes the payload of a method frame. Tables are validated (AMQP_TABLE_LIMITS).
+/* Decodes the payload of a method frame, in whichever direction it goes. Tables are validated
+ * (AMQP_TABLE_LIMITS); names must be UTF-8, except in methods with content (as RabbitMQ).
  *
- * Returns 0, or -EPROTO with `err` filled: the code RabbitMQ closes the connection with. */
+ * Returns 0, or -EPROTO with `err` filled and the ids of the method in it: 501 when the fields and
+ * the payload do not match or a name is no UTF-8, 502 when a table is malformed, 503 when there is
+ * no such method. All of them end a connection. */
 int amqp_method_decode(struct bytes payload, struct amqp_method *out, struct amqp_error *err);
 
 /* Says why a payload did not decode, for those who decode by the inline functions below. Returns
@@ -126,27 +148,27 @@ void amqp_method_frame_encode(uint16_t channel, const struct amqp_method *m, str
 /* amqp_fields_decode_queue_declare(payload, out) and so on: the fields of a method whose id the
  * caller has peeked. The whole payload must be used up. Tables are not looked into. False when the
  * payload is malformed. */
-#define AMQP_METHOD(ENUM, class, method, name, class_id, method_id, direction, wait, content)      \
-    AMQP_INLINE bool amqp_fields_decode_##class##_##method(struct bytes payload,                   \
-                                                           struct amqp_##class##_##method *out)    \
-    {                                                                                              \
+#define AMQP_METHOD(ENUM, class, method, name, class_id, method_id, direction, wait, content) \
+    AMQP_INLINE bool amqp_fields_decode_##class##_##method(struct bytes payload, \
+                                                           struct amqp_##class##_##method *out) \
+    { \
         struct amqp_reader r = {.at = payload.data + 4, .end = payload.data + payload.size};
 #define AMQP_BARE_METHOD(ENUM, class, method, name, class_id, method_id, direction, wait, content) \
-    AMQP_INLINE bool amqp_fields_decode_##class##_##method(struct bytes payload)                   \
-    {                                                                                              \
+    AMQP_INLINE bool amqp_fields_decode_##class##_##method(struct bytes payload) \
+    { \
         struct amqp_reader r = {.at = payload.data + 4, .end = payload.data + payload.size};
-#define AMQP_FIELD(type, name)                                                                     \
-    if (!amqp_read_##type(&r, &out->name))                                                         \
+#define AMQP_FIELD(type, name) \
+    if (!amqp_read_##type(&r, &out->name)) \
         return false;
-#define AMQP_RESERVED(type)                                                                        \
-    {                                                                                              \
-        AMQP_TYPE_##type ignored;                                                                  \
-                                                                                                   \
-        if (!amqp_read_##type(&r, &ignored))                                                       \
-            return false;                                                                          \
+#define AMQP_RESERVED(type) \
+    { \
+        AMQP_TYPE_##type ignored; \
+\
+        if (!amqp_read_##type(&r, &ignored)) \
+            return false; \
     }
-#define AMQP_METHOD_END(ENUM, class, method)                                                       \
-    return r.at == r.end;                                                                          \
+#define AMQP_METHOD_END(ENUM, class, method) \
+    return r.at == r.end; \
     }
 #define AMQP_BARE_METHOD_END AMQP_METHOD_END
 #include "amqp/methods.def"
@@ -184,42 +206,42 @@ static inline int amqp_basic_reject_decode(struct bytes payload, struct amqp_bas
 }
 
 /* amqp_fields_size_queue_declare(in) and so on: the octets of the payload, the id included. */
-#define AMQP_METHOD(ENUM, class, method, name, class_id, method_id, direction, wait, content)      \
-    AMQP_INLINE size_t amqp_fields_size_##class##_##method(                                        \
-        const struct amqp_##class##_##method *in)                                                  \
-    {                                                                                              \
-        size_t size = 4;                                                                           \
+#define AMQP_METHOD(ENUM, class, method, name, class_id, method_id, direction, wait, content) \
+    AMQP_INLINE size_t amqp_fields_size_##class##_##method( \
+        const struct amqp_##class##_##method *in) \
+    { \
+        size_t size = 4; \
         unsigned bits = 0;
 #define AMQP_BARE_METHOD(ENUM, class, method, name, class_id, method_id, direction, wait, content) \
-    AMQP_INLINE size_t amqp_fields_size_##class##_##method(void)                                   \
-    {                                                                                              \
-        size_t size = 4;                                                                           \
+    AMQP_INLINE size_t amqp_fields_size_##class##_##method(void) \
+    { \
+        size_t size = 4; \
         unsigned bits = 0;
 #define AMQP_FIELD(type, name) size += amqp_size_##type(in->name, &bits);
 #define AMQP_RESERVED(type) size += amqp_size_##type(AMQP_ZERO_##type, &bits);
-#define AMQP_METHOD_END(ENUM, class, method)                                                       \
-    (void)bits;                                                                                    \
-    return size;                                                                                   \
+#define AMQP_METHOD_END(ENUM, class, method) \
+    (void)bits; \
+    return size; \
     }
 #define AMQP_BARE_METHOD_END AMQP_METHOD_END
 #include "amqp/methods.def"
 
 /* amqp_fields_encode_queue_declare(out, in) and so on: writes the payload, the id included.
  * Returns where the next octet goes. */
-#define AMQP_METHOD(ENUM, class, method, name, class_id, method_id, direction, wait, content)      \
-    AMQP_INLINE uint8_t *amqp_fields_encode_##class##_##method(                                    \
-        uint8_t *out, const struct amqp_##class##_##method *in)                                    \
-    {                                                                                              \
+#define AMQP_METHOD(ENUM, class, method, name, class_id, method_id, direction, wait, content) \
+    AMQP_INLINE uint8_t *amqp_fields_encode_##class##_##method( \
+        uint8_t *out, const struct amqp_##class##_##method *in) \
+    { \
         struct amqp_writer w = {.at = amqp_store32(out, AMQP_##ENUM)};
 #define AMQP_BARE_METHOD(ENUM, class, method, name, class_id, method_id, direction, wait, content) \
-    AMQP_INLINE uint8_t *amqp_fields_encode_##class##_##method(uint8_t *out)                       \
-    {                                                                                              \
+    AMQP_INLINE uint8_t *amqp_fields_encode_##class##_##method(uint8_t *out) \
+    { \
         struct amqp_writer w = {.at = amqp_store32(out, AMQP_##ENUM)};
 #define AMQP_FIELD(type, name) amqp_write_##type(&w, in->name);
 #define AMQP_RESERVED(type) amqp_write_##type(&w, AMQP_ZERO_##type);
-#define AMQP_METHOD_END(ENUM, class, method)                                                       \
-    amqp_writer_flush_bits(&w);                                                                    \
-    return w.at;                                                                                   \
+#define AMQP_METHOD_END(ENUM, class, method) \
+    amqp_writer_flush_bits(&w); \
+    return w.at; \
     }
 #define AMQP_BARE_METHOD_END AMQP_METHOD_END
 #include "amqp/methods.def"

@@ -32,6 +32,12 @@ struct amqp_properties {
 #include "amqp/properties.def"
 };
 
+/* Values of the property delivery_mode. */
+enum amqp_delivery_mode {
+    AMQP_TRANSIENT = 1,
+    AMQP_PERSISTENT = 2,
+};
+
 static inline bool amqp_properties_has(const struct amqp_properties *p, enum amqp_property property)
 {
     return (p->present & (unsigned)property) != 0;
@@ -49,9 +55,10 @@ struct amqp_content_header {
 extern const struct bytes AMQP_PROPERTIES_NONE;
 
 /* Decodes the payload of a header frame and validates its properties, the headers table
- * included. The class must be basic; whether it fits the method is for the caller to say.
+ * included. The class must be basic, the only one with content, and the weight 0.
  *
- * Returns 0, or -EPROTO with `err` filled. */
+ * Returns 0, or -EPROTO with `err` filled, class and method those of basic.publish: 501 when it is
+ * malformed, 502 when the headers are, 505 for another class or weight (as RabbitMQ). */
 int amqp_content_header_decode(struct bytes payload, struct amqp_content_header *out,
                                struct amqp_error *err);
 
@@ -61,16 +68,17 @@ int amqp_content_header_decode_properties(struct bytes payload, struct amqp_cont
                                           struct amqp_error *err);
 
 /* Decodes raw properties (flags and values). The strings and the headers are views into `raw`.
- * Validates them, the headers table included.
+ * Validates them, the headers table included. More flags than the first sixteen (lowest bit) are
+ * refused, as no property needs them.
  *
- * Returns 0, or -EPROTO with `err` filled. */
+ * Returns 0, or -EPROTO as amqp_content_header_decode. */
 int amqp_properties_decode(struct bytes raw, struct amqp_properties *out, struct amqp_error *err);
 
 /* As amqp_properties_decode for raw properties that have been validated before: looks at bounds
  * alone, not into the headers table. Returns whether the bounds held. */
 bool amqp_properties_view(struct bytes raw, struct amqp_properties *out);
 
-/* The delivery mode in validated raw properties; 1 (transient) when absent. */
+/* The delivery mode in raw properties; AMQP_TRANSIENT when absent. */
 uint8_t amqp_properties_delivery_mode(struct bytes raw);
 
 /* The bytes of the encoded properties, flags included. */

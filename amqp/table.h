@@ -21,27 +21,31 @@ struct amqp_table {
 
 /* What a table from a peer may be at most. */
 struct amqp_table_limits {
-    unsigned depth;    /* tables and arrays inside one another, the outermost counted */
+    unsigned depth;    /* tables and arrays inside one another, the outermost counted; what
+                        * exceeds AMQP_TABLE_DEPTH_MAX counts as that */
     size_t size_bytes; /* encoded, without the length */
 };
 
 #define AMQP_TABLE_DEPTH_MAX 32
 
-/* AMQP_TABLE_DEPTH_MAX deep, of any size: frames bound it. Used for tables in methods and
+/* AMQP_TABLE_DEPTH_MAX deep, of any size (frames bound it): for tables in methods and
  * properties. */
 extern const struct amqp_table_limits AMQP_TABLE_LIMITS;
 
 /* Whether the encoded table is well formed: every length inside its bounds, known types only,
  * within the limits. Reads each octet of structure once, allocates nothing.
  *
- * Returns 0, or -EPROTO with a 501 or 502 in `err` (may be NULL), class and method 0. */
+ * Also reads the type 'L', which some clients send for 'l'.
+ *
+ * Returns 0, or -EPROTO with a 502 SYNTAX_ERROR in `err` (may be NULL), class and method 0. */
 int amqp_table_validate(struct bytes encoded, const struct amqp_table_limits *limits,
                         struct amqp_error *err);
 
 /* Decodes a table into `out`, its fields in `arena`.
  *
  * Keys and strings are views into `encoded`, which must outlive `out`; table_copy makes one that
- * stands alone. Validates with AMQP_TABLE_LIMITS on the way.
+ * stands alone. Validates with AMQP_TABLE_LIMITS first. Equal keys are all kept. 'L' becomes
+ * VALUE_INT64, timestamps keep their 64 bits.
  *
  * Returns 0, or -EPROTO as amqp_table_validate. */
 int amqp_table_decode(struct arena *arena, struct bytes encoded, struct table *out,
