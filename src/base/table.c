@@ -177,7 +177,9 @@ struct value value_copy(struct arena *a, const struct value *v)
 /* Exact: an integer that a double cannot hold equals no double. */
 static bool integer_equals_real(int64_t integer, double real)
 {
-    return real >= -0x1p63 && real < 0x1p63 && (double)(int64_t)real == real &&
+    const double lowest = (double)INT64_MIN; /* a power of two: exact, and so is its negation */
+
+    return real >= lowest && real < -lowest && (double)(int64_t)real == real &&
            (int64_t)real == integer;
 }
 

@@ -40,7 +40,7 @@ static void list_of_abc(struct list *l)
 
 START_TEST(new_list_is_empty)
 {
-    struct list l;
+    static struct list l;
 
     list_init(&l);
     expect_list(&l, "");
@@ -51,7 +51,7 @@ END_TEST
 
 START_TEST(nodes_keep_their_order)
 {
-    struct list l;
+    static struct list l;
 
     list_of_abc(&l);
     expect_list(&l, "abc");
@@ -62,7 +62,7 @@ END_TEST
 
 START_TEST(node_goes_before_the_one_named)
 {
-    struct list l;
+    static struct list l;
 
     list_of_abc(&l);
     list_insert_before(&c.node, &d.node);
@@ -72,7 +72,7 @@ END_TEST
 
 START_TEST(removed_node_is_unlinked_and_can_come_back)
 {
-    struct list l;
+    static struct list l;
 
     list_of_abc(&l);
     ck_assert(list_linked(&b.node));
@@ -88,7 +88,7 @@ END_TEST
 
 START_TEST(walking_by_next_ends_with_null)
 {
-    struct list l;
+    static struct list l;
 
     list_of_abc(&l);
     ck_assert_ptr_eq(list_first(&l), &a.node);
@@ -100,7 +100,7 @@ END_TEST
 
 START_TEST(taking_empties_from_the_front)
 {
-    struct list l;
+    static struct list l;
 
     list_of_abc(&l);
     ck_assert_ptr_eq(list_take_first(&l), &a.node);
@@ -113,7 +113,7 @@ END_TEST
 
 START_TEST(spliced_nodes_go_to_the_end)
 {
-    struct list l, other, empty;
+    static struct list l, other, empty;
 
     list_init(&other);
     list_init(&empty);
@@ -135,7 +135,7 @@ END_TEST
 
 START_TEST(safe_walk_may_unlink_as_it_goes)
 {
-    struct list l;
+    static struct list l;
 
     list_of_abc(&l);
     list_for_each_safe(&l, node) {

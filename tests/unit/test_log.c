@@ -214,6 +214,7 @@ START_TEST(lines_of_several_threads_do_not_mix)
     static char texts[WRITERS][200];
     pthread_t threads[WRITERS];
     unsigned lines = 0;
+    char *rest;
 
     start();
     for (size_t i = 0; i < WRITERS; i++) {
@@ -224,7 +225,8 @@ START_TEST(lines_of_several_threads_do_not_mix)
         ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
 
     read_file(path);
-    for (char *line = strtok(content, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+    for (char *line = strtok_r(content, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
         const char *text = behind_time(line) + strlen(" info test: ");
 
         ck_assert(text[0] >= 'a' && text[0] < 'a' + WRITERS);
