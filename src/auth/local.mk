@@ -1,2 +1,12 @@
 noinst_LIBRARIES += src/auth/libleveret_auth.a
-src_auth_libleveret_auth_a_SOURCES =
+src_auth_libleveret_auth_a_SOURCES = \
+	src/auth/base64.c \
+	src/auth/base64.h \
+	src/auth/password.c \
+	src/auth/password.h \
+	src/auth/permissions.c \
+	src/auth/permissions.h \
+	src/auth/sasl.c \
+	src/auth/sasl.h \
+	src/auth/users.c \
+	src/auth/users.h

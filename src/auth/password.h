@@ -48,6 +48,12 @@ int password_hash_make(struct bytes password, struct password_hash *out);
  * caller frees it. NULL when the password is empty or too long, or memory is short. */
 char *password_hash_new(struct bytes password);
 
+/* The hash as text, in one of the forms above, on the heap: the caller frees it. */
+char *password_hash_text(const struct password_hash *hash);
+
+/* Whether they are the same hash, salt and cost included. */
+bool password_hash_equal(const struct password_hash *a, const struct password_hash *b);
+
 /* Reads one of the forms above. Returns 0, or -EINVAL with *why a static text. Costs that would
  * take more than 64 MiB or some seconds are refused. */
 int password_hash_parse(const char *text, struct password_hash *out, const char **why);

@@ -153,7 +153,7 @@ static const struct config_key LIMITS_KEYS[] = {
      .type = CONFIG_TYPE_INTEGER,
      .default_text = "16",
      .min = 1,
-     .max = 64,
+     .max = 32,
      FIELD(config_limits, max_table_depth),
      .doc = "Levels of tables and arrays within each other."},
     {.name = "output_high_watermark",
