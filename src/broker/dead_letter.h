@@ -22,18 +22,24 @@ struct routing_keys {
     uint32_t count;
 };
 
-/* The routing key followed by the strings of the headers CC and BCC, in this order. Headers of
- * another shape add nothing (a publish with them was refused). `headers` may be NULL. The array
- * lives in `a`, the keys in what they were taken from. */
+enum routing_keys_scope {
+    ROUTING_KEYS_ALL,     /* CC and BCC: what a publish is routed by */
+    ROUTING_KEYS_VISIBLE, /* CC alone: what x-death tells */
+};
+
+/* The routing key followed by the strings of the header CC and, in scope, BCC. Headers of another
+ * shape add nothing (a publish with them was refused). `headers` may be NULL. The array lives in
+ * `a`, the keys in what they were taken from. */
 struct routing_keys routing_keys_collect(struct arena *a, struct bytes routing_key,
-                                         const struct table *headers);
+                                         const struct table *headers,
+                                         enum routing_keys_scope scope);
 
 /* One death. Everything is borrowed and must live as long as the headers. */
 struct dead_letter_event {
     enum dead_letter_reason reason;
     struct bytes queue;               /* where it died */
     struct bytes exchange;            /* through which it had come there */
-    const struct bytes *routing_keys; /* by which it had come there */
+    const struct bytes *routing_keys; /* by which it had come there, those of BCC left out */
     uint32_t routing_key_count;
     int64_t time_s;          /* seconds since 1970 */
     struct bytes expiration; /* the expiration property, empty when there was none */
@@ -43,8 +49,8 @@ struct dead_letter_event {
 struct bytes dead_letter_reason_name(enum dead_letter_reason reason);
 
 /* Records the death in `headers`: x-death, newest first, one table for each queue and reason with
- * the count of deaths; x-first-death-reason, -queue and -exchange when it is the first. An
- * x-death of another type than an array is replaced. */
+ * the count of deaths (the rest of it tells of the first one); x-first-death-reason, -queue and
+ * -exchange when there is no x-death yet. An x-death of another type than an array is replaced. */
 void dead_letter_headers(struct arena *a, struct table *headers,
                          const struct dead_letter_event *event);
 

@@ -3,6 +3,7 @@ src_broker_libleveret_broker_a_SOURCES = \
 	src/broker/consumer.c \
 	src/broker/credit_pool.c \
 	src/broker/credit_pool.h \
+	src/broker/dead_letter.c \
 	src/broker/dead_letter.h \
 	src/broker/effects.c \
 	src/broker/effects.h \
@@ -13,6 +14,7 @@ src_broker_libleveret_broker_a_SOURCES = \
 	src/broker/queue.c \
 	src/broker/queue.h \
 	src/broker/queue_internal.h \
+	src/broker/queue_options.c \
 	src/broker/queue_options.h \
 	src/broker/unacked.c \
 	src/broker/unacked.h
