@@ -1,5 +1,8 @@
 noinst_LIBRARIES += src/broker/libleveret_broker.a
 src_broker_libleveret_broker_a_SOURCES = \
+	src/broker/binding.c \
+	src/broker/binding.h \
+	src/broker/binding_key.h \
 	src/broker/consumer.c \
 	src/broker/credit_pool.c \
 	src/broker/credit_pool.h \
@@ -9,12 +12,32 @@ src_broker_libleveret_broker_a_SOURCES = \
 	src/broker/effects.h \
 	src/broker/entries.c \
 	src/broker/entries.h \
+	src/broker/exchange.c \
+	src/broker/exchange.h \
+	src/broker/exchange_direct.c \
+	src/broker/exchange_fanout.c \
+	src/broker/exchange_headers.c \
+	src/broker/exchange_router.h \
+	src/broker/exchange_topic.c \
+	src/broker/key_index.c \
+	src/broker/key_index.h \
 	src/broker/message.c \
 	src/broker/message.h \
 	src/broker/queue.c \
 	src/broker/queue.h \
+	src/broker/queue_handle.c \
 	src/broker/queue_internal.h \
 	src/broker/queue_options.c \
 	src/broker/queue_options.h \
+	src/broker/refusal.c \
+	src/broker/refusal.h \
+	src/broker/route.c \
+	src/broker/route.h \
+	src/broker/topology.c \
+	src/broker/topology.h \
 	src/broker/unacked.c \
-	src/broker/unacked.h
+	src/broker/unacked.h \
+	src/broker/value_hash.c \
+	src/broker/value_hash.h \
+	src/broker/value_text.c \
+	src/broker/value_text.h

@@ -1,0 +1,161 @@
+#include "broker/exchange.h"
+
+#include "base/memory.h"
+#include "broker/value_text.h"
+
+#include <assert.h>
+#include <stdalign.h>
+#include <stdlib.h>
+
+static const struct exchange_router *const routers[] = {
+    &exchange_direct,
+    &exchange_fanout,
+    &exchange_headers,
+    &exchange_topic,
+};
+
+const struct exchange_router *exchange_router_find(struct bytes type)
+{
+    for (size_t i = 0; i < sizeof(routers) / sizeof(routers[0]); i++) {
+        if (bytes_equal_string(type, routers[i]->type))
+            return routers[i];
+    }
+    return NULL;
+}
+
+static struct bytes exchange_type_of(const struct exchange_router *router)
+{
+    return bytes_from_string(router != NULL ? router->type : exchange_direct.type);
+}
+
+struct exchange *exchange_create(const struct exchange_router *router,
+                                 const struct exchange_declaration *d)
+{
+    size_t state_size = router != NULL ? router->state_size : 0;
+    struct exchange *e = memory_alloc_zeroed(1, sizeof(*e) + state_size + d->name.size);
+    uint8_t *name = (uint8_t *)(e + 1) + state_size;
+    const struct value *alternate;
+
+    static_assert(sizeof(struct exchange) % alignof(uint64_t) == 0, "the state is aligned");
+    if (d->name.size != 0)
+        memcpy(name, d->name.data, d->name.size);
+    e->router = router;
+    e->state = e + 1;
+    e->name = bytes_of(name, d->name.size);
+    list_init(&e->bindings);
+    list_init(&e->incoming);
+    list_node_init(&e->doomed);
+    arena_init(&e->arena);
+    if (d->arguments != NULL)
+        e->arguments = table_copy(&e->arena, d->arguments);
+    alternate = table_get(&e->arguments, "alternate-exchange");
+    if (alternate != NULL && alternate->type == VALUE_STRING) {
+        e->alternate = alternate->bytes;
+        e->has_alternate = true;
+    }
+    e->durable = d->durable;
+    e->auto_delete = d->auto_delete;
+    e->internal = d->internal;
+    if (router != NULL && router->init != NULL)
+        router->init(e->state);
+    return e;
+}
+
+void exchange_free(struct exchange *e)
+{
+    assert(list_empty(&e->bindings) && list_empty(&e->incoming));
+    if (e->router != NULL && e->router->clear != NULL)
+        e->router->clear(e->state);
+    arena_free(&e->arena);
+    free(e);
+}
+
+struct bytes exchange_name(const struct exchange *e)
+{
+    return e->name;
+}
+
+struct bytes exchange_type(const struct exchange *e)
+{
+    return exchange_type_of(e->router);
+}
+
+bool exchange_durable(const struct exchange *e)
+{
+    return e->durable;
+}
+
+bool exchange_auto_delete(const struct exchange *e)
+{
+    return e->auto_delete;
+}
+
+bool exchange_internal(const struct exchange *e)
+{
+    return e->internal;
+}
+
+const struct table *exchange_arguments(const struct exchange *e)
+{
+    return &e->arguments;
+}
+
+static int inequivalent(const struct exchange *e, const char *field, const char *received,
+                        const char *current, struct bytes vhost, struct refusal *r)
+{
+    return refuse(r, REFUSAL_PRECONDITION_FAILED,
+                  "inequivalent arg '%s' for exchange '%.*s' in vhost '%.*s': "
+                  "received %s but current is %s",
+                  field, BYTES_ARGS(e->name), BYTES_ARGS(vhost), received, current);
+}
+
+static int flag_equivalent(const struct exchange *e, const char *field, bool current, bool received,
+                           struct bytes vhost, struct refusal *r)
+{
+    if (current == received)
+        return 0;
+    return inequivalent(e, field, received ? "'true'" : "'false'", current ? "'true'" : "'false'",
+                        vhost, r);
+}
+
+static int alternate_equivalent(const struct exchange *e, const struct table *arguments,
+                                struct bytes vhost, struct refusal *r)
+{
+    static const char key[] = "alternate-exchange";
+    const struct value *current = table_get(&e->arguments, key);
+    const struct value *received = arguments != NULL ? table_get(arguments, key) : NULL;
+    char current_text[VALUE_TEXT_SIZE];
+    char received_text[VALUE_TEXT_SIZE];
+
+    if (current == NULL && received == NULL)
+        return 0;
+    if (current != NULL && received != NULL && value_equal(current, received))
+        return 0;
+    value_text_pair(received, current, received_text, current_text);
+    return inequivalent(e, key, received_text, current_text, vhost, r);
+}
+
+int exchange_equivalent(const struct exchange *e, const struct exchange_router *router,
+                        const struct exchange_declaration *d, struct bytes vhost, struct refusal *r)
+{
+    int rc;
+
+    if (router != e->router) {
+        struct bytes current = exchange_type(e);
+        struct bytes received = exchange_type_of(router);
+
+        return refuse(r, REFUSAL_PRECONDITION_FAILED,
+                      "inequivalent arg 'type' for exchange '%.*s' in vhost '%.*s': "
+                      "received '%.*s' but current is '%.*s'",
+                      BYTES_ARGS(e->name), BYTES_ARGS(vhost), BYTES_ARGS(received),
+                      BYTES_ARGS(current));
+    }
+    rc = flag_equivalent(e, "durable", e->durable, d->durable, vhost, r);
+    if (rc == 0)
+        rc = flag_equivalent(e, "auto_delete", e->auto_delete, d->auto_delete, vhost, r);
+    if (rc == 0)
+        rc = flag_equivalent(e, "internal", e->internal, d->internal, vhost, r);
+    if (rc == 0)
+        rc = alternate_equivalent(e, d->arguments, vhost, r);
+    return rc;
+}

@@ -1,0 +1,47 @@
+/* An exchange. Internal to the topology, which owns it. */
+#ifndef LEVERET_BROKER_EXCHANGE_H
+#define LEVERET_BROKER_EXCHANGE_H
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/hash_map.h"
+#include "base/list.h"
+#include "base/table.h"
+#include "broker/exchange_router.h"
+#include "broker/topology.h"
+
+#include <stdbool.h>
+
+struct exchange {
+    struct hash_node by_name;
+    const struct exchange_router *router; /* NULL: the default exchange, bound by queue name */
+    void *state;                          /* the router's, in the same allocation */
+    struct bytes name;                    /* in the same allocation */
+    struct list bindings;                 /* from here */
+    struct list incoming;                 /* bindings that lead here */
+    struct list_node doomed;              /* while it is being deleted */
+    struct arena arena;                   /* of the arguments */
+    struct table arguments;
+    struct bytes alternate;
+    bool has_alternate;
+    bool durable;
+    bool auto_delete;
+    bool internal;
+};
+
+/* The router of a type, or NULL. */
+const struct exchange_router *exchange_router_find(struct bytes type);
+
+/* An exchange without bindings, in no topology. `router` is NULL for the default exchange. */
+struct exchange *exchange_create(const struct exchange_router *router,
+                                 const struct exchange_declaration *d);
+
+/* Frees it. All its bindings must have been removed. */
+void exchange_free(struct exchange *e);
+
+/* Whether `d` declares what `e` is: 0, or -EPROTO with `r` filled (406, RabbitMQ's texts). */
+int exchange_equivalent(const struct exchange *e, const struct exchange_router *router,
+                        const struct exchange_declaration *d, struct bytes vhost,
+                        struct refusal *r);
+
+#endif

@@ -1,0 +1,89 @@
+/* An index from keys to what is filed under them: an open-addressed hash table in which a slot
+ * holds everything under one key, so that a look-up touches one slot and, when one thing alone
+ * is filed there, nothing but that thing. Intrusive: a struct key_link sits inside what is filed
+ * (the object is its owner's); the index owns its slots and the arrays of keys that hold many.
+ *
+ * Reading changes nothing: any number of threads may read at once. Aborts without memory. */
+#ifndef LEVERET_BROKER_KEY_INDEX_H
+#define LEVERET_BROKER_KEY_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One thing filed. `value` is what readers want of it; the owner sets it before filing and does
+ * not change it while it is filed. The rest is the index's. */
+struct key_link {
+    uintptr_t value;
+    uint32_t hash;
+    uint32_t position;
+};
+
+struct key_slot {
+    uintptr_t value;
+    struct key_link *link;
+};
+
+struct key_array {
+    uint32_t capacity;
+    struct key_slot slots[];
+};
+
+/* All things under one key, in no particular order. Zeroed, it is empty. */
+struct key_set {
+    union {
+        struct key_link *one;   /* count == 1 */
+        struct key_array *many; /* count > 1 */
+    };
+    uint32_t count;
+    uint32_t hash; /* of the key, in an index */
+};
+
+/* Adds and removes in O(1), whatever the set's size. */
+void key_set_add(struct key_set *s, struct key_link *link);
+void key_set_remove(struct key_set *s, struct key_link *link);
+
+static inline struct key_link *key_set_link(const struct key_set *s, uint32_t i)
+{
+    return s->count == 1 ? s->one : s->many->slots[i].link;
+}
+
+static inline uintptr_t key_set_value(const struct key_set *s, uint32_t i)
+{
+    return s->count == 1 ? s->one->value : s->many->slots[i].value;
+}
+
+/* Zeroed, it is empty and owns nothing; so it is again when all links are removed. */
+struct key_index {
+    struct key_set *slots;
+    uint32_t capacity; /* a power of two, or 0 */
+    uint32_t used;     /* slots with something in them */
+};
+
+/* Whether `link` is filed under `key`. Called on equal hashes only. */
+typedef bool (*key_same)(const struct key_link *link, const void *key);
+
+/* What is filed under the key, or NULL when nothing is. Valid until the index changes. */
+static inline const struct key_set *key_index_find(const struct key_index *x, uint32_t hash,
+                                                   key_same same, const void *key)
+{
+    if (x->used == 0)
+        return NULL;
+    for (uint32_t i = hash & (x->capacity - 1);; i = (i + 1) & (x->capacity - 1)) {
+        const struct key_set *s = &x->slots[i];
+
+        if (s->count == 0)
+            return NULL;
+        if (s->hash == hash && same(key_set_link(s, 0), key))
+            return s;
+    }
+}
+
+/* Files `link` under the key. */
+void key_index_add(struct key_index *x, struct key_link *link, uint32_t hash, key_same same,
+                   const void *key);
+
+/* Takes `link` out, which must be filed under the key. */
+void key_index_remove(struct key_index *x, struct key_link *link, key_same same, const void *key);
+
+#endif

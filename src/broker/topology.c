@@ -1,0 +1,445 @@
+#include "broker/topology.h"
+
+#include "base/memory.h"
+#include "broker/binding.h"
+#include "broker/exchange.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+struct topology {
+    _Atomic uint64_t epoch;
+    void *vhost;
+    struct hash_map exchanges; /* struct exchange by name */
+    struct hash_map queues;    /* struct queue_handle by name */
+    struct hash_map bindings;  /* struct binding by identity */
+    struct list doomed;        /* exchanges that are being deleted */
+    struct bytes name;         /* in the same allocation */
+};
+
+static const struct {
+    const char *name;
+    const struct exchange_router *router;
+} predeclared[] = {
+    {"", NULL},
+    {"amq.direct", &exchange_direct},
+    {"amq.fanout", &exchange_fanout},
+    {"amq.headers", &exchange_headers},
+    {"amq.match", &exchange_headers},
+    {"amq.topic", &exchange_topic},
+};
+
+static bool exchange_has_name(const struct hash_node *n, const void *name)
+{
+    const struct bytes *key = name;
+    const struct exchange *e =
+        (const struct exchange *)((uintptr_t)n - offsetof(struct exchange, by_name));
+
+    return bytes_equal(e->name, *key);
+}
+
+static bool queue_has_name(const struct hash_node *n, const void *name)
+{
+    const struct bytes *key = name;
+    const struct queue_handle *h =
+        (const struct queue_handle *)((uintptr_t)n - offsetof(struct queue_handle, by_name));
+
+    return bytes_equal(h->name, *key);
+}
+
+static void raise_epoch(struct topology *t)
+{
+    atomic_fetch_add_explicit(&t->epoch, 1, memory_order_release);
+}
+
+static struct exchange *find_exchange(const struct topology *t, struct bytes name)
+{
+    struct hash_node *n = hash_map_find(&t->exchanges, bytes_hash(name), exchange_has_name, &name);
+
+    return n != NULL ? container_of(n, struct exchange, by_name) : NULL;
+}
+
+static void add_exchange(struct topology *t, const struct exchange_router *router,
+                         const struct exchange_declaration *d)
+{
+    struct exchange *e = exchange_create(router, d);
+
+    hash_map_insert(&t->exchanges, &e->by_name, bytes_hash(e->name));
+    raise_epoch(t);
+}
+
+struct topology *topology_create(struct bytes name, void *vhost)
+{
+    struct topology *t = memory_alloc_zeroed(1, sizeof(*t) + name.size);
+
+    if (name.size != 0)
+        memcpy(t + 1, name.data, name.size);
+    t->name = bytes_of(t + 1, name.size);
+    t->vhost = vhost;
+    atomic_init(&t->epoch, 1);
+    hash_map_init(&t->exchanges);
+    hash_map_init(&t->queues);
+    hash_map_init(&t->bindings);
+    list_init(&t->doomed);
+    for (size_t i = 0; i < sizeof(predeclared) / sizeof(predeclared[0]); i++) {
+        struct exchange_declaration d = {
+            .name = bytes_from_string(predeclared[i].name),
+            .durable = true,
+        };
+
+        add_exchange(t, predeclared[i].router, &d);
+    }
+    return t;
+}
+
+struct bytes topology_name(const struct topology *t)
+{
+    return t->name;
+}
+
+uint64_t topology_epoch(const struct topology *t)
+{
+    return atomic_load_explicit(&t->epoch, memory_order_acquire);
+}
+
+/* Bindings and what goes with them */
+
+static void doom_exchange(struct topology *t, struct exchange *e)
+{
+    if (!list_linked(&e->doomed))
+        list_append(&t->doomed, &e->doomed);
+}
+
+/* Removes one binding. An auto-delete exchange goes with the last that leads from it. */
+static void remove_binding(struct topology *t, struct binding *b)
+{
+    struct exchange *source = b->source;
+
+    source->router->remove(source->state, b);
+    hash_map_remove(&t->bindings, &b->by_identity);
+    list_remove(&b->by_source);
+    list_remove(&b->by_destination);
+    binding_free(b);
+    if (source->auto_delete && list_empty(&source->bindings))
+        doom_exchange(t, source);
+}
+
+static void remove_bindings_to(struct topology *t, struct list *incoming)
+{
+    struct list_node *n;
+
+    while ((n = list_first(incoming)) != NULL)
+        remove_binding(t, container_of(n, struct binding, by_destination));
+}
+
+/* Deletes the doomed and whatever auto-delete exchanges lose their last binding by it. */
+static void delete_doomed(struct topology *t)
+{
+    struct list_node *n;
+
+    while ((n = list_first(&t->doomed)) != NULL) {
+        struct exchange *e = container_of(n, struct exchange, doomed);
+
+        while (!list_empty(&e->bindings))
+            remove_binding(t, container_of(list_first(&e->bindings), struct binding, by_source));
+        remove_bindings_to(t, &e->incoming);
+        list_remove(&e->doomed);
+        hash_map_remove(&t->exchanges, &e->by_name);
+        exchange_free(e);
+    }
+}
+
+void topology_destroy(struct topology *t)
+{
+    struct hash_node *n;
+
+    while ((n = hash_map_first(&t->queues)) != NULL)
+        topology_remove_queue(t, container_of(n, struct queue_handle, by_name));
+    while ((n = hash_map_first(&t->exchanges)) != NULL) {
+        doom_exchange(t, container_of(n, struct exchange, by_name));
+        delete_doomed(t);
+    }
+    assert(t->bindings.count == 0);
+    hash_map_clear(&t->queues);
+    hash_map_clear(&t->exchanges);
+    hash_map_clear(&t->bindings);
+    free(t);
+}
+
+/* Queues */
+
+struct queue_handle *topology_find_queue(const struct topology *t, struct bytes name)
+{
+    struct hash_node *n = hash_map_find(&t->queues, bytes_hash(name), queue_has_name, &name);
+
+    return n != NULL ? container_of(n, struct queue_handle, by_name) : NULL;
+}
+
+void topology_add_queue(struct topology *t, struct queue_handle *h)
+{
+    assert(topology_find_queue(t, h->name) == NULL);
+    queue_handle_ref(h);
+    h->vhost = t->vhost;
+    hash_map_insert(&t->queues, &h->by_name, bytes_hash(h->name));
+    raise_epoch(t);
+}
+
+void topology_remove_queue(struct topology *t, struct queue_handle *h)
+{
+    assert(topology_find_queue(t, h->name) == h);
+    atomic_store_explicit(&h->deleted, true, memory_order_release);
+    remove_bindings_to(t, &h->bindings);
+    delete_doomed(t);
+    hash_map_remove(&t->queues, &h->by_name);
+    raise_epoch(t);
+    queue_handle_unref(h);
+}
+
+size_t topology_queue_count(const struct topology *t)
+{
+    return t->queues.count;
+}
+
+/* Exchanges */
+
+struct exchange *topology_find_exchange(const struct topology *t, struct bytes name)
+{
+    return find_exchange(t, name);
+}
+
+static int refuse_default_exchange(struct refusal *r)
+{
+    return refuse(r, REFUSAL_ACCESS_REFUSED, "operation not permitted on the default exchange");
+}
+
+static int refuse_missing(const struct topology *t, const char *kind, struct bytes name,
+                          struct refusal *r)
+{
+    return refuse(r, REFUSAL_NOT_FOUND, "no %s '%.*s' in vhost '%.*s'", kind, BYTES_ARGS(name),
+                  BYTES_ARGS(t->name));
+}
+
+static int check_new_exchange(const struct topology *t, const struct exchange_declaration *d,
+                              struct refusal *r)
+{
+    const struct value *alternate;
+
+    if (bytes_starts_with(d->name, "amq."))
+        return refuse(r, REFUSAL_ACCESS_REFUSED,
+                      "exchange name '%.*s' contains reserved prefix 'amq.*'", BYTES_ARGS(d->name));
+    alternate = d->arguments != NULL ? table_get(d->arguments, "alternate-exchange") : NULL;
+    if (alternate != NULL && alternate->type != VALUE_STRING)
+        return refuse(r, REFUSAL_PRECONDITION_FAILED,
+                      "invalid type '%s' for arg 'alternate-exchange' in exchange '%.*s' in "
+                      "vhost '%.*s'",
+                      value_type_name(alternate->type), BYTES_ARGS(d->name), BYTES_ARGS(t->name));
+    return 0;
+}
+
+int topology_declare_exchange(struct topology *t, const struct exchange_declaration *d,
+                              struct refusal *r)
+{
+    const struct exchange_router *router = NULL;
+    const struct exchange *e;
+    int rc;
+
+    if (!d->passive) {
+        router = exchange_router_find(d->type);
+        if (router == NULL)
+            return refuse(r, REFUSAL_COMMAND_INVALID, "unknown exchange type '%.*s'",
+                          BYTES_ARGS(d->type));
+    }
+    if (d->name.size == 0)
+        return refuse_default_exchange(r);
+
+    e = find_exchange(t, d->name);
+    if (d->passive)
+        return e != NULL ? 0 : refuse_missing(t, "exchange", d->name, r);
+    if (e != NULL)
+        return exchange_equivalent(e, router, d, t->name, r);
+
+    rc = check_new_exchange(t, d, r);
+    if (rc < 0)
+        return rc;
+    add_exchange(t, router, d);
+    return 0;
+}
+
+int topology_delete_exchange(struct topology *t, struct bytes name, bool if_unused,
+                             struct refusal *r)
+{
+    struct exchange *e;
+
+    if (name.size == 0)
+        return refuse_default_exchange(r);
+    if (bytes_starts_with(name, "amq."))
+        return refuse(r, REFUSAL_ACCESS_REFUSED,
+                      "deletion of system exchange '%.*s' in vhost '%.*s' not allowed",
+                      BYTES_ARGS(name), BYTES_ARGS(t->name));
+    e = find_exchange(t, name);
+    if (e == NULL)
+        return 0;
+    if (if_unused && !list_empty(&e->bindings))
+        return refuse(r, REFUSAL_PRECONDITION_FAILED, "exchange '%.*s' in vhost '%.*s' in use",
+                      BYTES_ARGS(name), BYTES_ARGS(t->name));
+    doom_exchange(t, e);
+    delete_doomed(t);
+    raise_epoch(t);
+    return 0;
+}
+
+/* Binding */
+
+/* The two ends of a binding that is declared; NULL and 0 where there is none. */
+struct binding_ends {
+    struct exchange *source;
+    uintptr_t destination;
+    struct queue_handle *queue;   /* the destination when it is a queue */
+    struct exchange *to_exchange; /* the destination when it is an exchange */
+};
+
+static int find_ends(const struct topology *t, const struct binding_declaration *b,
+                     struct binding_ends *ends, struct refusal *r)
+{
+    *ends = (struct binding_ends){.source = NULL};
+    if (b->source.size == 0 || (b->to_exchange && b->destination.size == 0))
+        return refuse_default_exchange(r);
+
+    ends->source = find_exchange(t, b->source);
+    if (b->to_exchange) {
+        ends->to_exchange = find_exchange(t, b->destination);
+        if (ends->to_exchange != NULL)
+            ends->destination = destination_of_exchange(ends->to_exchange);
+    } else {
+        ends->queue = topology_find_queue(t, b->destination);
+        if (ends->queue != NULL)
+            ends->destination = destination_of_queue(ends->queue);
+    }
+    return 0;
+}
+
+static int check_owner(const struct topology *t, const struct queue_handle *h, uint64_t connection,
+                       struct refusal *r)
+{
+    if (h == NULL || h->owner == 0 || connection == 0 || h->owner == connection)
+        return 0;
+    return refuse(r, REFUSAL_RESOURCE_LOCKED,
+                  "cannot obtain exclusive access to locked queue '%.*s' in vhost '%.*s'. It could "
+                  "be originally declared on another connection or the exclusive property value "
+                  "does not match that of the original declaration.",
+                  BYTES_ARGS(h->name), BYTES_ARGS(t->name));
+}
+
+static struct binding *find_binding(const struct topology *t, const struct binding_identity *i)
+{
+    struct hash_node *n =
+        hash_map_find(&t->bindings, binding_identity_hash(i), binding_has_identity, i);
+
+    return n != NULL ? container_of(n, struct binding, by_identity) : NULL;
+}
+
+static void add_binding(struct topology *t, const struct binding_ends *ends,
+                        const struct binding_identity *i, struct binding_arguments *arguments)
+{
+    struct binding *b = binding_create(ends->source, ends->destination, i->key, arguments);
+    struct list *incoming =
+        ends->queue != NULL ? &ends->queue->bindings : &ends->to_exchange->incoming;
+
+    list_append(&ends->source->bindings, &b->by_source);
+    list_append(incoming, &b->by_destination);
+    hash_map_insert(&t->bindings, &b->by_identity, binding_identity_hash(i));
+    ends->source->router->add(ends->source->state, b);
+    raise_epoch(t);
+}
+
+int topology_bind(struct topology *t, const struct binding_declaration *b, struct refusal *r)
+{
+    struct binding_arguments *arguments;
+    struct binding_identity identity;
+    struct binding_ends ends;
+    int rc;
+
+    rc = find_ends(t, b, &ends, r);
+    if (rc < 0)
+        return rc;
+    if (ends.source == NULL)
+        return refuse_missing(t, "exchange", b->source, r);
+    if (ends.destination == 0)
+        return refuse_missing(t, b->to_exchange ? "exchange" : "queue", b->destination, r);
+    if (ends.source->router->check != NULL && b->arguments != NULL) {
+        rc = ends.source->router->check(b->arguments, r);
+        if (rc < 0)
+            return rc;
+    }
+    rc = check_owner(t, ends.queue, b->connection, r);
+    if (rc < 0)
+        return rc;
+
+    arguments = binding_arguments_create(b->arguments);
+    identity = (struct binding_identity){
+        .source = ends.source,
+        .destination = ends.destination,
+        .key = b->routing_key,
+        .arguments = arguments,
+    };
+    if (find_binding(t, &identity) != NULL)
+        binding_arguments_free(arguments);
+    else
+        add_binding(t, &ends, &identity, arguments);
+    return 0;
+}
+
+int topology_unbind(struct topology *t, const struct binding_declaration *b, struct refusal *r)
+{
+    struct binding_arguments *arguments;
+    struct binding_identity identity;
+    struct binding_ends ends;
+    struct binding *found;
+    int rc;
+
+    rc = find_ends(t, b, &ends, r);
+    if (rc < 0)
+        return rc;
+    if (ends.source == NULL || ends.destination == 0)
+        return 0;
+
+    arguments = binding_arguments_create(b->arguments);
+    identity = (struct binding_identity){
+        .source = ends.source,
+        .destination = ends.destination,
+        .key = b->routing_key,
+        .arguments = arguments,
+    };
+    found = find_binding(t, &identity);
+    binding_arguments_free(arguments);
+    if (found == NULL)
+        return 0;
+    rc = check_owner(t, ends.queue, b->connection, r);
+    if (rc < 0)
+        return rc;
+    remove_binding(t, found);
+    delete_doomed(t);
+    raise_epoch(t);
+    return 0;
+}
+
+/* Walking */
+
+void topology_each_exchange(const struct topology *t,
+                            bool (*visit)(const struct exchange *e, void *context), void *context)
+{
+    struct hash_node *n = hash_map_first(&t->exchanges);
+
+    while (n != NULL && visit(container_of(n, struct exchange, by_name), context))
+        n = hash_map_next(&t->exchanges, n);
+}
+
+void topology_each_queue(const struct topology *t,
+                         bool (*visit)(struct queue_handle *h, void *context), void *context)
+{
+    struct hash_node *n = hash_map_first(&t->queues);
+
+    while (n != NULL && visit(container_of(n, struct queue_handle, by_name), context))
+        n = hash_map_next(&t->queues, n);
+}

@@ -1,0 +1,146 @@
+/* The topology of one virtual host: its exchanges, its bindings and the names of its queues.
+ *
+ * Shared by all workers, read by every publish that is not in a route cache and written rarely.
+ * The functions do not lock: whoever calls one that takes a `const struct topology *` holds the
+ * virtual host's lock for reading, else for writing. Reading functions change nothing, so any
+ * number of workers may route at once. Every change that may alter a route raises `epoch` before
+ * the lock is released: a route found at an epoch holds as long as the epoch does. */
+#ifndef LEVERET_BROKER_TOPOLOGY_H
+#define LEVERET_BROKER_TOPOLOGY_H
+
+#include "base/bytes.h"
+#include "base/hash_map.h"
+#include "base/list.h"
+#include "base/table.h"
+#include "broker/queue_options.h"
+#include "broker/refusal.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct topology;
+struct exchange;
+struct binding;
+
+/* A queue as all workers know it. Reference-counted, any thread; the topology holds one while the
+ * name exists. The name, options, home and owner do not change while it lives. */
+struct queue_handle {
+    atomic_uint references;
+    atomic_bool deleted;  /* the name is gone; messages for it are dropped */
+    uint32_t home_worker; /* the worker that owns `queue` */
+    struct queue *queue;  /* the home worker's alone */
+    void *vhost;          /* what topology_create was given; outlives the handle */
+    uint64_t owner;       /* exclusive: the connection's id, else 0 */
+    struct queue_options options;
+    struct bytes name;         /* lives in the handle */
+    struct hash_node by_name;  /* the topology's */
+    struct list bindings;      /* the topology's: bindings that lead here */
+    struct list_node by_owner; /* for the home worker: the exclusive queues of one connection */
+};
+
+/* A handle with one reference (the caller's) that no topology knows yet. Takes over `options`
+ * (the caller must not free them any more). */
+struct queue_handle *queue_handle_create(struct bytes name, const struct queue_options *options,
+                                         uint32_t home_worker, uint64_t owner);
+struct queue_handle *queue_handle_ref(struct queue_handle *h);
+void queue_handle_unref(struct queue_handle *h);
+
+/* A virtual host's topology with the default exchange and the predeclared amq.direct, amq.fanout,
+ * amq.topic, amq.headers and amq.match. `name` is copied; `vhost` is stored for handles. */
+struct topology *topology_create(struct bytes name, void *vhost);
+void topology_destroy(struct topology *t);
+struct bytes topology_name(const struct topology *t);
+
+/* Rises with every change that may alter a route. May be read without the lock. */
+uint64_t topology_epoch(const struct topology *t);
+
+/* Queues. Find returns a borrowed handle or NULL. Add takes a reference and sets `vhost`; the
+ * name must be free. Remove unlinks the name and every binding that leads to it, deletes
+ * auto-delete exchanges that lose their last binding by it, marks the handle deleted and drops
+ * the topology's reference. */
+struct queue_handle *topology_find_queue(const struct topology *t, struct bytes name);
+void topology_add_queue(struct topology *t, struct queue_handle *h);
+void topology_remove_queue(struct topology *t, struct queue_handle *h);
+size_t topology_queue_count(const struct topology *t);
+
+struct exchange_declaration {
+    struct bytes name;
+    struct bytes type; /* "direct", "fanout", "topic", "headers" */
+    bool passive;
+    bool durable;
+    bool auto_delete;
+    bool internal;
+    const struct table *arguments; /* or NULL */
+};
+
+/* exchange.declare as RabbitMQ does it: passive, reserved names, unknown types, equivalence with
+ * what is there. Returns 0 or -EPROTO with `r` filled. Whether the declaration would create the
+ * exchange can be asked first with topology_find_exchange. */
+int topology_declare_exchange(struct topology *t, const struct exchange_declaration *d,
+                              struct refusal *r);
+
+/* exchange.delete. An exchange that is not there is no error. */
+int topology_delete_exchange(struct topology *t, struct bytes name, bool if_unused,
+                             struct refusal *r);
+
+/* NULL when there is none. The default exchange has the empty name. Borrowed under the lock. */
+struct exchange *topology_find_exchange(const struct topology *t, struct bytes name);
+struct bytes exchange_name(const struct exchange *e);
+struct bytes exchange_type(const struct exchange *e);
+bool exchange_durable(const struct exchange *e);
+bool exchange_auto_delete(const struct exchange *e);
+bool exchange_internal(const struct exchange *e);
+const struct table *exchange_arguments(const struct exchange *e);
+
+struct binding_declaration {
+    struct bytes source; /* the exchange that messages come through */
+    struct bytes destination;
+    bool to_exchange; /* the destination is an exchange, else a queue */
+    struct bytes routing_key;
+    const struct table *arguments; /* or NULL */
+    uint64_t connection; /* for the 405 on another connection's exclusive queue; 0 = the broker */
+};
+
+/* queue.bind, exchange.bind: binding twice is one binding. Returns 0 or -EPROTO with `r` filled
+ * (404 for missing ends, 403 for the default exchange, 405, 406 for arguments). */
+int topology_bind(struct topology *t, const struct binding_declaration *b, struct refusal *r);
+
+/* queue.unbind, exchange.unbind: what is not bound, or not there, is no error. */
+int topology_unbind(struct topology *t, const struct binding_declaration *b, struct refusal *r);
+
+/* What is asked when a message is routed. */
+struct route_request {
+    const struct bytes *routing_keys; /* the routing key, then CC and BCC */
+    uint32_t routing_key_count;
+    /* The message's headers, called at most once per route and only when an exchange needs them.
+     * NULL counts as an empty table. */
+    const struct table *(*headers)(void *context);
+    void *headers_context;
+};
+
+/* Where it goes: each queue once, however many bindings match. Reused from route to route by one
+ * worker, so that the steady state allocates nothing. */
+struct route {
+    struct queue_handle **queues; /* borrowed: valid under the lock, take references to keep */
+    uint32_t count;
+    uint32_t capacity;
+    bool depends_on_headers; /* an exchange looked at the headers: not to be cached by key */
+    void *scratch;           /* the router's own */
+};
+
+void route_init(struct route *r);
+void route_free(struct route *r);
+
+/* Routes from `e`, through bindings to exchanges (cycles are safe) and, where an exchange finds
+ * nothing, its alternate exchange. Replaces the content of `out`. */
+void topology_route(const struct topology *t, const struct exchange *e,
+                    const struct route_request *request, struct route *out);
+
+/* Walking, for whoever lists: calls `visit` for each until it returns false. */
+void topology_each_exchange(const struct topology *t,
+                            bool (*visit)(const struct exchange *e, void *context), void *context);
+void topology_each_queue(const struct topology *t,
+                         bool (*visit)(struct queue_handle *h, void *context), void *context);
+
+#endif
