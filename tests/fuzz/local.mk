@@ -4,17 +4,17 @@
 #     FUZZ_TARGETS += tests/fuzz/fuzz_frame
 #     tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c
 #     tests_fuzz_fuzz_frame_LDADD = $(FUZZ_MAIN) $(AMQP_LIBS)
-#     tests_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LDFLAGS)
+#     tests_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LINK)
 
 check_LIBRARIES += tests/fuzz/libcorpus_main.a
 tests_fuzz_libcorpus_main_a_SOURCES = tests/fuzz/corpus_main.c
 
 if FUZZERS
 FUZZ_MAIN =
-FUZZ_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
 else
 FUZZ_MAIN = tests/fuzz/libcorpus_main.a
-FUZZ_LDFLAGS = $(AM_LDFLAGS)
+FUZZ_LINK = $(AM_LDFLAGS)
 endif
 
 FUZZ_TARGETS =
