@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "broker/value_hash.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 static struct table normal_table(struct arena *a, const struct table *t);
@@ -95,11 +96,17 @@ void binding_arguments_free(struct binding_arguments *a)
 
 static bool normal_tables_equal(const struct table *a, const struct table *b);
 
+/* The same type and content: 1 as a byte and 1 as a long make two bindings (RabbitMQ). Numbers
+ * with a fraction are compared by their bits, so that each one equals itself. */
 static bool normal_values_equal(const struct value *a, const struct value *b)
 {
-    if (a->type == VALUE_TABLE && b->type == VALUE_TABLE)
+    if (a->type != b->type)
+        return false;
+    if (a->type == VALUE_TABLE)
         return normal_tables_equal(&a->table, &b->table);
-    if (a->type != VALUE_ARRAY || b->type != VALUE_ARRAY)
+    if (a->type == VALUE_FLOAT || a->type == VALUE_DOUBLE)
+        return memcmp(&a->real, &b->real, sizeof(a->real)) == 0;
+    if (a->type != VALUE_ARRAY)
         return value_equal(a, b);
     if (a->array.count != b->array.count)
         return false;
@@ -110,7 +117,7 @@ static bool normal_values_equal(const struct value *a, const struct value *b)
     return true;
 }
 
-/* Linear, where table_equal() must search. */
+/* Linear, for both are sorted. */
 static bool normal_tables_equal(const struct table *a, const struct table *b)
 {
     if (a->count != b->count)
@@ -156,6 +163,7 @@ struct binding *binding_create(struct exchange *source, uintptr_t destination, s
 {
     struct binding *b = memory_alloc(offsetof(struct binding, key) + key.size);
 
+    assert(key.size <= UINT8_MAX);
     b->link = (struct key_link){.value = destination};
     b->source = source;
     b->by_identity = (struct hash_node){.next = NULL};

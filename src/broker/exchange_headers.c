@@ -199,11 +199,32 @@ static void headers_remove(void *state, struct binding *b)
         unfile_term(h, &m->terms[i]);
 }
 
+/* RabbitMQ holds the values against each other without their types: a timestamp equals the
+ * integer of its seconds, and bytes equal the string of them. */
+static struct value bare(const struct value *v)
+{
+    struct value plain = *v;
+
+    if (v->type == VALUE_TIMESTAMP)
+        plain.type = VALUE_INT64;
+    else if (v->type == VALUE_BYTES)
+        plain.type = VALUE_STRING;
+    return plain;
+}
+
+static bool header_equal(const struct value *a, const struct value *b)
+{
+    struct value x = bare(a);
+    struct value y = bare(b);
+
+    return value_equal(&x, &y);
+}
+
 static bool term_met(const struct headers_term *term, struct route_search *s)
 {
     const struct value *v = route_search_header(s, term->key);
 
-    return v != NULL && (term->value == NULL || value_equal(term->value, v));
+    return v != NULL && (term->value == NULL || header_equal(term->value, v));
 }
 
 static bool all_met(const struct headers_matcher *m, struct route_search *s)

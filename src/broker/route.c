@@ -219,7 +219,8 @@ void route_search_found_set(struct route_search *s, const struct key_set *set)
         route_search_found(s, set->many->slots[i].value);
 }
 
-/* The default exchange: every queue is bound to it by its name (AMQP 0-9-1 §3.1.3.1). */
+/* The default exchange: every queue is bound to it by its name (AMQP 0-9-1 §3.1.3.1). As an
+ * alternate exchange it routes nothing, for these bindings are not real ones (RabbitMQ). */
 static void match_queue_names(const struct topology *t, struct route_search *s)
 {
     for (uint32_t i = 0; i < s->request->routing_key_count; i++) {
@@ -234,17 +235,13 @@ static void search_exchange(const struct topology *t, const struct exchange *e,
                             struct route_search *s)
 {
     s->matched = false;
-    if (e->router == NULL) {
-        match_queue_names(t, s);
-    } else {
-        if (e->router->reads_headers)
-            s->out->depends_on_headers = true;
-        e->router->match(e->state, s);
-    }
+    if (e->router->reads_headers)
+        s->out->depends_on_headers = true;
+    e->router->match(e->state, s);
     if (!s->matched && e->has_alternate) {
         const struct exchange *alternate = topology_find_exchange(t, e->alternate);
 
-        if (alternate != NULL)
+        if (alternate != NULL && alternate->router != NULL)
             add_exchange(s, alternate);
     }
 }
@@ -263,6 +260,10 @@ void topology_route(const struct topology *t, const struct exchange *e,
     pointer_set_reset(&s->seen_queues);
     pointer_set_reset(&s->seen_exchanges);
 
+    if (e->router == NULL) {
+        match_queue_names(t, s);
+        return;
+    }
     add_exchange(s, e);
     for (uint32_t i = 0; i < s->exchanges.count; i++)
         search_exchange(t, s->exchanges.items[i], s);

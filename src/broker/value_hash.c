@@ -34,6 +34,7 @@ uint64_t value_hash(const struct value *v)
     case VALUE_INT32:
     case VALUE_UINT32:
     case VALUE_INT64:
+    case VALUE_TIMESTAMP:
         return hash_number((double)v->integer);
     case VALUE_FLOAT:
     case VALUE_DOUBLE:
@@ -45,9 +46,7 @@ uint64_t value_hash(const struct value *v)
                v->decimal.scale;
     case VALUE_STRING:
     case VALUE_BYTES:
-        return hash_of(v->bytes.data, v->bytes.size, v->type);
-    case VALUE_TIMESTAMP:
-        return hash_of(&v->integer, sizeof(v->integer), v->type);
+        return hash_of(v->bytes.data, v->bytes.size, VALUE_STRING);
     case VALUE_ARRAY:
         return hash_array(&v->array);
     case VALUE_TABLE:

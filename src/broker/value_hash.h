@@ -1,5 +1,6 @@
 /* Hashes of argument and header values that agree with value_equal(): what is equal hashes
- * equally, numbers of any width included. Keyed per process; never store them. */
+ * equally, numbers of any width included. Timestamps hash as integers and bytes as strings, for
+ * those who compare them so. Keyed per process; never store them. */
 #ifndef LEVERET_BROKER_VALUE_HASH_H
 #define LEVERET_BROKER_VALUE_HASH_H
 
