@@ -396,7 +396,7 @@ static void collect(int fd, char *output, size_t size)
 
 int leveretd_run(char *const arguments[], const char *input, char *output, size_t output_size)
 {
-    char *argv[16] = {(char *)(uintptr_t)"leveretd"};
+    char *argv[16] = {(char *)(uintptr_t) "leveretd"};
     int in[2];
     int out[2];
     int status;

@@ -68,42 +68,31 @@ static _Thread_local const char *here_file = "?";
 static _Thread_local int here_line;
 static const char *case_name;
 
-const char TEST_CONFIG[] = "listeners:\n"
-                           "  - address: 127.0.0.1\n"
-                           "    port: %PORT%\n"
-                           "workers: %WORKERS%\n"
-                           "limits:\n"
-                           "  handshake_timeout: 2s\n"
-                           "  message_size: 1MiB\n"
-                           "vhosts:\n"
-                           "  - name: /\n"
-                           "  - name: other\n"
-                           "users:\n"
-                           "  - name: guest\n"
-                           "    password: guest\n"
-                           "    tags: [administrator]\n"
-                           "  - name: limited\n"
-                           "    password: limited-pw\n"
-                           "  - name: reader\n"
-                           "    password: reader-pw\n"
-                           "  - name: nobody\n"
-                           "    password: nobody-pw\n"
-                           "permissions:\n"
-                           "  - user: guest\n"
-                           "    vhost: /\n"
-                           "    configure: .*\n"
-                           "    write: .*\n"
-                           "    read: .*\n"
-                           "  - user: limited\n"
-                           "    vhost: /\n"
-                           "    configure: ^mine\n"
-                           "    write: ^mine\n"
-                           "    read: ^mine\n"
-                           "  - user: reader\n"
-                           "    vhost: /\n"
-                           "    configure: ''\n"
-                           "    write: ''\n"
-                           "    read: .*\n";
+const char TEST_CONFIG[] =
+    "listeners:\n"
+    "  - address: 127.0.0.1\n"
+    "    port: %PORT%\n"
+    "workers: %WORKERS%\n"
+    "limits:\n"
+    "  handshake_timeout_ms: 2000\n"
+    "  max_message_size: 1MiB\n"
+    "vhosts:\n"
+    "  - name: /\n"
+    "  - name: other\n"
+    "users:\n"
+    "  - name: guest\n"
+    "    password: guest\n"
+    "    tags: [administrator]\n"
+    "  - name: limited\n"
+    "    password: limited-pw\n"
+    "  - name: reader\n"
+    "    password: reader-pw\n"
+    "  - name: nobody\n"
+    "    password: nobody-pw\n"
+    "permissions:\n"
+    "  - {user: guest, configure: '.*', write: '.*', read: '.*'}\n"
+    "  - {user: limited, configure: '^mine', write: '^mine', read: '^mine'}\n"
+    "  - {user: reader, configure: '', write: '', read: '.*'}\n";
 
 void harness_at(const char *file, int line)
 {
@@ -406,6 +395,8 @@ static amqp_rpc_reply_t client_connect(struct client *c, const struct broker *b,
 {
     struct timeval timeout = {.tv_sec = deadline_ms() / 1000,
                               .tv_usec = (deadline_ms() % 1000) * 1000};
+    amqp_table_t capabilities = ARGS(arg_bool("consumer_cancel_notify", true));
+    amqp_table_t properties = ARGS(arg_table("capabilities", capabilities));
     amqp_socket_t *socket;
 
     c->connection = amqp_new_connection();
@@ -415,8 +406,8 @@ static amqp_rpc_reply_t client_connect(struct client *c, const struct broker *b,
     amqp_set_handshake_timeout(c->connection, &timeout);
     if (amqp_socket_open_noblock(socket, broker_host(b), broker_port(b), &timeout) != 0)
         fail_here("cannot connect to the broker at %s:%u", broker_host(b), broker_port(b));
-    return amqp_login(c->connection, vhost, channel_max, frame_max, heartbeat_s,
-                      AMQP_SASL_METHOD_PLAIN, user, password);
+    return amqp_login_with_properties(c->connection, vhost, channel_max, frame_max, heartbeat_s,
+                                      &properties, AMQP_SASL_METHOD_PLAIN, user, password);
 }
 
 static struct client *client_new(void)
@@ -883,8 +874,8 @@ void send_queue_bind(struct channel *ch, const char *queue, const char *exchange
     send_method(ch, AMQP_QUEUE_BIND_METHOD, &m);
 }
 
-void send_queue_unbind(struct channel *ch, const char *queue, const char *exchange,
-                       const char *key, amqp_table_t args)
+void send_queue_unbind(struct channel *ch, const char *queue, const char *exchange, const char *key,
+                       amqp_table_t args)
 {
     amqp_queue_unbind_t m = {.queue = text(queue),
                              .exchange = text(exchange),
@@ -1079,6 +1070,24 @@ void await_message_count_(struct channel *ch, const char *queue, uint32_t count)
     }
 }
 
+void await_queue_gone_(struct channel *ch, const char *queue)
+{
+    int64_t deadline = now_ms() + deadline_ms();
+    char expected[NAME_SIZE + 64];
+
+    snprintf(expected, sizeof(expected), "NOT_FOUND - no queue '%s' in vhost '/'", queue);
+    for (;;) {
+        send_queue_declare(ch, queue, PASSIVE, NO_ARGS);
+        if (next_method_(ch) == AMQP_CHANNEL_CLOSE_METHOD)
+            break;
+        expect_method_(ch, AMQP_QUEUE_DECLARE_OK_METHOD);
+        if (now_ms() > deadline)
+            fail_here("queue '%s' does not go", queue);
+    }
+    expect_channel_error_(ch, 404, expected);
+    reopen_channel(ch);
+}
+
 const char *consume_(struct channel *ch, const char *queue, const char *tag, int flags,
                      amqp_table_t args)
 {
@@ -1137,9 +1146,9 @@ void publish_bytes(struct channel *ch, const char *exchange, const char *key, in
                    const amqp_basic_properties_t *properties, const void *body, size_t size)
 {
     amqp_bytes_t bytes = {.len = size, .bytes = (void *)(uintptr_t)body};
-    int rc = amqp_basic_publish(ch->client->connection, ch->number, text(exchange), text(key),
-                                (flags & MANDATORY) != 0, (flags & IMMEDIATE) != 0, properties,
-                                bytes);
+    int rc =
+        amqp_basic_publish(ch->client->connection, ch->number, text(exchange), text(key),
+                           (flags & MANDATORY) != 0, (flags & IMMEDIATE) != 0, properties, bytes);
 
     if (rc != AMQP_STATUS_OK)
         fail_here("publishing: %s", amqp_error_string2(rc));
@@ -1202,9 +1211,8 @@ static void check_redelivered(const struct event *e, bool redelivered, int flags
 
 static struct delivery delivery_of(const struct event *e)
 {
-    return (struct delivery){.body = (const char *)e->body,
-                             .body_size = e->body_size,
-                             .properties = e->properties};
+    return (struct delivery){
+        .body = (const char *)e->body, .body_size = e->body_size, .properties = e->properties};
 }
 
 struct delivery expect_delivery_to_(struct channel *ch, const char *tag, const char *body,
@@ -1291,8 +1299,8 @@ void expect_cancel_(struct channel *ch, const char *tag)
 
     if (m->consumer_tag.len != strlen(tag) ||
         memcmp(m->consumer_tag.bytes, tag, m->consumer_tag.len) != 0)
-        fail_here("expected basic.cancel of '%s', got one of '%.*s'", tag,
-                  (int)m->consumer_tag.len, (const char *)m->consumer_tag.bytes);
+        fail_here("expected basic.cancel of '%s', got one of '%.*s'", tag, (int)m->consumer_tag.len,
+                  (const char *)m->consumer_tag.bytes);
 }
 
 uint64_t expect_confirm_(struct channel *ch, bool *multiple)

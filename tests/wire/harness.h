@@ -135,10 +135,9 @@ void reopen_channel(struct channel *ch);
 
 #define NO_ARGS ((amqp_table_t){0, NULL})
 #define ARGS(...) \
-    ((amqp_table_t){ \
-        .num_entries = \
-            (int)(sizeof((amqp_table_entry_t[]){__VA_ARGS__}) / sizeof(amqp_table_entry_t)), \
-        .entries = (amqp_table_entry_t[]){__VA_ARGS__}})
+    ((amqp_table_t){.num_entries = (int)(sizeof((amqp_table_entry_t[]){__VA_ARGS__}) / \
+                                         sizeof(amqp_table_entry_t)), \
+                    .entries = (amqp_table_entry_t[]){__VA_ARGS__}})
 
 amqp_table_entry_t arg_string(const char *key, const char *value);
 amqp_table_entry_t arg_int(const char *key, int32_t value);
@@ -180,8 +179,8 @@ void send_queue_declare(struct channel *ch, const char *name, int flags, amqp_ta
 void send_queue_delete(struct channel *ch, const char *name, int flags);
 void send_queue_bind(struct channel *ch, const char *queue, const char *exchange, const char *key,
                      int flags, amqp_table_t args);
-void send_queue_unbind(struct channel *ch, const char *queue, const char *exchange,
-                       const char *key, amqp_table_t args);
+void send_queue_unbind(struct channel *ch, const char *queue, const char *exchange, const char *key,
+                       amqp_table_t args);
 void send_queue_purge(struct channel *ch, const char *name, int flags);
 void send_consume(struct channel *ch, const char *queue, const char *tag, int flags,
                   amqp_table_t args);
@@ -212,6 +211,8 @@ void send_method(struct channel *ch, amqp_method_number_t method, void *fields);
 #define consumer_count(...) (HERE, consumer_count_(__VA_ARGS__))
 /* Asks until the queue has that many ready messages. */
 #define await_message_count(...) (HERE, await_message_count_(__VA_ARGS__))
+/* Asks until the queue is not there. */
+#define await_queue_gone(...) (HERE, await_queue_gone_(__VA_ARGS__))
 /* Returns the consumer tag, also one that the server made. */
 #define consume(...) (HERE, consume_(__VA_ARGS__))
 #define cancel(...) (HERE, cancel_(__VA_ARGS__))
@@ -239,6 +240,7 @@ uint32_t purge_queue_(struct channel *ch, const char *name);
 uint32_t message_count_(struct channel *ch, const char *queue);
 uint32_t consumer_count_(struct channel *ch, const char *queue);
 void await_message_count_(struct channel *ch, const char *queue, uint32_t count);
+void await_queue_gone_(struct channel *ch, const char *queue);
 const char *consume_(struct channel *ch, const char *queue, const char *tag, int flags,
                      amqp_table_t args);
 void cancel_(struct channel *ch, const char *tag);

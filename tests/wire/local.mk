@@ -18,4 +18,24 @@ TESTS += tests/wire/test_channel_errors
 tests_wire_test_channel_errors_SOURCES = tests/wire/test_channel_errors.c
 tests_wire_test_channel_errors_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_connection_errors
+TESTS += tests/wire/test_connection_errors
+tests_wire_test_connection_errors_SOURCES = tests/wire/test_connection_errors.c
+tests_wire_test_connection_errors_LDADD = $(WIRE_LIBS)
+
+check_PROGRAMS += tests/wire/test_handshake
+TESTS += tests/wire/test_handshake
+tests_wire_test_handshake_SOURCES = tests/wire/test_handshake.c
+tests_wire_test_handshake_LDADD = $(WIRE_LIBS)
+
+check_PROGRAMS += tests/wire/test_queues
+TESTS += tests/wire/test_queues
+tests_wire_test_queues_SOURCES = tests/wire/test_queues.c
+tests_wire_test_queues_LDADD = $(WIRE_LIBS)
+
+check_PROGRAMS += tests/wire/test_settle
+TESTS += tests/wire/test_settle
+tests_wire_test_settle_SOURCES = tests/wire/test_settle.c
+tests_wire_test_settle_LDADD = $(WIRE_LIBS)
+
 EXTRA_DIST += tests/wire/README.md

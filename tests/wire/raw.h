@@ -38,6 +38,9 @@ struct raw_frame {
     uint32_t size;
 };
 
+/* For the method that a close names: not held to any. */
+enum { ANY_METHOD = -1 };
+
 /* A connected socket; nothing is sent. */
 struct raw *raw_connect(const struct broker *b);
 void raw_close(struct raw *r);

@@ -17,8 +17,7 @@ struct channel_error {
 #define NO_QUEUE_TEXT "NOT_FOUND - no queue 'none' in vhost '/'"
 #define NO_EXCHANGE_TEXT "NOT_FOUND - no exchange 'none' in vhost '/'"
 #define NO_PREVIOUS_TEXT "NOT_FOUND - no previously declared queue"
-#define DEFAULT_EXCHANGE_TEXT \
-    "ACCESS_REFUSED - operation not permitted on the default exchange"
+#define DEFAULT_EXCHANGE_TEXT "ACCESS_REFUSED - operation not permitted on the default exchange"
 
 /* name, code, text, what provokes it on `ch` (queue q and exchange x, both plain, exist; queue
  * "locked" is another connection's exclusive one). */
@@ -40,8 +39,7 @@ struct channel_error {
       send_exchange_bind(ch, "x", "none", "k", 0, NO_ARGS)) \
     X(no_wait_passive_declare_of_no_queue, 404, NO_QUEUE_TEXT, \
       send_queue_declare(ch, "none", PASSIVE | NO_WAIT, NO_ARGS)) \
-    X(consume_without_a_last_queue, 404, NO_PREVIOUS_TEXT, \
-      send_consume(ch, "", "", 0, NO_ARGS)) \
+    X(consume_without_a_last_queue, 404, NO_PREVIOUS_TEXT, send_consume(ch, "", "", 0, NO_ARGS)) \
     X(get_without_a_last_queue, 404, NO_PREVIOUS_TEXT, send_get(ch, "", 0)) \
     X(purge_without_a_last_queue, 404, NO_PREVIOUS_TEXT, send_queue_purge(ch, "", 0)) \
     X(delete_without_a_last_queue, 404, NO_PREVIOUS_TEXT, send_queue_delete(ch, "", 0)) \
@@ -82,10 +80,12 @@ struct channel_error {
       publish_to(ch, "inside", "k", "a")) \
     X(consume_beside_an_exclusive_consumer, 403, \
       "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use", \
-      consume(ch, "q", "one", EXCLUSIVE, NO_ARGS); send_consume(ch, "q", "two", 0, NO_ARGS)) \
+      consume(ch, "q", "one", EXCLUSIVE, NO_ARGS); \
+      send_consume(ch, "q", "two", 0, NO_ARGS)) \
     X(exclusive_consume_beside_a_consumer, 403, \
       "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use", \
-      consume(ch, "q", "one", 0, NO_ARGS); send_consume(ch, "q", "two", EXCLUSIVE, NO_ARGS)) \
+      consume(ch, "q", "one", 0, NO_ARGS); \
+      send_consume(ch, "q", "two", EXCLUSIVE, NO_ARGS)) \
     X(locked_declare, 405, LOCKED_TEXT, send_queue_declare(ch, "locked", 0, NO_ARGS)) \
     X(locked_exclusive_declare, 405, LOCKED_TEXT, \
       send_queue_declare(ch, "locked", EXCLUSIVE, NO_ARGS)) \
@@ -159,16 +159,16 @@ struct channel_error {
       "PRECONDITION_FAILED - inequivalent arg 'alternate-exchange' for exchange 'ae' in vhost " \
       "'/': received 'b' but current is 'a'", \
       declare_exchange(ch, "ae", "direct", 0, ARGS(arg_string("alternate-exchange", "a"))); \
-      send_exchange_declare(ch, "ae", "direct", 0, \
-                            ARGS(arg_string("alternate-exchange", "b")))) \
-    X(delete_of_used_exchange, 406, \
-      "PRECONDITION_FAILED - exchange 'x' in vhost '/' in use", \
-      bind_queue(ch, "q", "x", "k", NO_ARGS); send_exchange_delete(ch, "x", IF_UNUSED)) \
+      send_exchange_declare(ch, "ae", "direct", 0, ARGS(arg_string("alternate-exchange", "b")))) \
+    X(delete_of_used_exchange, 406, "PRECONDITION_FAILED - exchange 'x' in vhost '/' in use", \
+      bind_queue(ch, "q", "x", "k", NO_ARGS); \
+      send_exchange_delete(ch, "x", IF_UNUSED)) \
     X(delete_of_used_queue, 406, "PRECONDITION_FAILED - queue 'q' in vhost '/' in use", \
-      consume(ch, "q", "one", 0, NO_ARGS); send_queue_delete(ch, "q", IF_UNUSED)) \
+      consume(ch, "q", "one", 0, NO_ARGS); \
+      send_queue_delete(ch, "q", IF_UNUSED)) \
     X(delete_of_full_queue, 406, "PRECONDITION_FAILED - queue 'q' in vhost '/' not empty", \
-      publish(ch, "q", "a"); await_message_count(ch, "q", 1); \
-      send_queue_delete(ch, "q", IF_EMPTY)) \
+      publish(ch, "q", "a"); \
+      await_message_count(ch, "q", 1); send_queue_delete(ch, "q", IF_EMPTY)) \
     X(ack_of_unknown_tag, 406, "PRECONDITION_FAILED - unknown delivery tag 7", ack(ch, 7, 0)) \
     X(nack_of_unknown_tag, 406, "PRECONDITION_FAILED - unknown delivery tag 7", nack(ch, 7, 0)) \
     X(reject_of_unknown_tag, 406, "PRECONDITION_FAILED - unknown delivery tag 7", \
@@ -180,26 +180,25 @@ struct channel_error {
       ack(ch, (await_message_count(ch, "q", 1), expect_get(ch, "q", "a", 0).tag), 0); \
       ack(ch, 1, 0)) \
     X(ack_of_what_needs_none, 406, "PRECONDITION_FAILED - unknown delivery tag 1", \
-      publish(ch, "q", "a"); await_message_count(ch, "q", 1); expect_get(ch, "q", "a", NO_ACK); \
-      ack(ch, 1, 0)) \
+      publish(ch, "q", "a"); \
+      await_message_count(ch, "q", 1); expect_get(ch, "q", "a", NO_ACK); ack(ch, 1, 0)) \
     X(foreign_user_id, 406, \
       "PRECONDITION_FAILED - user_id property set to 'someone' but authenticated user was " \
       "'guest'", \
       publish_with(ch, "", "q", 0, PROPS(AMQP_BASIC_USER_ID_FLAG, .user_id = text("someone")), \
                    "a")) \
     X(expiration_is_no_number, 406, "PRECONDITION_FAILED - invalid expiration 'abc': *", \
-      publish_with(ch, "", "q", 0, \
-                   PROPS(AMQP_BASIC_EXPIRATION_FLAG, .expiration = text("abc")), "a")) \
+      publish_with(ch, "", "q", 0, PROPS(AMQP_BASIC_EXPIRATION_FLAG, .expiration = text("abc")), \
+                   "a")) \
     X(expiration_is_negative, 406, "PRECONDITION_FAILED - invalid expiration '-1': *", \
       publish_with(ch, "", "q", 0, PROPS(AMQP_BASIC_EXPIRATION_FLAG, .expiration = text("-1")), \
                    "a")) \
-    X(expiration_is_too_large, 406, \
-      "PRECONDITION_FAILED - invalid expiration '315360000001': *", \
+    X(expiration_is_too_large, 406, "PRECONDITION_FAILED - invalid expiration '315360000001': *", \
       publish_with(ch, "", "q", 0, \
                    PROPS(AMQP_BASIC_EXPIRATION_FLAG, .expiration = text("315360000001")), "a")) \
     X(expiration_has_a_tail, 406, "PRECONDITION_FAILED - invalid expiration '10s': *", \
-      publish_with(ch, "", "q", 0, \
-                   PROPS(AMQP_BASIC_EXPIRATION_FLAG, .expiration = text("10s")), "a")) \
+      publish_with(ch, "", "q", 0, PROPS(AMQP_BASIC_EXPIRATION_FLAG, .expiration = text("10s")), \
+                   "a")) \
     X(expiration_is_empty, 406, "PRECONDITION_FAILED - invalid expiration '': *", \
       publish_with(ch, "", "q", 0, PROPS(AMQP_BASIC_EXPIRATION_FLAG, .expiration = text("")), \
                    "a")) \
@@ -256,19 +255,17 @@ struct channel_error {
       send_tx_commit(ch)) \
     X(rollback_without_select, 406, "PRECONDITION_FAILED - channel is not transactional", \
       send_tx_rollback(ch)) \
-    X(tx_on_a_confirm_channel, 406, \
-      "PRECONDITION_FAILED - cannot switch from confirm to tx mode", confirm_select(ch); \
+    X(tx_on_a_confirm_channel, 406, "PRECONDITION_FAILED - cannot switch from confirm to tx mode", \
+      confirm_select(ch); \
       send_tx_select(ch)) \
-    X(confirm_on_a_tx_channel, 406, \
-      "PRECONDITION_FAILED - cannot switch from tx to confirm mode", tx_select(ch); \
+    X(confirm_on_a_tx_channel, 406, "PRECONDITION_FAILED - cannot switch from tx to confirm mode", \
+      tx_select(ch); \
       send_confirm_select(ch, 0)) \
-    X(reply_without_consumer, 406, \
-      "PRECONDITION_FAILED - fast reply consumer does not exist", \
+    X(reply_without_consumer, 406, "PRECONDITION_FAILED - fast reply consumer does not exist", \
       publish_with(ch, "", "q", 0, \
                    PROPS(AMQP_BASIC_REPLY_TO_FLAG, .reply_to = text("amq.rabbitmq.reply-to")), \
                    "a")) \
-    X(reply_consumer_that_acks, 406, \
-      "PRECONDITION_FAILED - reply consumer cannot acknowledge", \
+    X(reply_consumer_that_acks, 406, "PRECONDITION_FAILED - reply consumer cannot acknowledge", \
       send_consume(ch, "amq.rabbitmq.reply-to", "", 0, NO_ARGS)) \
     X(message_is_too_large, 406, "PRECONDITION_FAILED - message size 1048577 *", \
       publish_bytes(ch, "", "q", 0, NULL, large_body, sizeof(large_body)))
