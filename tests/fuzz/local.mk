@@ -18,6 +18,17 @@ FUZZ_LINK = $(AM_LDFLAGS)
 endif
 
 FUZZ_TARGETS =
+
+FUZZ_TARGETS += tests/fuzz/fuzz_frame
+tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c
+tests_fuzz_fuzz_frame_LDADD = $(FUZZ_MAIN) $(AMQP_LIBS)
+tests_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_table
+tests_fuzz_fuzz_table_SOURCES = tests/fuzz/fuzz_table.c
+tests_fuzz_fuzz_table_LDADD = $(FUZZ_MAIN) $(AMQP_LIBS)
+tests_fuzz_fuzz_table_LDFLAGS = $(FUZZ_LINK)
+
 EXTRA_DIST += tests/fuzz/corpus
 
 check_PROGRAMS += $(FUZZ_TARGETS)
