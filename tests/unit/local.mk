@@ -35,6 +35,29 @@ TESTS += tests/unit/test_arena
 tests_unit_test_arena_SOURCES = tests/unit/test_arena.c
 tests_unit_test_arena_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 
+AUTH_TEST_LIBS = src/auth/libleveret_auth.a src/config/libleveret_config.a \
+	src/broker/libleveret_broker.a $(AMQP_LIBS) $(YAML_LIBS) $(CRYPTO_LIBS) $(PCRE2_LIBS)
+
+check_PROGRAMS += tests/unit/test_auth_password
+TESTS += tests/unit/test_auth_password
+tests_unit_test_auth_password_SOURCES = tests/unit/test_auth_password.c
+tests_unit_test_auth_password_LDADD = $(AUTH_TEST_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_auth_permissions
+TESTS += tests/unit/test_auth_permissions
+tests_unit_test_auth_permissions_SOURCES = tests/unit/test_auth_permissions.c
+tests_unit_test_auth_permissions_LDADD = $(AUTH_TEST_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_auth_sasl
+TESTS += tests/unit/test_auth_sasl
+tests_unit_test_auth_sasl_SOURCES = tests/unit/test_auth_sasl.c
+tests_unit_test_auth_sasl_LDADD = $(AUTH_TEST_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_auth_users
+TESTS += tests/unit/test_auth_users
+tests_unit_test_auth_users_SOURCES = tests/unit/test_auth_users.c
+tests_unit_test_auth_users_LDADD = $(AUTH_TEST_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_buffer
 TESTS += tests/unit/test_buffer
 tests_unit_test_buffer_SOURCES = tests/unit/test_buffer.c
@@ -45,10 +68,48 @@ TESTS += tests/unit/test_bytes
 tests_unit_test_bytes_SOURCES = tests/unit/test_bytes.c
 tests_unit_test_bytes_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_config
+TESTS += tests/unit/test_config
+tests_unit_test_config_SOURCES = tests/unit/test_config.c
+tests_unit_test_config_LDADD = $(CONFIG_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_config_documentation
+TESTS += tests/unit/test_config_documentation
+tests_unit_test_config_documentation_SOURCES = tests/unit/test_config_documentation.c
+tests_unit_test_config_documentation_LDADD = $(CONFIG_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_config_yaml_tree
+TESTS += tests/unit/test_config_yaml_tree
+tests_unit_test_config_yaml_tree_SOURCES = tests/unit/test_config_yaml_tree.c
+tests_unit_test_config_yaml_tree_LDADD = $(CONFIG_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_exchange_direct
+TESTS += tests/unit/test_exchange_direct
+tests_unit_test_exchange_direct_SOURCES = tests/unit/test_exchange_direct.c \
+	tests/unit/topology_helpers.c tests/unit/topology_helpers.h
+tests_unit_test_exchange_direct_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_exchange_headers
+TESTS += tests/unit/test_exchange_headers
+tests_unit_test_exchange_headers_SOURCES = tests/unit/test_exchange_headers.c \
+	tests/unit/topology_helpers.c tests/unit/topology_helpers.h
+tests_unit_test_exchange_headers_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_exchange_topic
+TESTS += tests/unit/test_exchange_topic
+tests_unit_test_exchange_topic_SOURCES = tests/unit/test_exchange_topic.c \
+	tests/unit/topology_helpers.c tests/unit/topology_helpers.h
+tests_unit_test_exchange_topic_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_hash_map
 TESTS += tests/unit/test_hash_map
 tests_unit_test_hash_map_SOURCES = tests/unit/test_hash_map.c
 tests_unit_test_hash_map_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_key_index
+TESTS += tests/unit/test_key_index
+tests_unit_test_key_index_SOURCES = tests/unit/test_key_index.c
+tests_unit_test_key_index_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
 check_PROGRAMS += tests/unit/test_list
 TESTS += tests/unit/test_list
@@ -85,6 +146,12 @@ TESTS += tests/unit/test_random
 tests_unit_test_random_SOURCES = tests/unit/test_random.c
 tests_unit_test_random_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_route
+TESTS += tests/unit/test_route
+tests_unit_test_route_SOURCES = tests/unit/test_route.c \
+	tests/unit/topology_helpers.c tests/unit/topology_helpers.h
+tests_unit_test_route_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_table
 TESTS += tests/unit/test_table
 tests_unit_test_table_SOURCES = tests/unit/test_table.c
@@ -92,3 +159,14 @@ tests_unit_test_table_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 
 TESTS += tests/unit/test_check_layers
 dist_check_SCRIPTS += tests/unit/test_check_layers
+check_PROGRAMS += tests/unit/test_topology
+TESTS += tests/unit/test_topology
+tests_unit_test_topology_SOURCES = tests/unit/test_topology.c \
+	tests/unit/topology_helpers.c tests/unit/topology_helpers.h
+tests_unit_test_topology_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_value_text
+TESTS += tests/unit/test_value_text
+tests_unit_test_value_text_SOURCES = tests/unit/test_value_text.c
+tests_unit_test_value_text_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
