@@ -95,8 +95,6 @@ static void check_listeners(struct checker *c)
 {
     const struct config_listeners *all = &c->config->listeners;
 
-    if (all->count == 0)
-        config_problems_add(c->problems, c->config->file, 0, "'listeners' must not be empty");
     if (all->count > LISTENERS_MAX) {
         config_problems_add(c->problems, c->config->file, all->items[LISTENERS_MAX].line,
                             "there are more than %d listeners", LISTENERS_MAX);
@@ -143,8 +141,6 @@ static void check_users(struct checker *c)
 
 static void check_vhosts(struct checker *c)
 {
-    if (c->config->vhosts.count == 0)
-        config_problems_add(c->problems, c->config->file, 0, "'vhosts' must not be empty");
     for (size_t i = 0; i < c->config->vhosts.count; i++) {
         const struct config_vhost *v = &c->config->vhosts.items[i];
         const struct name *earlier =

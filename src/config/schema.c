@@ -289,7 +289,7 @@ static const struct config_section VHOST = {
 
 #define PATTERN(field_name, text) \
     { \
-        .name = #field_name, .type = CONFIG_TYPE_STRING, .required = true, .max = 4096, \
+        .name = #field_name, .type = CONFIG_TYPE_STRING, .required = true, .max = 4095, \
         FIELD(config_permission, field_name), \
         .line_offset = offsetof(struct config_permission, field_name##_line), .doc = text \
     }
@@ -494,6 +494,7 @@ static const struct config_key TOP_KEYS[] = {
     {.name = "listeners",
      .type = CONFIG_TYPE_LIST,
      .applies = CONFIG_AT_RESTART,
+     .min = 1,
      FIELD(config, listeners),
      .section = &LISTENER,
      .doc = "Where clients connect; absent: one on every address, port 5672."},
@@ -536,6 +537,7 @@ static const struct config_key TOP_KEYS[] = {
      .doc = "Who may log in; absent: guest, password guest, from loopback addresses only."},
     {.name = "vhosts",
      .type = CONFIG_TYPE_NAMES,
+     .min = 1,
      FIELD(config, vhosts),
      .section = &VHOST,
      .doc = "Names of the virtual hosts; absent: \"/\"."},

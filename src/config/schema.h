@@ -22,7 +22,7 @@ enum config_type {
     CONFIG_TYPE_FLAGS,     /* uint32_t, any of `choices`, a list */
     CONFIG_TYPE_ARGUMENTS, /* struct table, a mapping of anything */
     CONFIG_TYPE_SECTION,   /* a struct, a mapping by `section` */
-    CONFIG_TYPE_LIST,      /* { items, count }, a list of mappings by `section` */
+    CONFIG_TYPE_LIST,      /* { items, count }, a list of mappings by `section`, at least min */
     CONFIG_TYPE_NAMES,     /* { items, count } of structs by `section`, a list of its only name */
 };
 

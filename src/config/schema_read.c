@@ -144,6 +144,15 @@ static const char *suggestion_text(const struct suggestion *s, char *out)
     return out;
 }
 
+static bool holds_secrets(const struct config_section *section)
+{
+    for (const struct config_key *key = section->keys; key->name != NULL; key++) {
+        if (key->secret)
+            return true;
+    }
+    return false;
+}
+
 static void unknown_key(struct reader *r, const struct config_section *section, const char *where,
                         const struct yaml_node *entry)
 {
@@ -154,6 +163,12 @@ static void unknown_key(struct reader *r, const struct config_section *section, 
     if (r->problems->count < CONFIG_PROBLEMS_MAX) {
         for (const struct config_key *key = section->keys; key->name != NULL; key++)
             suggest(&nearest, (const char *)entry->key.data, key->name);
+    }
+    /* In {password: a,b} the key `b` is half a password. */
+    if (nearest.word == NULL && holds_secrets(section)) {
+        config_problems_add(r->problems, r->file, entry->key_line,
+                            "unknown key in %s (quote a value that holds a comma)", where);
+        return;
     }
     config_problems_add(r->problems, r->file, entry->key_line, "unknown key %s%s%s%s",
                         quote(entry->key, written), where != NULL ? " in " : "",
@@ -541,6 +556,10 @@ static void read_list(struct reader *r, const struct config_key *key, const stru
         return;
     if (node->kind != YAML_SEQUENCE) {
         must_be(r, key, node, "a list");
+        return;
+    }
+    if (node->count < key->min) {
+        config_problems_add(r->problems, r->file, node->line, "'%s' must not be empty", key->name);
         return;
     }
     /* Never NULL, so that an empty list differs from an absent one. */

@@ -113,6 +113,8 @@ static void declare_binding(struct trial *t, const struct config_binding *b)
     };
     struct refusal r;
 
+    if (b->source.size == 0 || b->destination.size == 0)
+        return;
     if (topology_bind(find_topology(t, b->vhost), &d, &r) < 0)
         refused(t, b->line, &r);
 }

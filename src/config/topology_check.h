@@ -6,8 +6,8 @@
 #include "config/config.h"
 #include "config/problems.h"
 
-/* Adds each refusal to `problems`. All vhosts that are referred to exist and no name is there
- * twice. */
+/* Adds each refusal to `problems`. All vhosts that are referred to exist, no name is there
+ * twice, and only bindings may lack their ends (they are passed over). */
 void config_check_topology(const struct config *c, struct config_problems *problems);
 
 #endif

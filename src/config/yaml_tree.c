@@ -122,10 +122,18 @@ static bool expects_key(const struct builder *b)
     return b->depth != 0 && b->open[b->depth - 1]->kind == YAML_MAPPING && !b->have_key;
 }
 
+/* What stands behind the sign is not printed: it may be a password that lacks its quotes. */
 static void refuse_anchor(struct builder *b, const yaml_char_t *anchor, unsigned line)
 {
     if (anchor != NULL)
-        fail(b, line, "anchors and aliases are not supported: '&%s'", (const char *)anchor);
+        fail(b, line,
+             "anchors and aliases are not supported "
+             "(quote a value that begins with '&' or '*')");
+}
+
+static void refuse_tag(struct builder *b, unsigned line)
+{
+    fail(b, line, "tags are not supported, except !!str (quote a value that begins with '!')");
 }
 
 static void on_scalar(struct builder *b, const yaml_event_t *event)
@@ -139,7 +147,7 @@ static void on_scalar(struct builder *b, const yaml_event_t *event)
     refuse_anchor(b, event->data.scalar.anchor, line);
     if (tag != NULL && strcmp((const char *)tag, STR_TAG) != 0 &&
         strcmp((const char *)tag, "!") != 0)
-        fail(b, line, "tags are not supported, except !!str: '%s'", (const char *)tag);
+        refuse_tag(b, line);
     if (expects_key(b)) {
         b->have_key = true;
         b->key = text;
@@ -167,7 +175,7 @@ static bool on_collection_start(struct builder *b, enum yaml_kind kind, const ya
 
     refuse_anchor(b, anchor, line);
     if (tag != NULL)
-        fail(b, line, "tags are not supported, except !!str: '%s'", (const char *)tag);
+        refuse_tag(b, line);
     if (expects_key(b)) {
         fail(b, line, "a key must be a scalar, not a %s", mapping ? "mapping" : "list");
         return false;
@@ -201,8 +209,7 @@ static bool on_event(struct builder *b, const yaml_event_t *event)
         fail(b, line_of(event->start_mark), "only one YAML document is allowed");
         return false;
     case YAML_ALIAS_EVENT:
-        fail(b, line_of(event->start_mark), "anchors and aliases are not supported: '*%s'",
-             (const char *)event->data.alias.anchor);
+        refuse_anchor(b, event->data.alias.anchor, line_of(event->start_mark));
         return false;
     case YAML_SCALAR_EVENT:
         on_scalar(b, event);
@@ -274,7 +281,8 @@ int yaml_tree_parse(struct yaml_tree *tree, const char *file, struct bytes text,
     }
     hash_map_init(&b.keys);
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parser, text.data, text.size);
+    yaml_parser_set_input_string(&parser, text.data != NULL ? text.data : (const unsigned char *)"",
+                                 text.size);
     while (more) {
         yaml_event_t event;
 

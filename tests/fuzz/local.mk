@@ -29,6 +29,11 @@ tests_fuzz_fuzz_table_SOURCES = tests/fuzz/fuzz_table.c
 tests_fuzz_fuzz_table_LDADD = $(FUZZ_MAIN) $(AMQP_LIBS)
 tests_fuzz_fuzz_table_LDFLAGS = $(FUZZ_LINK)
 
+FUZZ_TARGETS += tests/fuzz/fuzz_yaml
+tests_fuzz_fuzz_yaml_SOURCES = tests/fuzz/fuzz_yaml.c
+tests_fuzz_fuzz_yaml_LDADD = $(FUZZ_MAIN) $(AUTH_TEST_LIBS)
+tests_fuzz_fuzz_yaml_LDFLAGS = $(FUZZ_LINK)
+
 EXTRA_DIST += tests/fuzz/corpus
 
 check_PROGRAMS += $(FUZZ_TARGETS)
