@@ -83,7 +83,7 @@ static bool can_take(const struct consumer *c)
 {
     if (c->getter || c->cancelled || c->paused || c->starved)
         return false;
-    return c->no_ack || c->prefetch == 0 || c->unacked.count < c->prefetch;
+    return c->prefetch == 0 || c->unacked.count < c->prefetch; /* with no_ack nothing is unacked */
 }
 
 /* Brings the ready list and the queue's active link up to date with the consumer's state. */
@@ -213,6 +213,27 @@ void consumer_resume(struct consumer *c)
 {
     c->paused = false;
     consumer_update(c);
+}
+
+struct credit_pool *consumer_pool(const struct consumer *c)
+{
+    return c->pool;
+}
+
+void consumer_set_pool(struct consumer *c, struct credit_pool *pool)
+{
+    struct credit_pool *old = c->pool;
+
+    if (c->no_ack || c->getter || pool == old)
+        return;
+    c->pool = pool != NULL ? credit_pool_ref(pool) : NULL;
+    if (pool != NULL)
+        credit_pool_add(pool, c->unacked.count);
+    if (old != NULL) {
+        credit_pool_give(old, c->unacked.count);
+        credit_pool_unref(old);
+    }
+    consumer_pool_refilled(c);
 }
 
 void consumer_pool_refilled(struct consumer *c)

@@ -17,6 +17,7 @@ enum message_flag {
     MESSAGE_PERSISTENT = 1 << 0,     /* delivery-mode 2 */
     MESSAGE_HAS_EXPIRATION = 1 << 1, /* the expiration property is set */
     MESSAGE_HAS_HEADERS = 1 << 2,    /* the headers property is set */
+    MESSAGE_HAS_EXTRA_KEYS = 1 << 3, /* the headers have CC or BCC */
 };
 
 struct message {
@@ -70,9 +71,14 @@ static inline size_t message_footprint(const struct message *m)
     return sizeof(*m) + m->exchange_size + m->routing_key_size + m->properties_size + m->body_size;
 }
 
+/* Takes one more reference. Who holds the only one is alone with it, so that needs no atomic
+ * read-modify-write. */
 static inline struct message *message_ref(struct message *m)
 {
-    atomic_fetch_add_explicit(&m->references, 1, memory_order_relaxed);
+    if (atomic_load_explicit(&m->references, memory_order_relaxed) == 1)
+        atomic_store_explicit(&m->references, 2, memory_order_relaxed);
+    else
+        atomic_fetch_add_explicit(&m->references, 1, memory_order_relaxed);
     return m;
 }
 

@@ -83,6 +83,21 @@ TESTS += tests/unit/test_config_yaml_tree
 tests_unit_test_config_yaml_tree_SOURCES = tests/unit/test_config_yaml_tree.c
 tests_unit_test_config_yaml_tree_LDADD = $(CONFIG_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_credit_pool
+TESTS += tests/unit/test_credit_pool
+tests_unit_test_credit_pool_SOURCES = tests/unit/test_credit_pool.c
+tests_unit_test_credit_pool_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_dead_letter
+TESTS += tests/unit/test_dead_letter
+tests_unit_test_dead_letter_SOURCES = tests/unit/test_dead_letter.c
+tests_unit_test_dead_letter_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_entries
+TESTS += tests/unit/test_entries
+tests_unit_test_entries_SOURCES = tests/unit/test_entries.c
+tests_unit_test_entries_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_exchange_direct
 TESTS += tests/unit/test_exchange_direct
 tests_unit_test_exchange_direct_SOURCES = tests/unit/test_exchange_direct.c \
@@ -121,6 +136,11 @@ TESTS += tests/unit/test_log
 tests_unit_test_log_SOURCES = tests/unit/test_log.c
 tests_unit_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_message
+TESTS += tests/unit/test_message
+tests_unit_test_message_SOURCES = tests/unit/test_message.c
+tests_unit_test_message_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_perf_histogram
 TESTS += tests/unit/test_perf_histogram
 tests_unit_test_perf_histogram_SOURCES = tests/unit/test_perf_histogram.c
@@ -141,6 +161,17 @@ TESTS += tests/unit/test_perf_slab
 tests_unit_test_perf_slab_SOURCES = tests/unit/test_perf_slab.c
 tests_unit_test_perf_slab_LDADD = $(PERF_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_queue
+TESTS += tests/unit/test_queue
+tests_unit_test_queue_SOURCES = tests/unit/test_queue.c
+tests_unit_test_queue_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+tests_unit_test_queue_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+
+check_PROGRAMS += tests/unit/test_queue_options
+TESTS += tests/unit/test_queue_options
+tests_unit_test_queue_options_SOURCES = tests/unit/test_queue_options.c
+tests_unit_test_queue_options_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_random
 TESTS += tests/unit/test_random
 tests_unit_test_random_SOURCES = tests/unit/test_random.c
@@ -151,6 +182,11 @@ TESTS += tests/unit/test_route
 tests_unit_test_route_SOURCES = tests/unit/test_route.c \
 	tests/unit/topology_helpers.c tests/unit/topology_helpers.h
 tests_unit_test_route_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_simulation
+TESTS += tests/unit/test_simulation
+tests_unit_test_simulation_SOURCES = tests/unit/test_simulation.c
+tests_unit_test_simulation_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
 check_PROGRAMS += tests/unit/test_table
 TESTS += tests/unit/test_table
@@ -164,6 +200,11 @@ TESTS += tests/unit/test_topology
 tests_unit_test_topology_SOURCES = tests/unit/test_topology.c \
 	tests/unit/topology_helpers.c tests/unit/topology_helpers.h
 tests_unit_test_topology_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_unacked
+TESTS += tests/unit/test_unacked
+tests_unit_test_unacked_SOURCES = tests/unit/test_unacked.c
+tests_unit_test_unacked_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
 check_PROGRAMS += tests/unit/test_value_text
 TESTS += tests/unit/test_value_text

@@ -1,0 +1,857 @@
+/* Random commands against the core, beside a model so plain that it is right by inspection: every
+ * queue is the list of all that was ever put into it, and what happens next is found by looking at
+ * all of it. After each command the effects, the counts and the active list must be the model's.
+ *
+ * LEVERET_SIMULATION_SEED=n runs that seed alone; LEVERET_SIMULATION_SEEDS=n runs seeds 1 to n. */
+#include "base/random.h"
+#include "broker/queue.h"
+#include "tests/unit/unit.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define DEFAULT_SEEDS 3000
+#define QUEUES 3
+#define CONSUMERS 10
+#define POOLS 2
+#define ENTRIES 4096 /* put into one queue in a run */
+#define MESSAGES (ENTRIES * QUEUES)
+#define EFFECTS 8192
+
+enum entry_state { ENTRY_READY, ENTRY_UNACKED, ENTRY_GONE };
+
+struct model_entry {
+    struct message *message;
+    enum entry_state state;
+    uint32_t deliveries;
+};
+
+struct model_queue {
+    struct queue *real;
+    struct queue_options options;
+    struct model_entry entries[ENTRIES]; /* the one with sequence n is at n - 1 */
+    uint32_t count;
+    uint32_t first_left; /* all before it are gone */
+    bool active;
+    uint64_t active_since;
+    bool had_unused; /* an EFFECT_UNUSED is due at the end of the command */
+};
+
+struct model_pool {
+    struct credit_pool *real;
+    uint32_t limit;
+    uint32_t in_use;
+    bool starved;
+};
+
+struct model_consumer {
+    struct consumer *real; /* NULL: a free place */
+    struct model_queue *queue;
+    struct model_pool *pool;
+    struct consumer_options options;
+    bool cancelled;
+    bool paused;
+    bool starved;
+    bool able;
+    uint64_t turn;             /* among able equals the lowest is next */
+    uint32_t numbers[ENTRIES]; /* the sequence under number n is at n - 1, 0 when settled */
+    uint64_t count;
+    uint32_t unacked;
+};
+
+struct simulation {
+    struct random_sequence random;
+    struct list active;
+    struct effects effects;
+    struct model_queue queues[QUEUES];
+    struct model_consumer consumers[CONSUMERS];
+    struct model_pool pools[POOLS];
+    struct message *messages[MESSAGES]; /* one reference each, to see that the others go */
+    uint32_t message_count;
+    struct effect expected[EFFECTS];
+    uint32_t expected_count;
+    uint64_t clock; /* orders turns and activations */
+};
+
+static struct simulation sim;
+static uint64_t current_seed;
+static uint32_t current_step;
+static const char *current_command;
+
+static void say_seed(void)
+{
+    char text[128];
+    int size = snprintf(text, sizeof(text),
+                        "LEVERET_SIMULATION_SEED=%" PRIu64 " fails in step %" PRIu32 " (%s)\n",
+                        current_seed, current_step, current_command);
+
+    if (write(STDERR_FILENO, text, (size_t)size) != size)
+        return;
+}
+
+static void on_abort(int number)
+{
+    (void)number;
+    say_seed();
+}
+
+/* There in a sanitized build only. */
+extern void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+
+static void require(bool holds, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void require(bool holds, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+
+    if (holds)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    say_seed();
+    ck_abort_msg("seed %" PRIu64 ", step %" PRIu32 ", %s: %s", current_seed, current_step,
+                 current_command, text);
+}
+
+static uint32_t below(uint32_t bound)
+{
+    return (uint32_t)random_sequence_below(&sim.random, bound);
+}
+
+static bool chance(uint32_t percent)
+{
+    return below(100) < percent;
+}
+
+/* The model. */
+
+static bool model_can_take(const struct model_consumer *c)
+{
+    if (c->real == NULL || c->options.getter || c->cancelled || c->paused || c->starved)
+        return false;
+    return c->options.no_ack || c->options.prefetch == 0 || c->unacked < c->options.prefetch;
+}
+
+static void model_update_turn(struct model_consumer *c)
+{
+    bool able = model_can_take(c);
+
+    if (able && !c->able)
+        c->turn = sim.clock++;
+    c->able = able;
+}
+
+static uint32_t model_ready_count(const struct model_queue *q)
+{
+    uint32_t ready = 0;
+
+    for (uint32_t i = q->first_left; i < q->count; i++)
+        ready += q->entries[i].state == ENTRY_READY;
+    return ready;
+}
+
+static uint32_t model_first_ready(const struct model_queue *q)
+{
+    for (uint32_t i = q->first_left; i < q->count; i++) {
+        if (q->entries[i].state == ENTRY_READY)
+            return i + 1;
+    }
+    return 0;
+}
+
+static struct model_consumer *model_next_consumer(const struct model_queue *q)
+{
+    struct model_consumer *next = NULL;
+
+    for (struct model_consumer *c = sim.consumers; c < sim.consumers + CONSUMERS; c++) {
+        if (c->real == NULL || c->queue != q || !c->able)
+            continue;
+        if (next == NULL || c->options.priority > next->options.priority ||
+            (c->options.priority == next->options.priority && c->turn < next->turn))
+            next = c;
+    }
+    return next;
+}
+
+static uint32_t model_consumer_count(const struct model_queue *q)
+{
+    uint32_t count = 0;
+
+    for (const struct model_consumer *c = sim.consumers; c < sim.consumers + CONSUMERS; c++)
+        count += c->real != NULL && c->queue == q && !c->options.getter && !c->cancelled;
+    return count;
+}
+
+static bool model_in_exclusive_use(const struct model_queue *q)
+{
+    for (const struct model_consumer *c = sim.consumers; c < sim.consumers + CONSUMERS; c++) {
+        if (c->real != NULL && c->queue == q && c->options.exclusive && !c->options.getter &&
+            !c->cancelled)
+            return true;
+    }
+    return false;
+}
+
+static void model_update_active(struct model_queue *q)
+{
+    bool active = q->real != NULL && model_next_consumer(q) != NULL && model_first_ready(q) != 0;
+
+    if (active && !q->active)
+        q->active_since = sim.clock++;
+    q->active = active;
+}
+
+static struct effect *expect(enum effect_type type, struct model_queue *q)
+{
+    struct effect *e = &sim.expected[sim.expected_count++];
+
+    require(sim.expected_count < EFFECTS, "the test's own limit on effects is too low");
+    *e = (struct effect){.type = type, .queue = q->real};
+    return e;
+}
+
+static bool model_take_credit(struct model_consumer *c)
+{
+    struct model_pool *p = c->pool;
+
+    if (p == NULL)
+        return true;
+    if (p->limit != 0 && p->in_use >= p->limit) {
+        p->starved = true;
+        c->starved = true;
+        return false;
+    }
+    p->in_use++;
+    return true;
+}
+
+/* Gives the entry to `c`, or, when that is NULL, to a basic.get without acknowledgement. */
+static void model_hand_out(struct model_queue *q, uint32_t sequence, struct model_consumer *c,
+                           struct effect *out)
+{
+    struct model_entry *entry = &q->entries[sequence - 1];
+
+    out->message = entry->message;
+    out->delivery_count = entry->deliveries;
+    out->redelivered = entry->deliveries != 0;
+    entry->deliveries++;
+    if (c == NULL || c->options.no_ack) {
+        entry->state = ENTRY_GONE;
+    } else {
+        entry->state = ENTRY_UNACKED;
+        c->numbers[c->count++] = sequence;
+        c->unacked++;
+        out->number = c->count;
+    }
+    if (c != NULL)
+        out->consumer = c->real;
+}
+
+static void model_deliver(struct model_queue *q, uint32_t budget)
+{
+    while (budget != 0 && model_first_ready(q) != 0) {
+        struct model_consumer *c = model_next_consumer(q);
+
+        if (c == NULL)
+            return;
+        if (model_take_credit(c)) {
+            model_hand_out(q, model_first_ready(q), c, expect(EFFECT_DELIVER, q));
+            c->turn = sim.clock++;
+            budget--;
+        }
+        model_update_turn(c);
+    }
+}
+
+static void model_settle_one(struct model_consumer *c, uint32_t sequence,
+                             enum settle_outcome outcome)
+{
+    struct model_queue *q = c->queue;
+    struct model_entry *entry = &q->entries[sequence - 1];
+    struct effect *dead;
+
+    entry->state = outcome == SETTLE_REQUEUE ? ENTRY_READY : ENTRY_GONE;
+    c->unacked--;
+    if (c->pool != NULL)
+        c->pool->in_use--;
+    if (outcome != SETTLE_REJECT || !q->options.has_dead_letter_exchange)
+        return;
+    dead = expect(EFFECT_DEAD_LETTER, q);
+    dead->reason = DEAD_LETTER_REJECTED;
+    dead->delivery_count = entry->deliveries - 1;
+    dead->message = entry->message;
+}
+
+static uint32_t model_settle(struct model_consumer *c, uint64_t first, uint64_t last,
+                             enum settle_outcome outcome)
+{
+    uint32_t settled = 0;
+
+    for (uint64_t n = 1; n <= c->count; n++) {
+        if (n < first || n > last || c->numbers[n - 1] == 0)
+            continue;
+        model_settle_one(c, c->numbers[n - 1], outcome);
+        c->numbers[n - 1] = 0;
+        settled++;
+    }
+    model_update_turn(c);
+    return settled;
+}
+
+static void model_cancel(struct model_consumer *c)
+{
+    struct model_queue *q = c->queue;
+
+    if (c->cancelled)
+        return;
+    c->cancelled = true;
+    model_update_turn(c);
+    if (!c->options.getter && model_consumer_count(q) == 0 && q->options.auto_delete)
+        expect(EFFECT_UNUSED, q);
+}
+
+/* What must hold after each command. */
+
+static void require_effects(void)
+{
+    require(sim.effects.count == sim.expected_count, "%" PRIu32 " effects instead of %" PRIu32,
+            sim.effects.count, sim.expected_count);
+    for (uint32_t i = 0; i < sim.effects.count; i++) {
+        const struct effect *is = &sim.effects.items[i];
+        const struct effect *should = &sim.expected[i];
+
+        require(is->type == should->type && is->queue == should->queue, "effect %" PRIu32, i);
+        require(is->consumer == should->consumer, "consumer of effect %" PRIu32, i);
+        require(is->number == should->number, "effect %" PRIu32 " has number %" PRIu64, i,
+                is->number);
+        require(is->message == should->message, "message of effect %" PRIu32, i);
+        require(is->redelivered == should->redelivered, "redelivered of effect %" PRIu32, i);
+        require(is->delivery_count == should->delivery_count, "delivery count of effect %" PRIu32,
+                i);
+        require(is->reason == should->reason, "reason of effect %" PRIu32, i);
+    }
+}
+
+static void carry_out_effects(void)
+{
+    require_effects();
+    for (uint32_t i = 0; i < sim.effects.count; i++) {
+        const struct effect *e = &sim.effects.items[i];
+
+        if (e->type == EFFECT_DEAD_LETTER || (e->type == EFFECT_DELIVER && e->number == 0))
+            message_unref(e->message);
+    }
+    sim.effects.count = 0;
+    sim.expected_count = 0;
+}
+
+static void require_counts(struct model_queue *q)
+{
+    uint64_t bytes = 0;
+    uint32_t unacked = 0;
+
+    for (uint32_t i = q->first_left; i < q->count; i++) {
+        if (q->entries[i].state == ENTRY_READY)
+            bytes += q->entries[i].message->body_size;
+        unacked += q->entries[i].state == ENTRY_UNACKED;
+    }
+    require(queue_message_count(q->real) == model_ready_count(q),
+            "message count %" PRIu64 " instead of %" PRIu32, queue_message_count(q->real),
+            model_ready_count(q));
+    require(queue_ready_bytes(q->real) == bytes, "bytes %" PRIu64 " instead of %" PRIu64,
+            queue_ready_bytes(q->real), bytes);
+    require(queue_unacked_count(q->real) == unacked, "unacked %" PRIu64 " instead of %" PRIu32,
+            queue_unacked_count(q->real), unacked);
+    require(queue_consumer_count(q->real) == model_consumer_count(q), "consumer count");
+    while (q->first_left < q->count && q->entries[q->first_left].state == ENTRY_GONE)
+        q->first_left++;
+}
+
+static void require_active_list(void)
+{
+    uint64_t since = 0;
+    uint32_t listed = 0;
+    uint32_t active = 0;
+
+    list_for_each(&sim.active, node) {
+        struct model_queue *q = queue_owner(queue_from_active(node));
+
+        require(q->active, "a queue is in the active list and can deliver nothing");
+        require(listed == 0 || q->active_since > since, "the active list is out of order");
+        since = q->active_since;
+        listed++;
+    }
+    for (struct model_queue *q = sim.queues; q < sim.queues + QUEUES; q++)
+        active += q->active;
+    require(listed == active, "%" PRIu32 " active queues instead of %" PRIu32, listed, active);
+}
+
+static void settle_world(struct model_queue *q)
+{
+    carry_out_effects();
+    if (q->real != NULL)
+        require_counts(q);
+    model_update_active(q);
+    require_active_list();
+}
+
+/* The commands. */
+
+static struct model_queue *some_queue(void)
+{
+    return &sim.queues[below(QUEUES)];
+}
+
+static struct model_consumer *some_consumer(void)
+{
+    struct model_consumer *c = &sim.consumers[below(CONSUMERS)];
+
+    return c->real != NULL ? c : NULL;
+}
+
+static struct message *publish_message(void)
+{
+    struct message *m;
+
+    if (sim.message_count == MESSAGES)
+        return NULL;
+    m = message_create(bytes_from_string("x"), bytes_from_string("key"), bytes_of(NULL, 0),
+                       below(5));
+    sim.messages[sim.message_count++] = m;
+    return m;
+}
+
+static void enqueue_one(struct model_queue *q, struct message *m)
+{
+    uint64_t sequence;
+
+    if (q->count == ENTRIES)
+        return;
+    sequence = queue_enqueue(q->real, m, 0, &sim.effects);
+    q->entries[q->count++] = (struct model_entry){.message = m, .state = ENTRY_READY};
+    require(sequence == q->count, "sequence %" PRIu64 " instead of %" PRIu32, sequence, q->count);
+    settle_world(q);
+}
+
+static void command_enqueue(uint32_t most)
+{
+    struct model_queue *q = some_queue();
+
+    for (uint32_t n = 1 + below(most); n != 0; n--) {
+        struct message *m = publish_message();
+
+        if (m == NULL)
+            return;
+        enqueue_one(q, m);
+        if (chance(10))
+            enqueue_one(some_queue(), m);
+    }
+}
+
+static void command_deliver(uint32_t most)
+{
+    struct list_node *first = list_first(&sim.active);
+    uint32_t budget = below(most + 1);
+    struct model_queue *q = some_queue();
+    bool more;
+
+    if (first != NULL && chance(80))
+        q = queue_owner(queue_from_active(first));
+    model_deliver(q, budget);
+    more = queue_deliver(q->real, budget, 0, &sim.effects);
+    settle_world(q);
+    require(more == q->active, "deliver says %d", more);
+}
+
+static void refill_pool(struct model_pool *p)
+{
+    bool expected;
+
+    expected = p->starved && (p->limit == 0 || p->in_use < p->limit);
+    require(credit_pool_take_starved(p->real) == expected, "starved mark of a pool");
+    if (!expected)
+        return;
+    p->starved = false;
+    for (struct model_consumer *c = sim.consumers; c < sim.consumers + CONSUMERS; c++) {
+        if (c->real == NULL || c->pool != p)
+            continue;
+        c->starved = false;
+        model_update_turn(c);
+        consumer_pool_refilled(c->real);
+        settle_world(c->queue);
+    }
+}
+
+static void command_settle(void)
+{
+    static const enum settle_outcome outcomes[] = {SETTLE_ACK, SETTLE_ACK, SETTLE_REQUEUE,
+                                                   SETTLE_REJECT};
+    struct model_consumer *c = some_consumer();
+    enum settle_outcome outcome = outcomes[below(4)];
+    uint64_t first, last;
+    uint32_t settled;
+
+    if (c == NULL)
+        return;
+    first = below((uint32_t)c->count + 2);
+    last = chance(50) ? first : first + below(1 + (uint32_t)c->count);
+    if (chance(10))
+        first = 0;
+    settled = model_settle(c, first, last, outcome);
+    require(consumer_settle(c->real, first, last, outcome, 0, &sim.effects) == settled,
+            "settled not %" PRIu32, settled);
+    settle_world(c->queue);
+    if (c->pool != NULL)
+        refill_pool(c->pool);
+}
+
+static void command_consume(void)
+{
+    struct model_consumer *c = &sim.consumers[below(CONSUMERS)];
+    struct model_queue *q = some_queue();
+    bool refused;
+
+    if (c->real != NULL)
+        return;
+    *c = (struct model_consumer){.queue = q};
+    c->options.no_ack = chance(20);
+    c->options.exclusive = chance(10);
+    c->options.getter = chance(20);
+    c->options.priority = (int32_t)below(4) - 2;
+    c->options.prefetch = below(5) * below(5);
+    if (c->options.getter)
+        c->options.no_ack = false;
+    if (!c->options.getter && chance(40)) {
+        struct model_pool *p = &sim.pools[below(POOLS)];
+
+        c->options.pool = p->real;
+        c->pool = c->options.no_ack ? NULL : p;
+    }
+    refused = !c->options.getter &&
+              (model_in_exclusive_use(q) || (c->options.exclusive && model_consumer_count(q) != 0));
+
+    c->real = queue_consume(q->real, &c->options, c);
+    require((c->real == NULL) == refused, "consume");
+    if (c->real == NULL)
+        return;
+    require(consumer_session(c->real) == c && consumer_queue(c->real) == q->real &&
+                consumer_no_ack(c->real) == c->options.no_ack,
+            "what a consumer says of itself");
+    model_update_turn(c);
+    settle_world(q);
+}
+
+static void command_cancel(void)
+{
+    struct model_consumer *c = some_consumer();
+
+    if (c == NULL)
+        return;
+    model_cancel(c);
+    consumer_cancel(c->real, &sim.effects);
+    settle_world(c->queue);
+}
+
+static void release(struct model_consumer *c)
+{
+    model_cancel(c);
+    model_settle(c, 0, UINT64_MAX, SETTLE_REQUEUE);
+    consumer_release(c->real, 0, &sim.effects);
+    c->real = NULL;
+    settle_world(c->queue);
+    if (c->pool != NULL)
+        refill_pool(c->pool);
+}
+
+static void command_release(void)
+{
+    struct model_consumer *c = some_consumer();
+
+    if (c != NULL)
+        release(c);
+}
+
+static void command_pause(bool pause)
+{
+    struct model_consumer *c = some_consumer();
+
+    if (c == NULL)
+        return;
+    c->paused = pause;
+    model_update_turn(c);
+    if (pause)
+        consumer_pause(c->real);
+    else
+        consumer_resume(c->real);
+    settle_world(c->queue);
+}
+
+static void command_get(void)
+{
+    struct model_consumer *c = some_consumer();
+    struct model_queue *q = some_queue();
+    struct effect *got;
+    uint32_t sequence;
+
+    if (c != NULL && c->options.getter)
+        q = c->queue;
+    else
+        c = NULL;
+    sequence = model_first_ready(q);
+    got = effects_add(&sim.effects, EFFECT_UNUSED, NULL);
+    if (sequence != 0)
+        model_hand_out(q, sequence, c, expect(EFFECT_DELIVER, q));
+    require(queue_get(q->real, c != NULL ? c->real : NULL, 0, got, &sim.effects) == (sequence != 0),
+            "get");
+    if (sequence == 0)
+        sim.effects.count--;
+    settle_world(q);
+}
+
+static void command_purge(void)
+{
+    struct model_queue *q = some_queue();
+    uint32_t ready = model_ready_count(q);
+
+    for (uint32_t i = q->first_left; i < q->count; i++) {
+        if (q->entries[i].state == ENTRY_READY)
+            q->entries[i].state = ENTRY_GONE;
+    }
+    require(queue_purge(q->real) == ready, "purged not %" PRIu32, ready);
+    settle_world(q);
+}
+
+static void command_limit_pool(void)
+{
+    struct model_pool *p = &sim.pools[below(POOLS)];
+
+    p->limit = below(6);
+    atomic_store(&p->real->limit, p->limit);
+    refill_pool(p);
+}
+
+static void require_walk(struct model_queue *q)
+{
+    uint32_t walked = 0;
+    uint32_t expected = 0;
+
+    for (struct consumer *c = queue_first_consumer(q->real); c != NULL;
+         c = queue_next_consumer(q->real, c)) {
+        const struct model_consumer *m = consumer_session(c);
+
+        require(m->real == c && m->queue == q, "a consumer of another queue");
+        walked++;
+    }
+    for (const struct model_consumer *c = sim.consumers; c < sim.consumers + CONSUMERS; c++)
+        expected += c->real != NULL && c->queue == q;
+    require(walked == expected, "walked over %" PRIu32 " consumers", walked);
+}
+
+static void create_queue(struct model_queue *q)
+{
+    q->options =
+        (struct queue_options){.auto_delete = chance(50), .has_dead_letter_exchange = chance(50)};
+    q->count = 0;
+    q->first_left = 0;
+    q->active = false;
+    q->real = queue_create(&q->options, q, &sim.active);
+}
+
+static void destroy_queue(struct model_queue *q)
+{
+    struct consumer *c;
+
+    require_walk(q);
+    while ((c = queue_first_consumer(q->real)) != NULL)
+        release(consumer_session(c));
+    queue_destroy(q->real);
+    q->real = NULL;
+    model_update_active(q);
+    require_active_list();
+}
+
+static void command_recreate(void)
+{
+    struct model_queue *q = some_queue();
+
+    destroy_queue(q);
+    create_queue(q);
+}
+
+struct command {
+    const char *name;
+    uint32_t weight;
+};
+
+enum command_index {
+    ENQUEUE,
+    BULK,
+    DELIVER,
+    SETTLE,
+    CONSUME,
+    CANCEL,
+    RELEASE,
+    PAUSE,
+    RESUME,
+    GET,
+    PURGE,
+    LIMIT,
+    RECREATE,
+    COMMANDS,
+};
+
+static const struct command commands[COMMANDS] = {
+    [ENQUEUE] = {"enqueue", 25},  [BULK] = {"enqueue many", 1}, [DELIVER] = {"deliver", 30},
+    [SETTLE] = {"settle", 25},    [CONSUME] = {"consume", 8},   [CANCEL] = {"cancel", 2},
+    [RELEASE] = {"release", 2},   [PAUSE] = {"pause", 3},       [RESUME] = {"resume", 4},
+    [GET] = {"get", 5},           [PURGE] = {"purge", 1},       [LIMIT] = {"limit a pool", 3},
+    [RECREATE] = {"recreate", 1},
+};
+
+static enum command_index some_command(void)
+{
+    uint32_t total = 0;
+    uint32_t chosen;
+    uint32_t i = 0;
+
+    for (i = 0; i < COMMANDS; i++)
+        total += commands[i].weight;
+    chosen = below(total);
+    for (i = 0; chosen >= commands[i].weight; i++)
+        chosen -= commands[i].weight;
+    return (enum command_index)i;
+}
+
+static void step(uint32_t scale)
+{
+    enum command_index command = some_command();
+
+    current_command = commands[command].name;
+    switch (command) {
+    case ENQUEUE:
+        command_enqueue(4 * scale);
+        return;
+    case BULK:
+        command_enqueue(300);
+        return;
+    case DELIVER:
+        command_deliver(10 * scale);
+        return;
+    case SETTLE:
+        command_settle();
+        return;
+    case CONSUME:
+        command_consume();
+        return;
+    case CANCEL:
+        command_cancel();
+        return;
+    case RELEASE:
+        command_release();
+        return;
+    case PAUSE:
+        command_pause(true);
+        return;
+    case RESUME:
+        command_pause(false);
+        return;
+    case GET:
+        command_get();
+        return;
+    case PURGE:
+        command_purge();
+        return;
+    case LIMIT:
+        command_limit_pool();
+        return;
+    case RECREATE:
+        command_recreate();
+        return;
+    case COMMANDS:
+        return;
+    }
+}
+
+static void start(uint64_t seed)
+{
+    random_sequence_seed(&sim.random, seed);
+    list_init(&sim.active);
+    effects_init(&sim.effects);
+    sim.message_count = 0;
+    sim.expected_count = 0;
+    sim.clock = 0;
+    for (struct model_consumer *c = sim.consumers; c < sim.consumers + CONSUMERS; c++)
+        c->real = NULL;
+    for (struct model_pool *p = sim.pools; p < sim.pools + POOLS; p++)
+        *p = (struct model_pool){.real = credit_pool_create()};
+    for (struct model_queue *q = sim.queues; q < sim.queues + QUEUES; q++)
+        create_queue(q);
+}
+
+static void finish(void)
+{
+    current_command = "the end";
+    for (struct model_queue *q = sim.queues; q < sim.queues + QUEUES; q++)
+        destroy_queue(q);
+    for (struct model_pool *p = sim.pools; p < sim.pools + POOLS; p++) {
+        require(atomic_load(&p->real->in_use) == 0, "credit is lost");
+        require(atomic_load(&p->real->references) == 1, "a pool has a reference too many");
+        credit_pool_unref(p->real);
+    }
+    for (uint32_t i = 0; i < sim.message_count; i++) {
+        require(atomic_load(&sim.messages[i]->references) == 1,
+                "message %" PRIu32 " of %" PRIu32 " has a reference too many", i,
+                sim.message_count);
+        message_unref(sim.messages[i]);
+    }
+    effects_free(&sim.effects);
+}
+
+/* Most runs are short and narrow, so that rules meet; some are long and wide, so that chunks,
+ * rings and heaps grow and shrink. */
+static void simulate(uint64_t seed)
+{
+    uint32_t scale;
+    uint32_t steps;
+
+    current_seed = seed;
+    current_step = 0;
+    current_command = "the start";
+    start(seed);
+    scale = chance(3) ? 20 : 1;
+    steps = 100 + below(200) + (scale != 1 ? 500 : 0);
+    while (current_step < steps) {
+        step(scale);
+        current_step++;
+    }
+    finish();
+}
+
+static uint64_t number_from_environment(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+
+    return text != NULL ? strtoull(text, NULL, 10) : otherwise;
+}
+
+START_TEST(core_does_what_the_model_does)
+{
+    uint64_t first = number_from_environment("LEVERET_SIMULATION_SEED", 1);
+    uint64_t count = number_from_environment(
+        "LEVERET_SIMULATION_SEEDS", getenv("LEVERET_SIMULATION_SEED") != NULL ? 1 : DEFAULT_SEEDS);
+
+    signal(SIGABRT, on_abort);
+    if (__sanitizer_set_death_callback != NULL)
+        __sanitizer_set_death_callback(say_seed);
+    for (uint64_t seed = first; seed < first + count; seed++)
+        simulate(seed);
+}
+END_TEST
+
+UNIT_MAIN("simulation", core_does_what_the_model_does)
