@@ -1,0 +1,30 @@
+# Measurements (make bench), and the tests of what can be counted instead of timed.
+
+EXTRA_PROGRAMS = tests/bench/relay tests/bench/relay_feed
+CLEANFILES += tests/bench/relay$(EXEEXT) tests/bench/relay_feed$(EXEEXT)
+
+tests_bench_relay_SOURCES = tests/bench/relay.c
+
+tests_bench_relay_feed_SOURCES = tests/bench/relay_feed.c
+tests_bench_relay_feed_LDADD = $(PERF_LIBS)
+
+# A library to preload; sanitizers have an allocator of their own, which it would be in the way of.
+EXTRA_DIST += tests/bench/allocation_counter.c
+CLEANFILES += tests/bench/allocation_counter.so
+
+tests/bench/allocation_counter.so: tests/bench/allocation_counter.c
+	$(AM_V_CCLD)$(MKDIR_P) tests/bench && \
+	$(CC) -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -fPIC -fno-builtin -shared \
+		-o $@ $(srcdir)/tests/bench/allocation_counter.c -ldl
+
+if !SANITIZERS
+check_DATA = tests/bench/allocation_counter.so
+endif
+
+dist_check_SCRIPTS += tests/bench/test_allocations
+TESTS += tests/bench/test_allocations
+
+EXTRA_DIST += tests/bench/brokers.py tests/bench/run
+
+bench: tests/bench/relay$(EXEEXT) tests/bench/relay_feed$(EXEEXT) \
+	tests/bench/allocation_counter.so
