@@ -579,6 +579,7 @@ void reopen_channel(struct channel *ch)
     event_list_init(&ch->client->events[ch->number]);
     ch->published = 0;
     ch->confirmed = 0;
+    ch->confirming = false;
     send_method(ch, AMQP_CHANNEL_OPEN_METHOD, &m);
     expect_method_(ch, AMQP_CHANNEL_OPEN_OK_METHOD);
     ch->open = true;
@@ -1120,6 +1121,9 @@ void confirm_select_(struct channel *ch)
 {
     send_confirm_select(ch, 0);
     expect_reply_(ch, AMQP_CONFIRM_SELECT_OK_METHOD);
+    ch->confirming = true;
+    ch->published = 0;
+    ch->confirmed = 0;
 }
 
 void tx_select_(struct channel *ch)
@@ -1359,7 +1363,7 @@ bool text_matches(const char *actual, const char *pattern)
 {
     size_t n = strlen(pattern);
 
-    if (n > 0 && pattern[n - 1] == '*' && (n < 2 || pattern[n - 2] != '.'))
+    if (n > 0 && pattern[n - 1] == '*')
         return strncmp(actual, pattern, n - 1) == 0;
     return strcmp(actual, pattern) == 0;
 }

@@ -38,6 +38,7 @@ struct channel {
     amqp_method_number_t last_sent; /* what an error of this channel is held to name */
     uint64_t published;             /* since confirm_select */
     uint64_t confirmed;             /* all up to this one */
+    bool confirming;
     bool open;
 };
 

@@ -18,20 +18,60 @@ TESTS += tests/wire/test_channel_errors
 tests_wire_test_channel_errors_SOURCES = tests/wire/test_channel_errors.c
 tests_wire_test_channel_errors_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_confirms
+TESTS += tests/wire/test_confirms
+tests_wire_test_confirms_SOURCES = tests/wire/test_confirms.c
+tests_wire_test_confirms_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_connection_errors
 TESTS += tests/wire/test_connection_errors
 tests_wire_test_connection_errors_SOURCES = tests/wire/test_connection_errors.c
 tests_wire_test_connection_errors_LDADD = $(WIRE_LIBS)
+
+check_PROGRAMS += tests/wire/test_consume
+TESTS += tests/wire/test_consume
+tests_wire_test_consume_SOURCES = tests/wire/test_consume.c
+tests_wire_test_consume_LDADD = $(WIRE_LIBS)
+
+check_PROGRAMS += tests/wire/test_dead_letters
+TESTS += tests/wire/test_dead_letters
+tests_wire_test_dead_letters_SOURCES = tests/wire/test_dead_letters.c
+tests_wire_test_dead_letters_LDADD = $(WIRE_LIBS)
+
+check_PROGRAMS += tests/wire/test_exchanges
+TESTS += tests/wire/test_exchanges
+tests_wire_test_exchanges_SOURCES = tests/wire/test_exchanges.c
+tests_wire_test_exchanges_LDADD = $(WIRE_LIBS)
 
 check_PROGRAMS += tests/wire/test_handshake
 TESTS += tests/wire/test_handshake
 tests_wire_test_handshake_SOURCES = tests/wire/test_handshake.c
 tests_wire_test_handshake_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_permissions
+TESTS += tests/wire/test_permissions
+tests_wire_test_permissions_SOURCES = tests/wire/test_permissions.c
+tests_wire_test_permissions_LDADD = $(WIRE_LIBS)
+
+check_PROGRAMS += tests/wire/test_publish
+TESTS += tests/wire/test_publish
+tests_wire_test_publish_SOURCES = tests/wire/test_publish.c
+tests_wire_test_publish_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_queues
 TESTS += tests/wire/test_queues
 tests_wire_test_queues_SOURCES = tests/wire/test_queues.c
 tests_wire_test_queues_LDADD = $(WIRE_LIBS)
+
+check_PROGRAMS += tests/wire/test_reply_to
+TESTS += tests/wire/test_reply_to
+tests_wire_test_reply_to_SOURCES = tests/wire/test_reply_to.c
+tests_wire_test_reply_to_LDADD = $(WIRE_LIBS)
+
+check_PROGRAMS += tests/wire/test_routing
+TESTS += tests/wire/test_routing
+tests_wire_test_routing_SOURCES = tests/wire/test_routing.c
+tests_wire_test_routing_LDADD = $(WIRE_LIBS)
 
 check_PROGRAMS += tests/wire/test_settle
 TESTS += tests/wire/test_settle

@@ -1,0 +1,283 @@
+/* Publisher confirms, transactions and the modes' exclusion of each other. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/wire/harness.h"
+
+START_TEST(confirms_count_from_one_since_select)
+{
+    struct channel *ch = connect_channel();
+
+    declare_queue(ch, "q", 0, NO_ARGS);
+    publish(ch, "q", "before");
+    confirm_select(ch);
+    publish(ch, "q", "a");
+    ck_assert_uint_eq(expect_confirm(ch, NULL), 1);
+    publish(ch, "q", "b");
+    ck_assert_uint_eq(expect_confirm(ch, NULL), 2);
+    expect_nothing(ch, "q");
+}
+END_TEST
+
+START_TEST(each_message_of_a_burst_is_confirmed_once)
+{
+    struct channel *ch = connect_channel();
+    struct channel *other = connect_channel();
+
+    declare_queue(ch, "q", 0, NO_ARGS);
+    declare_queue(other, "r", 0, NO_ARGS);
+    confirm_select(ch);
+    for (int i = 0; i < 5000; i++)
+        publish(ch, i % 3 == 0 ? "r" : "q", "x");
+    await_confirms(ch);
+    expect_nothing(ch, "q");
+    ck_assert_uint_eq(message_count(ch, "q") + message_count(ch, "r"), 5000);
+}
+END_TEST
+
+START_TEST(burst_is_confirmed_with_few_frames)
+{
+    struct channel *ch = connect_channel();
+    uint64_t last = 0;
+    int frames = 0;
+
+    SKIP_WITH_ORACLE("it coalesces by its own timing");
+    declare_queue(ch, "q", 0, NO_ARGS);
+    confirm_select(ch);
+    for (int i = 0; i < 5000; i++)
+        publish(ch, "q", "x");
+    while (last < 5000) {
+        bool multiple;
+        uint64_t tag = expect_confirm(ch, &multiple);
+
+        ck_assert_uint_gt(tag, last);
+        ck_assert(multiple || tag == last + 1);
+        last = tag;
+        frames++;
+    }
+    ck_assert_int_lt(frames, 2500);
+}
+END_TEST
+
+START_TEST(confirm_select_again_is_fine)
+{
+    struct channel *ch = connect_channel();
+
+    declare_queue(ch, "q", 0, NO_ARGS);
+    send_confirm_select(ch, 0);
+    expect_reply(ch, AMQP_CONFIRM_SELECT_OK_METHOD);
+    publish(ch, "q", "a");
+    ck_assert_uint_eq(expect_confirm(ch, NULL), 1);
+    send_confirm_select(ch, 0);
+    expect_reply(ch, AMQP_CONFIRM_SELECT_OK_METHOD);
+    publish(ch, "q", "b");
+    ck_assert_uint_eq(expect_confirm(ch, NULL), 2);
+}
+END_TEST
+
+START_TEST(confirm_select_without_answer)
+{
+    struct channel *ch = connect_channel();
+
+    declare_queue(ch, "q", 0, NO_ARGS);
+    send_confirm_select(ch, NO_WAIT);
+    publish(ch, "q", "a");
+    ck_assert_uint_eq(expect_confirm(ch, NULL), 1);
+}
+END_TEST
+
+START_TEST(confirmed_message_is_in_its_queue)
+{
+    struct channel *ch = connect_channel();
+
+    confirm_select(ch);
+    for (int i = 0; i < 10; i++) {
+        struct channel *other = connect_channel();
+
+        declare_queue(other, "q", 0, NO_ARGS);
+        publish(ch, "q", "a");
+        await_confirms(ch);
+        expect_get(other, "q", "a", NO_ACK);
+        delete_queue(other, "q", 0);
+        close_client(other->client);
+    }
+}
+END_TEST
+
+START_TEST(message_to_a_deleted_queue_is_confirmed)
+{
+    struct channel *ch = connect_channel();
+    struct channel *other = connect_channel();
+
+    confirm_select(ch);
+    declare_queue(other, "q", 0, NO_ARGS);
+    publish(ch, "q", "a");
+    delete_queue(other, "q", 0);
+    publish(ch, "q", "b");
+    await_confirms(ch);
+}
+END_TEST
+
+START_TEST(commit_makes_publishes_visible)
+{
+    struct channel *ch = connect_channel();
+    struct channel *other = connect_channel();
+
+    declare_queue(ch, "q", 0, NO_ARGS);
+    declare_queue(other, "r", 0, NO_ARGS);
+    tx_select(ch);
+    publish(ch, "q", "a");
+    publish(ch, "r", "b");
+    publish(ch, "q", "c");
+    expect_nothing(ch, "q");
+    ck_assert_uint_eq(message_count(other, "q"), 0);
+    tx_commit(ch);
+    ck_assert_uint_eq(message_count(other, "q"), 2);
+    ck_assert_uint_eq(message_count(other, "r"), 1);
+    expect_get(other, "q", "a", NO_ACK);
+    expect_get(other, "r", "b", NO_ACK);
+    expect_get(other, "q", "c", NO_ACK);
+}
+END_TEST
+
+START_TEST(rollback_forgets_publishes)
+{
+    struct channel *ch = connect_channel();
+
+    declare_queue(ch, "q", 0, NO_ARGS);
+    tx_select(ch);
+    publish(ch, "q", "a");
+    tx_rollback(ch);
+    publish(ch, "q", "b");
+    tx_commit(ch);
+    expect_get(ch, "q", "b", 0);
+    expect_get_empty(ch, "q");
+}
+END_TEST
+
+START_TEST(acks_count_at_commit)
+{
+    struct channel *ch = connect_channel();
+    struct channel *other = connect_channel();
+
+    declare_queue(ch, "q", 0, NO_ARGS);
+    publish(ch, "q", "a");
+    publish(ch, "q", "b");
+    await_message_count(ch, "q", 2);
+    tx_select(ch);
+    expect_get(ch, "q", "a", 0);
+    expect_get(ch, "q", "b", 0);
+    ack(ch, 1, 0);
+    tx_commit(ch);
+    ack(ch, 2, 0);
+    drop_client(ch->client); /* b's ack was never committed */
+    await_message_count(other, "q", 1);
+    expect_get(other, "q", "b", REDELIVERED);
+}
+END_TEST
+
+START_TEST(rollback_of_an_ack_leaves_it_unacked)
+{
+    struct channel *ch = connect_channel();
+
+    declare_queue(ch, "q", 0, NO_ARGS);
+    publish(ch, "q", "a");
+    await_message_count(ch, "q", 1);
+    tx_select(ch);
+    expect_get(ch, "q", "a", 0);
+    ack(ch, 1, 0);
+    tx_rollback(ch);
+    expect_get_empty(ch, "q"); /* unacked, not requeued */
+    ack(ch, 1, 0);             /* so it can be acked again */
+    tx_commit(ch);
+    recover(ch, REQUEUE);
+    tx_commit(ch);
+    expect_get_empty(ch, "q");
+}
+END_TEST
+
+START_TEST(rejects_count_at_commit)
+{
+    struct channel *ch = connect_channel();
+
+    declare_queue(ch, "q", 0, NO_ARGS);
+    publish(ch, "q", "a");
+    await_message_count(ch, "q", 1);
+    tx_select(ch);
+    expect_get(ch, "q", "a", 0);
+    reject(ch, 1, REQUEUE);
+    expect_nothing(ch, "q");
+    ck_assert_uint_eq(message_count(ch, "q"), 0);
+    tx_commit(ch);
+    await_message_count(ch, "q", 1);
+    expect_get(ch, "q", "a", REDELIVERED);
+}
+END_TEST
+
+START_TEST(returns_come_with_the_commit)
+{
+    struct channel *ch = connect_channel();
+
+    declare_queue(ch, "q", 0, NO_ARGS);
+    tx_select(ch);
+    publish_with(ch, "", "none", MANDATORY, NULL, "a");
+    send_tx_commit(ch);
+    expect_return(ch, "a");
+    expect_method(ch, AMQP_TX_COMMIT_OK_METHOD);
+}
+END_TEST
+
+START_TEST(empty_commits_are_fine)
+{
+    struct channel *ch = connect_channel();
+
+    tx_select(ch);
+    tx_select(ch);
+    tx_commit(ch);
+    tx_rollback(ch);
+    tx_commit(ch);
+}
+END_TEST
+
+START_TEST(closed_transaction_is_rolled_back)
+{
+    struct channel *ch = connect_channel();
+    struct channel *other = connect_channel();
+
+    declare_queue(ch, "q", 0, NO_ARGS);
+    tx_select(ch);
+    publish(ch, "q", "a");
+    close_channel(ch);
+    expect_nothing(other, "q");
+    ck_assert_uint_eq(message_count(other, "q"), 0);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("confirms");
+    TCase *tcase = wire_tcase(suite, "confirms");
+
+    tcase_add_test(tcase, confirms_count_from_one_since_select);
+    tcase_add_test(tcase, each_message_of_a_burst_is_confirmed_once);
+    tcase_add_test(tcase, burst_is_confirmed_with_few_frames);
+    tcase_add_test(tcase, confirm_select_again_is_fine);
+    tcase_add_test(tcase, confirm_select_without_answer);
+    tcase_add_test(tcase, confirmed_message_is_in_its_queue);
+    tcase_add_test(tcase, message_to_a_deleted_queue_is_confirmed);
+    tcase = wire_tcase(suite, "transactions");
+    tcase_add_test(tcase, commit_makes_publishes_visible);
+    tcase_add_test(tcase, rollback_forgets_publishes);
+    tcase_add_test(tcase, acks_count_at_commit);
+    tcase_add_test(tcase, rollback_of_an_ack_leaves_it_unacked);
+    tcase_add_test(tcase, rejects_count_at_commit);
+    tcase_add_test(tcase, returns_come_with_the_commit);
+    tcase_add_test(tcase, empty_commits_are_fine);
+    tcase_add_test(tcase, closed_transaction_is_rolled_back);
+    return suite;
+}
+
+int main(void)
+{
+    return wire_main(make_suite, NULL);
+}
