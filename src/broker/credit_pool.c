@@ -49,6 +49,11 @@ bool credit_pool_take(struct credit_pool *p)
     return take_if_any(p);
 }
 
+void credit_pool_add(struct credit_pool *p, uint32_t count)
+{
+    atomic_fetch_add(&p->in_use, count);
+}
+
 void credit_pool_give(struct credit_pool *p, uint32_t count)
 {
     unsigned int before = atomic_fetch_sub(&p->in_use, count);

@@ -24,6 +24,10 @@ void credit_pool_unref(struct credit_pool *p);
  * owner then resumes the consumers once credit comes back. Any worker. */
 bool credit_pool_take(struct credit_pool *p);
 
+/* Counts `count` deliveries that were made under another limit, even beyond this one. Any
+ * worker. */
+void credit_pool_add(struct credit_pool *p, uint32_t count);
+
 /* Gives `count` credits back. Any worker. */
 void credit_pool_give(struct credit_pool *p, uint32_t count);
 

@@ -78,6 +78,14 @@ void *consumer_session(const struct consumer *c);
 struct queue *consumer_queue(const struct consumer *c);
 bool consumer_no_ack(const struct consumer *c);
 
+/* The channel's common limit, or NULL. Borrowed. */
+struct credit_pool *consumer_pool(const struct consumer *c);
+
+/* Puts the consumer under another common limit (a reference is taken), or under none: what is
+ * unacked counts there from now on, even beyond the limit. Nothing happens to one with no_ack and
+ * to a getter. */
+void consumer_set_pool(struct consumer *c, struct credit_pool *pool);
+
 /* Walks every consumer that is not released, getters and cancelled ones too. NULL at the end. */
 struct consumer *queue_first_consumer(struct queue *q);
 struct consumer *queue_next_consumer(struct queue *q, struct consumer *c);

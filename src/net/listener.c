@@ -59,8 +59,7 @@ static bool is_mapped_ipv4(const struct socket_address *a)
     return a->storage.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&as_ipv6_const(a)->sin6_addr);
 }
 
-void socket_address_format_host(const struct socket_address *a,
-                                char out[SOCKET_ADDRESS_TEXT_SIZE])
+void socket_address_format_host(const struct socket_address *a, char out[SOCKET_ADDRESS_TEXT_SIZE])
 {
     const void *bytes = &as_ipv4_const(a)->sin_addr;
     int family = AF_INET;
@@ -166,8 +165,7 @@ static void listener_on_ready(struct reactor_source *source, uint32_t ready)
 
 int listener_start(struct listener *l, struct reactor *r, int fd,
                    const struct socket_address *address,
-                   void (*on_accept)(struct listener *l, int fd,
-                                     const struct socket_address *peer),
+                   void (*on_accept)(struct listener *l, int fd, const struct socket_address *peer),
                    void *context)
 {
     l->fd = fd;

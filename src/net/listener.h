@@ -38,8 +38,7 @@ int socket_address_parse(struct socket_address *out, const char *address, uint16
 void socket_address_format(const struct socket_address *a, char out[SOCKET_ADDRESS_TEXT_SIZE]);
 
 /* The address alone, without the port, in the same way. */
-void socket_address_format_host(const struct socket_address *a,
-                                char out[SOCKET_ADDRESS_TEXT_SIZE]);
+void socket_address_format_host(const struct socket_address *a, char out[SOCKET_ADDRESS_TEXT_SIZE]);
 
 uint16_t socket_address_port(const struct socket_address *a);
 void socket_address_set_port(struct socket_address *a, uint16_t port);
@@ -54,8 +53,7 @@ int listener_open_socket(const struct socket_address *address, struct socket_add
 /* Takes over `fd` (from listener_open_socket) and accepts in `r`. Returns 0 or -errno. */
 int listener_start(struct listener *l, struct reactor *r, int fd,
                    const struct socket_address *address,
-                   void (*on_accept)(struct listener *l, int fd,
-                                     const struct socket_address *peer),
+                   void (*on_accept)(struct listener *l, int fd, const struct socket_address *peer),
                    void *context);
 
 /* Stops accepting and closes the socket. */

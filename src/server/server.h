@@ -23,7 +23,7 @@ struct server {
     atomic_uint queue_count;
     atomic_uint_fast64_t next_connection_id;
     atomic_uint unfinished_workers; /* of those that run (worker_finished) */
-    void *shared; /* the layer above's own, common to its workers */
+    void *shared;                   /* the layer above's own, common to its workers */
 };
 
 /* Prepares a broker that runs `config` (taken over). The virtual hosts of the configuration exist

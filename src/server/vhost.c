@@ -84,3 +84,13 @@ struct vhost *vhost_ensure(struct vhost_registry *r, struct bytes name)
     pthread_rwlock_unlock(&r->lock);
     return v;
 }
+
+void vhost_registry_each(struct vhost_registry *r, void (*visit)(struct vhost *v, void *context),
+                         void *context)
+{
+    pthread_rwlock_rdlock(&r->lock);
+    for (struct hash_node *node = hash_map_first(&r->by_name); node != NULL;
+         node = hash_map_next(&r->by_name, node))
+        visit(container_of(node, struct vhost, by_name), context);
+    pthread_rwlock_unlock(&r->lock);
+}

@@ -33,6 +33,10 @@ struct vhost *vhost_find(struct vhost_registry *r, struct bytes name);
 /* The virtual host of that name, made when there is none. */
 struct vhost *vhost_ensure(struct vhost_registry *r, struct bytes name);
 
+/* Calls `visit` for each; virtual hosts may not be made meanwhile. */
+void vhost_registry_each(struct vhost_registry *r, void (*visit)(struct vhost *v, void *context),
+                         void *context);
+
 static inline void vhost_lock_read(struct vhost *v)
 {
     pthread_rwlock_rdlock(&v->lock);

@@ -35,8 +35,8 @@ int worker_init(struct worker *w, struct server *server, uint32_t id, const stru
     rc = reactor_init(&w->reactor);
     if (rc < 0)
         goto fail_mailbox;
-    rc = reactor_add(&w->reactor, &w->wake_source, w->mailbox.wake_fd, REACTOR_READ,
-                     worker_on_wake);
+    rc =
+        reactor_add(&w->reactor, &w->wake_source, w->mailbox.wake_fd, REACTOR_READ, worker_on_wake);
     if (rc < 0)
         goto fail_reactor;
     w->outbox = memory_alloc_zeroed(server->worker_count, sizeof(*w->outbox));
@@ -177,11 +177,14 @@ struct mail_record *worker_mail_extend_last(struct worker *w, uint32_t to, size_
     return mail_batch_extend_last(&w->outbox[to], more);
 }
 
-void worker_post(struct worker *w, void (*handle)(struct worker *w, struct mail_record *r))
+void worker_post(struct worker *w, void (*handle)(struct worker *w, struct mail_record *r),
+                 const void *arguments, size_t size)
 {
     struct mail_batch *batch = NULL;
+    struct mail_record *r = mail_batch_append(&batch, w->id, sizeof(*r) + size, handle);
 
-    mail_batch_append(&batch, w->id, sizeof(struct mail_record), handle);
+    if (size != 0)
+        memcpy(r + 1, arguments, size);
     mailbox_push(&w->mailbox, batch);
 }
 
@@ -199,7 +202,7 @@ void worker_finished(struct worker *w)
     if (atomic_fetch_sub(&s->unfinished_workers, 1) != 1)
         return;
     for (uint32_t i = 0; i < s->worker_count; i++)
-        worker_post(&s->workers[i], handle_nothing);
+        worker_post(&s->workers[i], handle_nothing, NULL, 0);
 }
 
 static void handle_shut_down(struct worker *w, struct mail_record *r)
@@ -215,5 +218,5 @@ static void handle_shut_down(struct worker *w, struct mail_record *r)
 
 void worker_request_shut_down(struct worker *w)
 {
-    worker_post(w, handle_shut_down);
+    worker_post(w, handle_shut_down, NULL, 0);
 }

@@ -93,7 +93,8 @@ void worker_finished(struct worker *w);
 /* Asks the worker to shut down; ops->shut_down is called on its thread, once. */
 void worker_request_shut_down(struct worker *w);
 
-/* Runs `handle` on the worker. */
-void worker_post(struct worker *w, void (*handle)(struct worker *w, struct mail_record *r));
+/* Runs `handle` on the worker. A copy of the `size` bytes at `arguments` follows the record. */
+void worker_post(struct worker *w, void (*handle)(struct worker *w, struct mail_record *r),
+                 const void *arguments, size_t size);
 
 #endif

@@ -1,0 +1,272 @@
+#include "session/broker.h"
+
+#include "amqp/table.h"
+#include "base/arena.h"
+#include "base/memory.h"
+#include "broker/queue.h"
+#include "session/connection.h"
+#include "session/queue_home.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/utsname.h>
+
+/* ---- What the workers do ---- */
+
+static void on_start(struct worker *w)
+{
+    (void)w;
+}
+
+static void on_stop(struct worker *w)
+{
+    (void)w;
+}
+
+static void on_accept(struct worker *w, int fd, const struct socket_address *peer,
+                      const struct socket_address *local)
+{
+    (void)local;
+    connection_accept(shard_of(w), fd, peer);
+}
+
+static bool on_end_turn(struct worker *w)
+{
+    return shard_end_turn(shard_of(w));
+}
+
+static void on_shut_down(struct worker *w)
+{
+    struct shard *s = shard_of(w);
+
+    list_for_each_safe(&s->connections, node)
+        connection_force_close(container_of(node, struct connection, in_shard),
+                               "broker forced connection closure with reason 'shutdown'");
+}
+
+const struct worker_ops BROKER_WORKER_OPS = {
+    .start = on_start,
+    .stop = on_stop,
+    .accept = on_accept,
+    .end_turn = on_end_turn,
+    .shut_down = on_shut_down,
+};
+
+/* ---- connection.start's server-properties ---- */
+
+static const char *const CAPABILITIES[] = {
+    "publisher_confirms",           "exchange_exchange_bindings", "basic.nack",
+    "consumer_cancel_notify",       "connection.blocked",         "consumer_priorities",
+    "authentication_failure_close", "per_consumer_qos",           "direct_reply_to",
+};
+
+static void set_string(struct arena *a, struct table *t, const char *key, const char *value)
+{
+    table_set(a, t, key, value_string(arena_copy(a, bytes_from_string(value))));
+}
+
+static void encode_server_properties(struct broker *b, const char *version)
+{
+    const struct config_server *server = &b->server->config->server;
+    struct table capabilities = table_empty();
+    struct table properties = table_empty();
+    struct utsname system;
+    char cluster[sizeof(system.nodename) + 16];
+    struct arena a;
+
+    arena_init(&a);
+    for (size_t i = 0; i < sizeof(CAPABILITIES) / sizeof(CAPABILITIES[0]); i++)
+        table_set(&a, &capabilities, CAPABILITIES[i], value_boolean(true));
+    if (uname(&system) < 0)
+        snprintf(system.nodename, sizeof(system.nodename), "localhost");
+    snprintf(cluster, sizeof(cluster), "leveret@%s", system.nodename);
+
+    table_set(&a, &properties, "capabilities", value_table(capabilities));
+    set_string(&a, &properties, "cluster_name",
+               server->cluster_name != NULL ? server->cluster_name : cluster);
+    set_string(&a, &properties, "copyright", "The leveret authors");
+    set_string(&a, &properties, "information", "Licensed under the Apache License 2.0");
+    set_string(&a, &properties, "platform", "C");
+    set_string(&a, &properties, "product", server->product);
+    set_string(&a, &properties, "version", server->version != NULL ? server->version : version);
+    buffer_init(&b->server_properties);
+    amqp_table_encode_fields(&properties, &b->server_properties);
+    arena_free(&a);
+}
+
+/* ---- The configuration's topology ---- */
+
+static bool same_name(struct bytes vhost, const struct vhost *v)
+{
+    return bytes_equal(vhost, v->name);
+}
+
+static void declare_exchange(struct vhost *v, const struct config *config,
+                             const struct config_exchange *x, struct config_problems *problems)
+{
+    const struct exchange_declaration d = {
+        .name = x->name,
+        .type = x->type,
+        .durable = x->durable,
+        .auto_delete = x->auto_delete,
+        .internal = x->internal,
+        .arguments = &x->arguments,
+    };
+    struct refusal r;
+
+    if (topology_declare_exchange(v->topology, &d, &r) < 0)
+        config_problems_add(problems, config->file, x->line, "%s", r.text);
+}
+
+static void declare_queue(struct shard *s, struct vhost *v, const struct config *config,
+                          const struct config_queue *q, struct config_problems *problems)
+{
+    struct queue_handle *existing = topology_find_queue(v->topology, q->name);
+    struct queue_options options;
+    struct refusal r;
+
+    if (queue_options_parse(&options, q->durable, false, q->auto_delete, &q->arguments, q->name,
+                            v->name, &r) < 0) {
+        config_problems_add(problems, config->file, q->line, "%s", r.text);
+        return;
+    }
+    if (existing == NULL) {
+        queue_home_create(s, v, q->name, &options, 0);
+        return;
+    }
+    if (queue_options_equivalent(&existing->options, &options, q->name, v->name, &r) < 0)
+        config_problems_add(problems, config->file, q->line, "%s", r.text);
+    queue_options_free(&options);
+}
+
+static void declare_binding(struct vhost *v, const struct config *config,
+                            const struct config_binding *b, struct config_problems *problems)
+{
+    const struct binding_declaration d = {
+        .source = b->source,
+        .destination = b->destination,
+        .to_exchange = b->destination_type == CONFIG_DESTINATION_EXCHANGE,
+        .routing_key = b->routing_key,
+        .arguments = &b->arguments,
+    };
+    struct refusal r;
+
+    if (topology_bind(v->topology, &d, &r) < 0)
+        config_problems_add(problems, config->file, b->line, "%s", r.text);
+}
+
+static void declare_vhost(struct shard *s, struct vhost *v, const struct config *config,
+                          struct config_problems *problems)
+{
+    const struct config_topology *t = &config->topology;
+
+    vhost_lock_write(v);
+    for (size_t i = 0; i < t->exchanges.count; i++) {
+        if (same_name(t->exchanges.items[i].vhost, v))
+            declare_exchange(v, config, &t->exchanges.items[i], problems);
+    }
+    for (size_t i = 0; i < t->queues.count; i++) {
+        if (same_name(t->queues.items[i].vhost, v))
+            declare_queue(s, v, config, &t->queues.items[i], problems);
+    }
+    for (size_t i = 0; i < t->bindings.count; i++) {
+        if (same_name(t->bindings.items[i].vhost, v))
+            declare_binding(v, config, &t->bindings.items[i], problems);
+    }
+    vhost_unlock(v);
+}
+
+/* Queues of the configuration are at home on the first worker. */
+static void declare_topology(struct broker *b, const struct config *config,
+                             struct config_problems *problems)
+{
+    for (size_t i = 0; i < config->vhosts.count; i++) {
+        struct vhost *v = vhost_ensure(&b->server->vhosts, config->vhosts.items[i].name);
+
+        declare_vhost(&b->shards[0], v, config, problems);
+    }
+}
+
+/* ---- Life ---- */
+
+int broker_init(struct broker *b, struct server *server, const char *version,
+                struct config_problems *problems)
+{
+    size_t before = problems->count;
+
+    *b = (struct broker){.server = server, .limits = &server->config->limits};
+    server->shared = b;
+    encode_server_properties(b, version);
+    reply_registry_init(&b->replies);
+    b->shards = memory_alloc_zeroed(server->worker_count, sizeof(*b->shards));
+    for (uint32_t i = 0; i < server->worker_count; i++)
+        shard_init(&b->shards[i], &server->workers[i], b);
+    declare_topology(b, server->config, problems);
+    return problems->count == before ? 0 : -EINVAL;
+}
+
+/* Reloads declare on the first worker, which owns what they make. */
+struct reload {
+    struct mail_record head;
+    struct broker *broker;
+    const struct config *config;
+    struct config_problems *problems;
+    pthread_mutex_t lock;
+    pthread_cond_t finished;
+    bool done;
+};
+
+static void handle_reload(struct worker *w, struct mail_record *r)
+{
+    struct reload *reload = *(struct reload **)(void *)(r + 1);
+
+    (void)w;
+    declare_topology(reload->broker, reload->config, reload->problems);
+    pthread_mutex_lock(&reload->lock);
+    reload->done = true;
+    pthread_cond_signal(&reload->finished);
+    pthread_mutex_unlock(&reload->lock);
+}
+
+void broker_reload(struct broker *b, const struct config *config, struct config_problems *problems)
+{
+    struct reload reload = {
+        .broker = b,
+        .config = config,
+        .problems = problems,
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .finished = PTHREAD_COND_INITIALIZER,
+    };
+    struct reload *pointer = &reload;
+
+    worker_post(&b->server->workers[0], handle_reload, &pointer, sizeof(pointer));
+    pthread_mutex_lock(&reload.lock);
+    while (!reload.done)
+        pthread_cond_wait(&reload.finished, &reload.lock);
+    pthread_mutex_unlock(&reload.lock);
+}
+
+/* Connections are gone, and with them every consumer. */
+static bool free_queue(struct queue_handle *h, void *context)
+{
+    (void)context;
+    queue_destroy(h->queue);
+    h->queue = NULL;
+    return true;
+}
+
+static void free_vhost_queues(struct vhost *v, void *context)
+{
+    topology_each_queue(v->topology, free_queue, context);
+}
+
+void broker_release(struct broker *b)
+{
+    vhost_registry_each(&b->server->vhosts, free_vhost_queues, NULL);
+    for (uint32_t i = 0; i < b->server->worker_count; i++)
+        shard_release(&b->shards[i]);
+    free(b->shards);
+    reply_registry_release(&b->replies);
+    buffer_free(&b->server_properties);
+}

@@ -1,0 +1,410 @@
+/* basic.qos, .consume, .cancel and .get; the other methods of class basic go on to where they
+ * belong. */
+#include "session/channel.h"
+
+#include "base/arena.h"
+#include "base/memory.h"
+#include "session/broker.h"
+#include "session/channel_topology.h"
+#include "session/delivery.h"
+#include "session/reply_registry.h"
+#include "session/server_names.h"
+#include "session/shard.h"
+#include "session/subscription.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* ---- basic.qos ---- */
+
+static void refill_all(struct channel *ch)
+{
+    list_for_each_safe(&ch->subscriptions, node) {
+        struct subscription *s = container_of(node, struct subscription, in_channel);
+
+        if (s->state == SUBSCRIPTION_OPEN && !s->getter && !s->no_ack)
+            queue_pool_refilled(ch->shard, s);
+    }
+}
+
+static void create_pool(struct channel *ch)
+{
+    ch->pool = credit_pool_create();
+    list_for_each_safe(&ch->subscriptions, node) {
+        struct subscription *s = container_of(node, struct subscription, in_channel);
+
+        if (s->link != NULL && !s->getter && !s->no_ack)
+            queue_set_pool(ch->shard, s, ch->pool);
+    }
+}
+
+void channel_on_pool_refilled(struct channel *ch)
+{
+    if (ch->state == CHANNEL_OPEN)
+        refill_all(ch);
+}
+
+static int on_qos(struct channel *ch, const struct amqp_basic_qos *m)
+{
+    if (m->prefetch_size != 0)
+        return channel_refuse(ch, AMQP_NOT_IMPLEMENTED, "prefetch_size!=0 (%" PRIu32 ")",
+                              m->prefetch_size);
+    if (!m->global) {
+        ch->prefetch = m->prefetch_count;
+    } else if (ch->pool != NULL || m->prefetch_count != 0) {
+        if (ch->pool == NULL)
+            create_pool(ch);
+        atomic_store(&ch->pool->limit, m->prefetch_count);
+        if (credit_pool_take_starved(ch->pool))
+            refill_all(ch);
+    }
+    channel_send(ch, &(struct amqp_method){.id = AMQP_BASIC_QOS_OK});
+    return 0;
+}
+
+/* ---- basic.consume ---- */
+
+/* A channel has few consumers; the tag is looked for where they are. */
+static struct subscription *find_consumer(struct channel *ch, struct bytes tag)
+{
+    list_for_each(&ch->subscriptions, node) {
+        struct subscription *s = container_of(node, struct subscription, in_channel);
+
+        if (!s->getter && s->state <= SUBSCRIPTION_OPEN && bytes_equal(s->tag, tag))
+            return s;
+    }
+    return NULL;
+}
+
+static void send_consume_ok(struct channel *ch, struct bytes tag)
+{
+    channel_send(ch, &(struct amqp_method){.id = AMQP_BASIC_CONSUME_OK,
+                                           .basic_consume_ok.consumer_tag = tag});
+}
+
+static int consume_replies(struct channel *ch, const struct amqp_basic_consume *m, struct bytes tag)
+{
+    const struct reply_address address = {
+        .worker = shard_id(ch->shard),
+        .connection = ch->connection->id,
+        .channel = ch->number,
+        .vhost = ch->connection->vhost,
+    };
+
+    if (ch->reply_key != 0)
+        return channel_refuse(ch, AMQP_PRECONDITION_FAILED, "reply consumer already set");
+    if (!m->no_ack)
+        return channel_refuse(ch, AMQP_PRECONDITION_FAILED, "reply consumer cannot acknowledge");
+    ch->reply_tag = bytes_of(bytes_to_string(tag), tag.size);
+    ch->reply_key = reply_registry_add(&ch->shard->broker->replies, &address);
+    if (!m->no_wait)
+        send_consume_ok(ch, tag);
+    return 0;
+}
+
+static int read_priority(struct channel *ch, const struct amqp_basic_consume *m, struct bytes queue,
+                         int32_t *priority)
+{
+    struct value v;
+
+    *priority = 0;
+    if (!amqp_table_find(m->arguments.encoded, "x-priority", &v))
+        return 0;
+    if (!value_is_integer(&v))
+        return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
+                              "invalid arg 'x-priority' for queue '%.*s' in vhost '%.*s': "
+                              "{unacceptable_type,%s}",
+                              BYTES_ARGS(queue), BYTES_ARGS(ch->connection->vhost->name),
+                              value_type_name(v.type));
+    *priority = v.integer > INT32_MAX   ? INT32_MAX
+                : v.integer < INT32_MIN ? INT32_MIN
+                                        : (int32_t)v.integer;
+    return 0;
+}
+
+static int check_consumer(struct channel *ch, struct bytes tag)
+{
+    uint32_t limit = ch->shard->broker->limits->max_consumers_per_channel;
+
+    if (find_consumer(ch, tag) != NULL || (ch->reply_key != 0 && bytes_equal(ch->reply_tag, tag)))
+        return channel_refuse(ch, AMQP_NOT_ALLOWED, "attempt to reuse consumer tag '%.*s'",
+                              BYTES_ARGS(tag));
+    if (limit != 0 && ch->consumer_count >= limit)
+        return channel_refuse(ch, AMQP_NOT_ALLOWED,
+                              "reached maximum (%" PRIu32 ") of consumers per channel "
+                              "(limits.max_consumers_per_channel)",
+                              limit);
+    return 0;
+}
+
+static int consume(struct channel *ch, const struct amqp_basic_consume *m, struct bytes tag)
+{
+    struct queue_command question = {
+        .operation = QUEUE_CONSUME,
+        .channel = ch,
+        .options =
+            {
+                .no_ack = m->no_ack,
+                .exclusive = m->exclusive,
+                .prefetch = ch->prefetch,
+                .pool = ch->pool,
+            },
+        .no_wait = m->no_wait,
+    };
+    struct bytes name;
+
+    if (channel_queue_name(ch, m->queue, &name) < 0 ||
+        channel_check_permission(ch, PERMISSION_READ, "queue", name) < 0 ||
+        check_consumer(ch, tag) < 0 || read_priority(ch, m, name, &question.options.priority) < 0)
+        return -EPROTO;
+    question.queue = channel_find_queue(ch, name);
+    if (question.queue == NULL)
+        return -EPROTO;
+    question.subscription = subscription_create(ch, question.queue, tag, m->no_ack, false);
+    ch->consumer_count++;
+    channel_wait(ch);
+    queue_ask(ch->shard, &question);
+    queue_handle_unref(question.queue);
+    return 0;
+}
+
+static int on_consume(struct channel *ch, const struct amqp_basic_consume *m)
+{
+    char generated[SERVER_NAME_SIZE];
+    struct bytes tag = m->consumer_tag;
+
+    if (tag.size == 0) {
+        server_name_make("amq.ctag-", generated);
+        tag = bytes_from_string(generated);
+    }
+    if (bytes_equal_string(m->queue, REPLY_QUEUE_NAME)) {
+        if (check_consumer(ch, tag) < 0)
+            return -EPROTO;
+        return consume_replies(ch, m, tag);
+    }
+    return consume(ch, m, tag);
+}
+
+/* ---- basic.cancel ---- */
+
+static void send_cancel_ok(struct channel *ch, struct bytes tag)
+{
+    channel_send(
+        ch, &(struct amqp_method){.id = AMQP_BASIC_CANCEL_OK, .basic_cancel_ok.consumer_tag = tag});
+}
+
+static int on_cancel(struct channel *ch, const struct amqp_basic_cancel *m)
+{
+    struct subscription *s = find_consumer(ch, m->consumer_tag);
+    struct queue_command question = {
+        .operation = QUEUE_CANCEL,
+        .channel = ch,
+        .subscription = s,
+        .no_wait = m->no_wait,
+    };
+
+    if (s == NULL) {
+        if (ch->reply_key != 0 && bytes_equal(ch->reply_tag, m->consumer_tag)) {
+            reply_registry_remove(&ch->shard->broker->replies, ch->reply_key);
+            ch->reply_key = 0;
+            free((void *)(uintptr_t)ch->reply_tag.data);
+            ch->reply_tag = bytes_of(NULL, 0);
+        }
+        if (!m->no_wait)
+            send_cancel_ok(ch, m->consumer_tag);
+        return 0;
+    }
+    question.queue = s->queue;
+    question.link = s->link;
+    channel_wait(ch);
+    queue_ask(ch->shard, &question);
+    return 0;
+}
+
+void channel_on_queue_gone(struct channel *ch, struct subscription *s)
+{
+    bool notify = s->state == SUBSCRIPTION_OPEN && !s->getter;
+
+    if (ch->state != CHANNEL_OPEN)
+        return;
+    if (notify) {
+        ch->consumer_count--;
+        if ((ch->connection->client_capabilities & CLIENT_CONSUMER_CANCEL_NOTIFY) != 0)
+            channel_send(ch, &(struct amqp_method){
+                                 .id = AMQP_BASIC_CANCEL,
+                                 .basic_cancel = {.consumer_tag = s->tag, .no_wait = true}});
+    }
+    subscription_end(s);
+}
+
+/* ---- basic.get ---- */
+
+/* The subscription through which the channel gets from this queue. */
+static struct subscription *find_getter(struct channel *ch, const struct queue_handle *queue)
+{
+    list_for_each(&ch->subscriptions, node) {
+        struct subscription *s = container_of(node, struct subscription, in_channel);
+
+        if (s->getter && s->queue == queue && s->state == SUBSCRIPTION_OPEN)
+            return s;
+    }
+    return NULL;
+}
+
+static int on_get(struct channel *ch, const struct amqp_basic_get *m)
+{
+    struct queue_command question = {.operation = QUEUE_GET, .channel = ch};
+    struct bytes name;
+
+    if (channel_queue_name(ch, m->queue, &name) < 0 ||
+        channel_check_permission(ch, PERMISSION_READ, "queue", name) < 0)
+        return -EPROTO;
+    question.queue = channel_find_queue(ch, name);
+    if (question.queue == NULL)
+        return -EPROTO;
+    if (!m->no_ack) {
+        question.subscription = find_getter(ch, question.queue);
+        if (question.subscription == NULL)
+            question.subscription =
+                subscription_create(ch, question.queue, bytes_of(NULL, 0), false, true);
+        question.link = question.subscription->link;
+    }
+    channel_wait(ch);
+    queue_ask(ch->shard, &question);
+    queue_handle_unref(question.queue);
+    return 0;
+}
+
+static void send_got(struct channel *ch, struct queue_command *answer)
+{
+    const struct amqp_method m = {
+        .id = AMQP_BASIC_GET_OK,
+        .basic_get_ok =
+            {
+                .delivery_tag = ++ch->last_delivery_tag,
+                .redelivered = answer->redelivered,
+                .exchange = message_exchange(answer->message),
+                .routing_key = message_routing_key(answer->message),
+                .message_count =
+                    answer->messages > UINT32_MAX ? UINT32_MAX : (uint32_t)answer->messages,
+            },
+    };
+
+    if (answer->subscription != NULL) {
+        delivery_tags_add(&ch->unacked, ch->last_delivery_tag, answer->subscription,
+                          answer->number);
+        answer->subscription->unacked++;
+    }
+    delivery_write_method(ch->connection, ch->number, &m, answer->message);
+}
+
+/* ---- Answers ---- */
+
+static void on_consume_answer(struct channel *ch, struct queue_command *answer)
+{
+    struct subscription *s = answer->subscription;
+    struct bytes name = answer->queue->name;
+
+    if (answer->outcome == QUEUE_OK) {
+        s->link = answer->link;
+        s->state = SUBSCRIPTION_OPEN;
+        if (s->abandoned) {
+            subscription_release(s);
+            return;
+        }
+        if (ch->pool != NULL && ch->pool != answer->options.pool && !s->no_ack)
+            queue_set_pool(ch->shard, s, ch->pool);
+        if (!answer->no_wait)
+            send_consume_ok(ch, s->tag);
+        return;
+    }
+    ch->consumer_count--;
+    subscription_free(s);
+    if (ch->state != CHANNEL_OPEN)
+        channel_on_subscription_gone(ch);
+    else if (answer->outcome == QUEUE_EXCLUSIVE_USE)
+        channel_refuse(ch, AMQP_ACCESS_REFUSED, "queue '%.*s' in vhost '%.*s' in exclusive use",
+                       BYTES_ARGS(name), BYTES_ARGS(ch->connection->vhost->name));
+    else
+        channel_refuse_no_queue(ch, name);
+}
+
+static void on_cancel_answer(struct channel *ch, struct queue_command *answer)
+{
+    struct subscription *s = answer->subscription;
+
+    if (ch->state != CHANNEL_OPEN)
+        return;
+    if (!answer->no_wait)
+        send_cancel_ok(ch, s->tag);
+    if (s->state == SUBSCRIPTION_OPEN)
+        ch->consumer_count--;
+    subscription_end(s);
+}
+
+static void on_get_answer(struct channel *ch, struct queue_command *answer)
+{
+    struct subscription *s = answer->subscription;
+
+    if (s != NULL && s->state == SUBSCRIPTION_OPENING) {
+        s->link = answer->link;
+        if (s->link != NULL)
+            s->state = SUBSCRIPTION_OPEN;
+    }
+    if (ch->state == CHANNEL_OPEN) {
+        if (answer->outcome == QUEUE_OK)
+            send_got(ch, answer);
+        else if (answer->outcome == QUEUE_EMPTY)
+            channel_send(ch, &(struct amqp_method){.id = AMQP_BASIC_GET_EMPTY});
+        else
+            channel_refuse_no_queue(ch, answer->queue->name);
+    }
+    if (answer->message != NULL)
+        message_unref(answer->message);
+    if (s == NULL)
+        return;
+    if (s->link == NULL) {
+        subscription_free(s);
+        channel_on_subscription_gone(ch);
+    } else if (s->abandoned && s->state == SUBSCRIPTION_OPEN) {
+        subscription_release(s);
+    }
+}
+
+void channel_on_consume_answer(struct channel *ch, struct queue_command *answer)
+{
+    switch (answer->operation) {
+    case QUEUE_CONSUME:
+        on_consume_answer(ch, answer);
+        return;
+    case QUEUE_CANCEL:
+        on_cancel_answer(ch, answer);
+        return;
+    case QUEUE_GET:
+        on_get_answer(ch, answer);
+        return;
+    case QUEUE_STATUS:
+    case QUEUE_PURGE:
+    case QUEUE_DELETE:
+        return;
+    }
+}
+
+int channel_on_consume_method(struct channel *ch, const struct amqp_method *m)
+{
+    switch ((int)m->id) {
+    case AMQP_BASIC_QOS:
+        return on_qos(ch, &m->basic_qos);
+    case AMQP_BASIC_CONSUME:
+        return on_consume(ch, &m->basic_consume);
+    case AMQP_BASIC_CANCEL:
+        return on_cancel(ch, &m->basic_cancel);
+    case AMQP_BASIC_CANCEL_OK:
+        return 0;
+    case AMQP_BASIC_GET:
+        return on_get(ch, &m->basic_get);
+    default:
+        return channel_on_settle_method(ch, m);
+    }
+}

@@ -1,0 +1,163 @@
+/* exchange.declare, .delete, .bind and .unbind, and queue.bind and .unbind: what changes routes. */
+#include "session/channel.h"
+
+#include "base/arena.h"
+#include "server/vhost.h"
+#include "session/channel_topology.h"
+
+#include <errno.h>
+
+/* A table of the method at hand, decoded for the time of one call. */
+static const struct table *decode_arguments(struct arena *a, struct amqp_table encoded,
+                                            struct table *out)
+{
+    struct amqp_error e;
+
+    if (amqp_table_decode(a, encoded.encoded, out, &e) < 0)
+        *out = table_empty(); /* the codec validated it with the method */
+    return out;
+}
+
+static int check_alternate_exchange(struct channel *ch, struct bytes exchange,
+                                    const struct table *arguments)
+{
+    const struct value *alternate = table_get(arguments, "alternate-exchange");
+
+    if (alternate == NULL || alternate->type != VALUE_STRING)
+        return 0;
+    if (channel_check_permission(ch, PERMISSION_READ, "exchange", exchange) < 0)
+        return -EPROTO;
+    return channel_check_permission(ch, PERMISSION_WRITE, "exchange", alternate->bytes);
+}
+
+static int declare(struct channel *ch, const struct amqp_exchange_declare *m,
+                   const struct table *arguments)
+{
+    struct vhost *vhost = ch->connection->vhost;
+    const struct exchange_declaration d = {
+        .name = m->exchange,
+        .type = m->type,
+        .passive = m->passive,
+        .durable = m->durable,
+        .auto_delete = m->auto_delete,
+        .internal = m->internal,
+        .arguments = arguments,
+    };
+    struct refusal r;
+    int rc;
+
+    if (!m->passive && m->exchange.size != 0) {
+        if (channel_check_permission(ch, PERMISSION_CONFIGURE, "exchange", m->exchange) < 0 ||
+            check_alternate_exchange(ch, m->exchange, arguments) < 0)
+            return -EPROTO;
+    }
+    vhost_lock_write(vhost);
+    rc = topology_declare_exchange(vhost->topology, &d, &r);
+    vhost_unlock(vhost);
+    return rc < 0 ? channel_refuse_with(ch, &r) : 0;
+}
+
+static int on_declare(struct channel *ch, const struct amqp_exchange_declare *m)
+{
+    struct arena arena;
+    struct table arguments;
+    int rc;
+
+    arena_init(&arena);
+    rc = declare(ch, m, decode_arguments(&arena, m->arguments, &arguments));
+    arena_free(&arena);
+    if (rc == 0 && !m->no_wait)
+        channel_send(ch, &(struct amqp_method){.id = AMQP_EXCHANGE_DECLARE_OK});
+    return rc;
+}
+
+static int on_delete(struct channel *ch, const struct amqp_exchange_delete *m)
+{
+    struct vhost *vhost = ch->connection->vhost;
+    struct refusal r;
+    int rc;
+
+    if (m->exchange.size != 0 &&
+        channel_check_permission(ch, PERMISSION_CONFIGURE, "exchange", m->exchange) < 0)
+        return -EPROTO;
+    vhost_lock_write(vhost);
+    rc = topology_delete_exchange(vhost->topology, m->exchange, m->if_unused, &r);
+    vhost_unlock(vhost);
+    if (rc < 0)
+        return channel_refuse_with(ch, &r);
+    if (!m->no_wait)
+        channel_send(ch, &(struct amqp_method){.id = AMQP_EXCHANGE_DELETE_OK});
+    return 0;
+}
+
+int channel_bind(struct channel *ch, struct binding_declaration *b, struct amqp_table encoded,
+                 bool bind)
+{
+    struct vhost *vhost = ch->connection->vhost;
+    struct arena arena;
+    struct table arguments;
+    struct refusal r;
+    int rc;
+
+    if (channel_check_permission(ch, PERMISSION_WRITE, b->to_exchange ? "exchange" : "queue",
+                                 b->destination) < 0 ||
+        channel_check_permission(ch, PERMISSION_READ, "exchange", b->source) < 0)
+        return -EPROTO;
+    arena_init(&arena);
+    b->arguments = decode_arguments(&arena, encoded, &arguments);
+    b->connection = ch->connection->id;
+    vhost_lock_write(vhost);
+    rc = bind ? topology_bind(vhost->topology, b, &r) : topology_unbind(vhost->topology, b, &r);
+    vhost_unlock(vhost);
+    arena_free(&arena);
+    return rc < 0 ? channel_refuse_with(ch, &r) : 0;
+}
+
+static int on_bind(struct channel *ch, const struct amqp_exchange_bind *m)
+{
+    struct binding_declaration b = {
+        .source = m->source,
+        .destination = m->destination,
+        .to_exchange = true,
+        .routing_key = m->routing_key,
+    };
+
+    if (channel_bind(ch, &b, m->arguments, true) < 0)
+        return -EPROTO;
+    if (!m->no_wait)
+        channel_send(ch, &(struct amqp_method){.id = AMQP_EXCHANGE_BIND_OK});
+    return 0;
+}
+
+static int on_unbind(struct channel *ch, const struct amqp_exchange_unbind *m)
+{
+    struct binding_declaration b = {
+        .source = m->source,
+        .destination = m->destination,
+        .to_exchange = true,
+        .routing_key = m->routing_key,
+    };
+
+    if (channel_bind(ch, &b, m->arguments, false) < 0)
+        return -EPROTO;
+    if (!m->no_wait)
+        channel_send(ch, &(struct amqp_method){.id = AMQP_EXCHANGE_UNBIND_OK});
+    return 0;
+}
+
+int channel_on_exchange_method(struct channel *ch, const struct amqp_method *m)
+{
+    switch ((int)m->id) {
+    case AMQP_EXCHANGE_DECLARE:
+        return on_declare(ch, &m->exchange_declare);
+    case AMQP_EXCHANGE_DELETE:
+        return on_delete(ch, &m->exchange_delete);
+    case AMQP_EXCHANGE_BIND:
+        return on_bind(ch, &m->exchange_bind);
+    case AMQP_EXCHANGE_UNBIND:
+        return on_unbind(ch, &m->exchange_unbind);
+    default:
+        return channel_refuse(ch, AMQP_COMMAND_INVALID, "unexpected method %s",
+                              amqp_method_name(m->id));
+    }
+}

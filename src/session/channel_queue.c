@@ -1,0 +1,423 @@
+/* queue.declare, .bind, .unbind, .purge and .delete. */
+#include "session/channel.h"
+
+#include "base/memory.h"
+#include "base/random.h"
+#include "server/vhost.h"
+#include "session/broker.h"
+#include "session/channel_topology.h"
+#include "session/reply_registry.h"
+#include "session/server_names.h"
+#include "session/shard.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* ---- Finding ---- */
+
+int channel_queue_name(struct channel *ch, struct bytes name, struct bytes *out)
+{
+    *out = name.size != 0 ? name : ch->last_queue;
+    if (out->size == 0)
+        return channel_refuse(ch, AMQP_NOT_FOUND, "no previously declared queue");
+    return 0;
+}
+
+int channel_refuse_no_queue(struct channel *ch, struct bytes name)
+{
+    return channel_refuse(ch, AMQP_NOT_FOUND, "no queue '%.*s' in vhost '%.*s'", BYTES_ARGS(name),
+                          BYTES_ARGS(ch->connection->vhost->name));
+}
+
+static int refuse_locked(struct channel *ch, struct bytes name)
+{
+    return channel_refuse(ch, AMQP_RESOURCE_LOCKED,
+                          "cannot obtain exclusive access to locked queue '%.*s' in vhost '%.*s'. "
+                          "It could be originally declared on another connection or the exclusive "
+                          "property value does not match that of the original declaration.",
+                          BYTES_ARGS(name), BYTES_ARGS(ch->connection->vhost->name));
+}
+
+static bool locked_for(const struct channel *ch, const struct queue_handle *queue)
+{
+    return queue->owner != 0 && queue->owner != ch->connection->id;
+}
+
+static struct queue_handle *lookup(struct channel *ch, struct bytes name)
+{
+    struct vhost *vhost = ch->connection->vhost;
+    struct queue_handle *queue;
+
+    vhost_lock_read(vhost);
+    queue = topology_find_queue(vhost->topology, name);
+    if (queue != NULL)
+        queue_handle_ref(queue);
+    vhost_unlock(vhost);
+    return queue;
+}
+
+struct queue_handle *channel_find_queue(struct channel *ch, struct bytes name)
+{
+    struct queue_handle *queue = lookup(ch, name);
+
+    if (queue == NULL) {
+        channel_refuse_no_queue(ch, name);
+        return NULL;
+    }
+    if (locked_for(ch, queue)) {
+        refuse_locked(ch, name);
+        queue_handle_unref(queue);
+        return NULL;
+    }
+    return queue;
+}
+
+/* Asks the queue's home and parks the channel until it answers. Drops the caller's reference. */
+static void ask(struct channel *ch, struct queue_handle *queue, struct queue_command *question)
+{
+    question->channel = ch;
+    question->queue = queue;
+    channel_wait(ch);
+    queue_ask(ch->shard, question);
+    queue_handle_unref(queue);
+}
+
+/* ---- queue.declare ---- */
+
+static void remember_last_queue(struct channel *ch, struct bytes name)
+{
+    if (bytes_equal(ch->last_queue, name))
+        return;
+    free((void *)(uintptr_t)ch->last_queue.data);
+    ch->last_queue = bytes_of(bytes_to_string(name), name.size);
+}
+
+static void send_declare_ok(struct channel *ch, struct bytes name, uint64_t messages,
+                            uint32_t consumers)
+{
+    channel_send(ch,
+                 &(struct amqp_method){
+                     .id = AMQP_QUEUE_DECLARE_OK,
+                     .queue_declare_ok = {
+                         .queue = name,
+                         .message_count = messages > UINT32_MAX ? UINT32_MAX : (uint32_t)messages,
+                         .consumer_count = consumers,
+                     }});
+}
+
+static void ask_status(struct channel *ch, struct queue_handle *queue, bool no_wait)
+{
+    ask(ch, queue, &(struct queue_command){.operation = QUEUE_STATUS, .no_wait = no_wait});
+}
+
+static int declare_existing(struct channel *ch, struct queue_handle *queue,
+                            const struct amqp_queue_declare *m, const struct queue_options *options)
+{
+    struct refusal r;
+
+    if (locked_for(ch, queue) || queue->options.exclusive != options->exclusive) {
+        refuse_locked(ch, queue->name);
+        queue_handle_unref(queue);
+        return -EPROTO;
+    }
+    if (queue_options_equivalent(&queue->options, options, queue->name, ch->connection->vhost->name,
+                                 &r) < 0) {
+        queue_handle_unref(queue);
+        return channel_refuse_with(ch, &r);
+    }
+    ask_status(ch, queue, m->no_wait);
+    return 0;
+}
+
+static int check_new(struct channel *ch, struct bytes name, bool server_named)
+{
+    struct server *server = ch->shard->worker->server;
+    uint32_t limit = server->config->limits.max_queues;
+
+    if (!server_named && bytes_starts_with(name, "amq."))
+        return channel_refuse(ch, AMQP_ACCESS_REFUSED,
+                              "queue name '%.*s' contains reserved prefix 'amq.*'",
+                              BYTES_ARGS(name));
+    if (limit != 0 && atomic_load(&server->queue_count) >= limit)
+        return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
+                              "cannot declare queue '%.*s' in vhost '%.*s': the limit of %" PRIu32
+                              " queues (limits.max_queues) is reached",
+                              BYTES_ARGS(name), BYTES_ARGS(ch->connection->vhost->name), limit);
+    return 0;
+}
+
+/* Makes the queue, at home on this worker, unless another connection was quicker: then `*existing`
+ * is a reference to what that made. Takes over `options` if it made the queue. */
+static struct queue_handle *create(struct channel *ch, struct bytes name,
+                                   struct queue_options *options, struct queue_handle **existing)
+{
+    struct vhost *vhost = ch->connection->vhost;
+    uint64_t owner = options->exclusive ? ch->connection->id : 0;
+    struct queue_handle *queue;
+
+    vhost_lock_write(vhost);
+    *existing = topology_find_queue(vhost->topology, name);
+    if (*existing != NULL) {
+        queue_handle_ref(*existing);
+        vhost_unlock(vhost);
+        return NULL;
+    }
+    queue = queue_home_create(ch->shard, vhost, name, options, owner);
+    vhost_unlock(vhost);
+    if (owner != 0)
+        list_append(&ch->connection->exclusive_queues, &queue->by_owner);
+    return queue;
+}
+
+static int declare_new(struct channel *ch, struct bytes name, const struct amqp_queue_declare *m,
+                       struct queue_options *options)
+{
+    struct queue_handle *existing = NULL;
+
+    if (check_new(ch, name, m->queue.size == 0) < 0 ||
+        create(ch, name, options, &existing) == NULL) {
+        int rc = existing != NULL ? declare_existing(ch, existing, m, options) : -EPROTO;
+
+        queue_options_free(options);
+        return rc;
+    }
+    if (!m->no_wait)
+        send_declare_ok(ch, name, 0, 0);
+    return 0;
+}
+
+/* RabbitMQ "Access Control": declaring a dead-letter exchange is reading from the queue and
+ * writing to the exchange. */
+static int check_dead_letter_permissions(struct channel *ch, struct bytes name,
+                                         const struct queue_options *options)
+{
+    if (!options->has_dead_letter_exchange)
+        return 0;
+    if (channel_check_permission(ch, PERMISSION_READ, "queue", name) < 0)
+        return -EPROTO;
+    return channel_check_permission(ch, PERMISSION_WRITE, "exchange",
+                                    options->dead_letter_exchange);
+}
+
+static int declare(struct channel *ch, struct bytes name, const struct amqp_queue_declare *m,
+                   struct queue_options *options)
+{
+    struct queue_handle *queue;
+    int rc;
+
+    if (check_dead_letter_permissions(ch, name, options) < 0) {
+        queue_options_free(options);
+        return -EPROTO;
+    }
+    remember_last_queue(ch, name);
+    queue = lookup(ch, name);
+    if (queue == NULL)
+        return declare_new(ch, name, m, options);
+    rc = declare_existing(ch, queue, m, options);
+    queue_options_free(options);
+    return rc;
+}
+
+static int declare_passive(struct channel *ch, const struct amqp_queue_declare *m)
+{
+    uint64_t reply_key = reply_queue_key(m->queue);
+    struct queue_handle *queue;
+    struct reply_address address;
+
+    if (reply_key != 0 && reply_registry_find(&ch->shard->broker->replies, reply_key, &address)) {
+        if (!m->no_wait)
+            send_declare_ok(ch, m->queue, 0, 1);
+        return 0;
+    }
+    queue = channel_find_queue(ch, m->queue);
+    if (queue == NULL)
+        return -EPROTO;
+    remember_last_queue(ch, m->queue);
+    ask_status(ch, queue, m->no_wait);
+    return 0;
+}
+
+static int on_declare(struct channel *ch, const struct amqp_queue_declare *m)
+{
+    char generated[SERVER_NAME_SIZE];
+    struct bytes name = m->queue;
+    struct queue_options options;
+    struct arena arena;
+    struct table arguments;
+    struct amqp_error e;
+    struct refusal r;
+    int rc;
+
+    if (m->passive)
+        return declare_passive(ch, m);
+    if (name.size == 0) {
+        server_name_make("amq.gen-", generated);
+        name = bytes_from_string(generated);
+    }
+    if (channel_check_permission(ch, PERMISSION_CONFIGURE, "queue", name) < 0)
+        return -EPROTO;
+    arena_init(&arena);
+    if (amqp_table_decode(&arena, m->arguments.encoded, &arguments, &e) < 0)
+        arguments = table_empty();
+    rc = queue_options_parse(&options, m->durable, m->exclusive, m->auto_delete, &arguments, name,
+                             ch->connection->vhost->name, &r);
+    arena_free(&arena);
+    return rc < 0 ? channel_refuse_with(ch, &r) : declare(ch, name, m, &options);
+}
+
+/* ---- The others ---- */
+
+static int bind_or_unbind(struct channel *ch, struct bytes queue, struct bytes exchange,
+                          struct bytes routing_key, struct amqp_table arguments, bool bind)
+{
+    struct binding_declaration b = {.source = exchange, .routing_key = routing_key};
+
+    if (channel_queue_name(ch, queue, &b.destination) < 0)
+        return -EPROTO;
+    if (queue.size == 0 && routing_key.size == 0)
+        b.routing_key = b.destination;
+    return channel_bind(ch, &b, arguments, bind);
+}
+
+static int on_bind(struct channel *ch, const struct amqp_queue_bind *m)
+{
+    if (bind_or_unbind(ch, m->queue, m->exchange, m->routing_key, m->arguments, true) < 0)
+        return -EPROTO;
+    if (!m->no_wait)
+        channel_send(ch, &(struct amqp_method){.id = AMQP_QUEUE_BIND_OK});
+    return 0;
+}
+
+static int on_unbind(struct channel *ch, const struct amqp_queue_unbind *m)
+{
+    if (bind_or_unbind(ch, m->queue, m->exchange, m->routing_key, m->arguments, false) < 0)
+        return -EPROTO;
+    channel_send(ch, &(struct amqp_method){.id = AMQP_QUEUE_UNBIND_OK});
+    return 0;
+}
+
+static int on_purge(struct channel *ch, const struct amqp_queue_purge *m)
+{
+    struct queue_handle *queue;
+    struct bytes name;
+
+    if (channel_queue_name(ch, m->queue, &name) < 0 ||
+        channel_check_permission(ch, PERMISSION_READ, "queue", name) < 0)
+        return -EPROTO;
+    queue = channel_find_queue(ch, name);
+    if (queue == NULL)
+        return -EPROTO;
+    ask(ch, queue, &(struct queue_command){.operation = QUEUE_PURGE, .no_wait = m->no_wait});
+    return 0;
+}
+
+static void send_delete_ok(struct channel *ch, uint64_t messages)
+{
+    channel_send(
+        ch, &(struct amqp_method){.id = AMQP_QUEUE_DELETE_OK,
+                                  .queue_delete_ok.message_count =
+                                      messages > UINT32_MAX ? UINT32_MAX : (uint32_t)messages});
+}
+
+static int on_delete(struct channel *ch, const struct amqp_queue_delete *m)
+{
+    struct queue_handle *queue;
+    struct bytes name;
+
+    if (channel_queue_name(ch, m->queue, &name) < 0 ||
+        channel_check_permission(ch, PERMISSION_CONFIGURE, "queue", name) < 0)
+        return -EPROTO;
+    queue = lookup(ch, name);
+    if (queue == NULL) {
+        if (!m->no_wait)
+            send_delete_ok(ch, 0);
+        return 0;
+    }
+    if (locked_for(ch, queue)) {
+        queue_handle_unref(queue);
+        return refuse_locked(ch, name);
+    }
+    ask(ch, queue,
+        &(struct queue_command){.operation = QUEUE_DELETE,
+                                .if_unused = m->if_unused,
+                                .if_empty = m->if_empty,
+                                .no_wait = m->no_wait});
+    return 0;
+}
+
+int channel_on_queue_method(struct channel *ch, const struct amqp_method *m)
+{
+    switch ((int)m->id) {
+    case AMQP_QUEUE_DECLARE:
+        return on_declare(ch, &m->queue_declare);
+    case AMQP_QUEUE_BIND:
+        return on_bind(ch, &m->queue_bind);
+    case AMQP_QUEUE_UNBIND:
+        return on_unbind(ch, &m->queue_unbind);
+    case AMQP_QUEUE_PURGE:
+        return on_purge(ch, &m->queue_purge);
+    case AMQP_QUEUE_DELETE:
+        return on_delete(ch, &m->queue_delete);
+    default:
+        return channel_refuse(ch, AMQP_COMMAND_INVALID, "unexpected method %s",
+                              amqp_method_name(m->id));
+    }
+}
+
+/* ---- Answers ---- */
+
+static void on_status(struct channel *ch, const struct queue_command *answer)
+{
+    if (answer->outcome == QUEUE_GONE)
+        channel_refuse_no_queue(ch, answer->queue->name);
+    else if (!answer->no_wait)
+        send_declare_ok(ch, answer->queue->name, answer->messages, answer->consumers);
+}
+
+static void on_purged(struct channel *ch, const struct queue_command *answer)
+{
+    if (answer->outcome == QUEUE_GONE)
+        channel_refuse_no_queue(ch, answer->queue->name);
+    else if (!answer->no_wait)
+        channel_send(
+            ch, &(struct amqp_method){.id = AMQP_QUEUE_PURGE_OK,
+                                      .queue_purge_ok.message_count = (uint32_t)answer->messages});
+}
+
+static void on_deleted(struct channel *ch, const struct queue_command *answer)
+{
+    struct bytes name = answer->queue->name;
+    struct bytes vhost = ch->connection->vhost->name;
+
+    if (answer->outcome == QUEUE_IN_USE)
+        channel_refuse(ch, AMQP_PRECONDITION_FAILED, "queue '%.*s' in vhost '%.*s' in use",
+                       BYTES_ARGS(name), BYTES_ARGS(vhost));
+    else if (answer->outcome == QUEUE_NOT_EMPTY)
+        channel_refuse(ch, AMQP_PRECONDITION_FAILED, "queue '%.*s' in vhost '%.*s' not empty",
+                       BYTES_ARGS(name), BYTES_ARGS(vhost));
+    else if (!answer->no_wait)
+        send_delete_ok(ch, answer->messages);
+}
+
+void channel_on_queue_answer(struct channel *ch, struct queue_command *answer)
+{
+    if (ch->state != CHANNEL_OPEN)
+        return;
+    switch (answer->operation) {
+    case QUEUE_STATUS:
+        on_status(ch, answer);
+        return;
+    case QUEUE_PURGE:
+        on_purged(ch, answer);
+        return;
+    case QUEUE_DELETE:
+        on_deleted(ch, answer);
+        return;
+    case QUEUE_CONSUME:
+    case QUEUE_CANCEL:
+    case QUEUE_GET:
+        channel_on_consume_answer(ch, answer);
+        return;
+    }
+}

@@ -1,0 +1,29 @@
+/* What the topology methods of a channel have in common. On the channel's worker. */
+#ifndef LEVERET_SESSION_CHANNEL_TOPOLOGY_H
+#define LEVERET_SESSION_CHANNEL_TOPOLOGY_H
+
+#include "amqp/table.h"
+#include "base/bytes.h"
+#include "broker/topology.h"
+
+#include <stdbool.h>
+
+struct channel;
+
+/* Binds or unbinds, after checking permissions: write on the destination, read on the source.
+ * Fills the rest of `b`. Returns 0 or -EPROTO after refusing. */
+int channel_bind(struct channel *ch, struct binding_declaration *b, struct amqp_table encoded,
+                 bool bind);
+
+/* The queue a method means: the empty name is the one the channel declared last. Returns 0 or
+ * -EPROTO after refusing with 404 `no previously declared queue`. */
+int channel_queue_name(struct channel *ch, struct bytes name, struct bytes *out);
+
+/* The queue of that name, if the connection may use it. Returns a reference, or NULL after refusing
+ * with 404 or 405. */
+struct queue_handle *channel_find_queue(struct channel *ch, struct bytes name);
+
+/* Refuses with 404 `no queue 'q' in vhost '/'`. Returns -EPROTO. */
+int channel_refuse_no_queue(struct channel *ch, struct bytes name);
+
+#endif

@@ -1,0 +1,149 @@
+/* A connection: the handshake, heartbeats, its channels and what is written to it (AMQP 0-9-1
+ * §2.2, §4.2). Lives on one worker. */
+#ifndef LEVERET_SESSION_CONNECTION_H
+#define LEVERET_SESSION_CONNECTION_H
+
+#include "amqp/error.h"
+#include "amqp/method.h"
+#include "auth/users.h"
+#include "base/hash_map.h"
+#include "base/list.h"
+#include "net/listener.h"
+#include "net/reactor.h"
+#include "net/stream.h"
+#include "net/timer_wheel.h"
+#include "session/output.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct channel;
+struct message;
+struct shard;
+struct vhost;
+
+enum connection_state {
+    CONNECTION_EXPECT_HEADER,
+    CONNECTION_EXPECT_START_OK,
+    CONNECTION_EXPECT_TUNE_OK,
+    CONNECTION_EXPECT_OPEN,
+    CONNECTION_OPEN,
+    CONNECTION_CLOSE_SENT,     /* by us: everything but close-ok is discarded */
+    CONNECTION_CLOSE_RECEIVED, /* by the peer: close-ok goes when the channels are gone */
+    CONNECTION_DRAINING,       /* the socket closes when the output is written */
+    CONNECTION_DEAD,           /* freed at the end of the turn */
+};
+
+/* What the client says it can do (connection.start-ok, "capabilities"). */
+enum client_capability {
+    CLIENT_AUTHENTICATION_FAILURE_CLOSE = 1 << 0,
+    CLIENT_CONSUMER_CANCEL_NOTIFY = 1 << 1,
+    CLIENT_CONNECTION_BLOCKED = 1 << 2,
+};
+
+/* Why nothing is read. */
+enum read_pause {
+    READ_PAUSED_BY_OUTPUT = 1 << 0,  /* the peer does not take what it asked for */
+    READ_PAUSED_BY_BACKLOG = 1 << 1, /* a channel waits and its peer goes on sending */
+};
+
+struct connection {
+    struct list_node in_shard;
+    struct list_node dirty;
+    struct hash_node by_id;
+    struct shard *shard;
+    uint64_t id; /* unique in the life of the broker, > 0 */
+    enum connection_state state;
+    uint8_t client_capabilities;
+    uint8_t read_paused;   /* of enum read_pause */
+    bool closing_channels; /* a close by the peer is telling the channels */
+
+    struct stream stream;
+    struct reactor_source source;
+    struct timer timer; /* the handshake's end, then heartbeats, then the end of a close */
+    struct output output;
+    uint8_t *partial; /* the start of a frame that has not come wholly */
+    uint32_t partial_size;
+
+    uint16_t channel_max;
+    uint16_t heartbeat_s;
+    uint32_t frame_max;
+    uint16_t channel_slots; /* length of `channels` */
+    uint16_t channel_count;
+    struct channel **channels;    /* by number; slot 0 is unused */
+    struct channel *body_channel; /* whose body frame is coming in; NULL: its bytes are dropped */
+    uint32_t body_left;
+    bool expect_frame_end;
+    enum amqp_method_id method; /* the one being handled, for errors */
+
+    int64_t last_read_ms;
+    int64_t last_write_ms;
+
+    struct vhost *vhost;
+    struct auth_database *auth; /* a reference */
+    const struct auth_user *user;
+    const struct permission_set *permissions;
+    uint64_t auth_version;
+
+    struct list exclusive_queues; /* by queue_handle.by_owner */
+    struct list congested;        /* subscriptions held back, by .congested */
+    bool peer_is_loopback;
+    char peer[SOCKET_ADDRESS_TEXT_SIZE];
+};
+
+/* Takes over `fd`. Refuses by closing it when the broker has too many connections. */
+void connection_accept(struct shard *s, int fd, const struct socket_address *peer);
+
+/* Frees a dead connection. */
+void connection_free(struct connection *c);
+
+/* Sends a method. */
+void connection_send(struct connection *c, uint16_t channel, const struct amqp_method *m);
+
+/* Notes that there is output; it is written at the end of the turn. */
+void connection_touch(struct connection *c);
+
+/* Writes what waits. The end of a turn. */
+void connection_flush(struct connection *c);
+
+/* Whether more should not be delivered to it now. */
+bool connection_congested(const struct connection *c);
+
+/* Closes the connection with an error: connection.close, then nothing but its answer is read.
+ * `method` is the one at fault, 0 for none. Returns -EPROTO. */
+int connection_fail(struct connection *c, int code, uint32_t method, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* As connection_fail, with an error that the codec filled. */
+int connection_fail_with(struct connection *c, const struct amqp_error *e);
+
+/* Closes it because the broker shuts down or its user is gone (320). */
+void connection_force_close(struct connection *c, const char *why);
+
+/* The socket is gone or is to go at once. Channels and exclusive queues end. */
+void connection_kill(struct connection *c);
+
+/* Stops and resumes reading for one reason. */
+void connection_pause_reading(struct connection *c, enum read_pause reason);
+void connection_resume_reading(struct connection *c, enum read_pause reason);
+
+/* A channel whose close was asked for is gone. */
+void connection_on_channel_gone(struct connection *c, struct channel *ch);
+
+/* Handles one whole frame's method on channel 0 before and after the connection is open. */
+int connection_on_method(struct connection *c, const struct amqp_method *m);
+
+/* The handshake's part of connection_on_method. */
+int connection_on_handshake_method(struct connection *c, const struct amqp_method *m);
+
+/* Sends connection.start. */
+void connection_start(struct connection *c);
+
+/* Takes notice of changed users and permissions. Returns 0, or -EPROTO when the connection had to
+ * go. */
+int connection_refresh_auth(struct connection *c);
+
+/* Does away with what the connection alone may use: its exclusive queues. */
+void connection_delete_exclusive_queues(struct connection *c);
+
+#endif

@@ -1,0 +1,205 @@
+/* Who is there, what may he do, and what both agree on: from connection.start to connection.open-ok
+ * (AMQP 0-9-1 §2.2.4), and noticing that users or permissions changed later on. */
+#include "session/connection.h"
+
+#include "auth/sasl.h"
+#include "base/log.h"
+#include "server/vhost.h"
+#include "session/broker.h"
+#include "session/shard.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+static const struct {
+    const char *name;
+    enum client_capability bit;
+} CAPABILITIES[] = {
+    {"authentication_failure_close", CLIENT_AUTHENTICATION_FAILURE_CLOSE},
+    {"consumer_cancel_notify", CLIENT_CONSUMER_CANCEL_NOTIFY},
+    {"connection.blocked", CLIENT_CONNECTION_BLOCKED},
+};
+
+void connection_start(struct connection *c)
+{
+    const struct amqp_method start = {
+        .id = AMQP_CONNECTION_START,
+        .connection_start =
+            {
+                .version_major = 0,
+                .version_minor = 9,
+                .server_properties.encoded = buffer_bytes(&c->shard->broker->server_properties),
+                .mechanisms = bytes_from_string(sasl_mechanism_names()),
+                .locales = bytes_from_string("en_US"),
+            },
+    };
+
+    c->state = CONNECTION_EXPECT_START_OK;
+    connection_send(c, 0, &start);
+}
+
+static uint8_t read_capabilities(struct bytes client_properties)
+{
+    struct value capabilities;
+    struct value flag;
+    uint8_t bits = 0;
+
+    if (!amqp_table_find(client_properties, "capabilities", &capabilities) ||
+        capabilities.type != VALUE_TABLE)
+        return 0;
+    for (size_t i = 0; i < sizeof(CAPABILITIES) / sizeof(CAPABILITIES[0]); i++) {
+        if (amqp_table_find(capabilities.bytes, CAPABILITIES[i].name, &flag) &&
+            flag.type == VALUE_BOOLEAN && flag.boolean)
+            bits |= (uint8_t)CAPABILITIES[i].bit;
+    }
+    return bits;
+}
+
+/* Clients that cannot be told see their socket close, as RabbitMQ does it. */
+static int refuse_login(struct connection *c, struct bytes mechanism, const char *why)
+{
+    log_warning("connection", "%s: login was refused using mechanism %.*s: %s", c->peer,
+                BYTES_ARGS(mechanism), why);
+    if ((c->client_capabilities & CLIENT_AUTHENTICATION_FAILURE_CLOSE) != 0)
+        return connection_fail(c, AMQP_ACCESS_REFUSED, 0,
+                               "Login was refused using authentication mechanism %.*s. For details "
+                               "see the broker logfile.",
+                               BYTES_ARGS(mechanism));
+    connection_kill(c);
+    return -EPROTO;
+}
+
+static void send_tune(struct connection *c)
+{
+    const struct config_limits *limits = c->shard->broker->limits;
+    const struct amqp_method tune = {
+        .id = AMQP_CONNECTION_TUNE,
+        .connection_tune =
+            {
+                .channel_max = limits->max_channels_per_connection,
+                .frame_max = limits->frame_max,
+                .heartbeat_s = limits->heartbeat_s,
+            },
+    };
+
+    c->state = CONNECTION_EXPECT_TUNE_OK;
+    connection_send(c, 0, &tune);
+}
+
+static int on_start_ok(struct connection *c, const struct amqp_connection_start_ok *m)
+{
+    const struct sasl_mechanism *mechanism = sasl_mechanism_find(m->mechanism);
+    struct sasl_credentials credentials;
+    enum auth_outcome outcome;
+
+    c->client_capabilities = read_capabilities(m->client_properties.encoded);
+    if (mechanism == NULL)
+        return connection_fail(c, AMQP_COMMAND_INVALID, AMQP_CONNECTION_START_OK,
+                               "unknown authentication mechanism '%.*s'", BYTES_ARGS(m->mechanism));
+    if (mechanism->start(m->response, &credentials) < 0)
+        return refuse_login(c, m->mechanism, "malformed response");
+
+    c->auth = auth_database_current();
+    c->auth_version = auth_database_version(c->auth);
+    c->user = auth_login(c->auth, credentials.username, credentials.password, c->peer_is_loopback,
+                         &outcome);
+    if (c->user == NULL)
+        return refuse_login(c, m->mechanism, auth_outcome_text(outcome));
+    send_tune(c);
+    return 0;
+}
+
+/* A limit that the peer may lower and not raise; 0 asks for none. */
+static int check_limit(struct connection *c, const char *name, uint32_t asked, uint32_t offered)
+{
+    if (asked == 0)
+        return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CONNECTION_TUNE_OK,
+                               "negotiated %s = 0 (no limit) is higher than the maximum allowed "
+                               "value (%" PRIu32 ")",
+                               name, offered);
+    if (asked > offered)
+        return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CONNECTION_TUNE_OK,
+                               "negotiated %s = %" PRIu32
+                               " is higher than the maximum allowed value (%" PRIu32 ")",
+                               name, asked, offered);
+    return 0;
+}
+
+static int on_tune_ok(struct connection *c, const struct amqp_connection_tune_ok *m)
+{
+    if (check_limit(c, "channel_max", m->channel_max, c->channel_max) < 0 ||
+        check_limit(c, "frame_max", m->frame_max, c->frame_max) < 0)
+        return -EPROTO;
+    if (m->frame_max < AMQP_FRAME_MIN_SIZE)
+        return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CONNECTION_TUNE_OK,
+                               "negotiated frame_max = %" PRIu32
+                               " is lower than the minimum allowed value (%d)",
+                               m->frame_max, AMQP_FRAME_MIN_SIZE);
+    c->channel_max = m->channel_max;
+    c->frame_max = m->frame_max;
+    c->heartbeat_s = m->heartbeat_s;
+    c->state = CONNECTION_EXPECT_OPEN;
+    return 0;
+}
+
+static int on_open(struct connection *c, const struct amqp_connection_open *m)
+{
+    struct shard *s = c->shard;
+
+    c->vhost = vhost_find(&s->worker->server->vhosts, m->virtual_host);
+    if (c->vhost == NULL)
+        return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CONNECTION_OPEN, "vhost %.*s not found",
+                               BYTES_ARGS(m->virtual_host));
+    c->permissions = auth_permissions(c->user, c->vhost->name);
+    if (c->permissions == NULL)
+        return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CONNECTION_OPEN,
+                               "access to vhost '%.*s' refused for user '%.*s'",
+                               BYTES_ARGS(m->virtual_host), BYTES_ARGS(auth_user_name(c->user)));
+    c->state = CONNECTION_OPEN;
+    connection_send(c, 0, &(struct amqp_method){.id = AMQP_CONNECTION_OPEN_OK});
+    timer_cancel(&s->worker->timers, &c->timer);
+    if (c->heartbeat_s != 0)
+        timer_set(&s->worker->timers, &c->timer, shard_now_ms(s) + INT64_C(500) * c->heartbeat_s);
+    log_debug("connection", "%s: user %.*s opened vhost %.*s", c->peer,
+              BYTES_ARGS(auth_user_name(c->user)), BYTES_ARGS(c->vhost->name));
+    return 0;
+}
+
+int connection_on_handshake_method(struct connection *c, const struct amqp_method *m)
+{
+    if (c->state == CONNECTION_EXPECT_START_OK && m->id == AMQP_CONNECTION_START_OK)
+        return on_start_ok(c, &m->connection_start_ok);
+    if (c->state == CONNECTION_EXPECT_TUNE_OK && m->id == AMQP_CONNECTION_TUNE_OK)
+        return on_tune_ok(c, &m->connection_tune_ok);
+    if (c->state == CONNECTION_EXPECT_OPEN && m->id == AMQP_CONNECTION_OPEN)
+        return on_open(c, &m->connection_open);
+    if (c->state > CONNECTION_OPEN)
+        return 0;
+    return connection_fail(c, AMQP_COMMAND_INVALID, m->id, "unexpected method %s in the handshake",
+                           amqp_method_name(m->id));
+}
+
+int connection_refresh_auth(struct connection *c)
+{
+    struct auth_database *old = c->auth;
+    char name[256];
+
+    if (old == NULL || c->auth_version == auth_version() || c->state >= CONNECTION_CLOSE_SENT)
+        return 0;
+    snprintf(name, sizeof(name), "%.*s", BYTES_ARGS(auth_user_name(c->user)));
+    c->auth = auth_database_current();
+    c->auth_version = auth_database_version(c->auth);
+    c->user = auth_find_user(c->auth, bytes_from_string(name));
+    auth_database_unref(old);
+    c->permissions = NULL;
+    if (c->user != NULL && c->vhost != NULL)
+        c->permissions = auth_permissions(c->user, c->vhost->name);
+    if (c->user == NULL)
+        return connection_fail(c, AMQP_CONNECTION_FORCED, 0, "user '%s' is deleted", name);
+    if (c->vhost != NULL && c->permissions == NULL)
+        return connection_fail(c, AMQP_CONNECTION_FORCED, 0,
+                               "user '%s' may not access vhost '%.*s' any more", name,
+                               BYTES_ARGS(c->vhost->name));
+    return 0;
+}

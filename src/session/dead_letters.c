@@ -1,0 +1,153 @@
+#include "session/dead_letters.h"
+
+#include "amqp/properties.h"
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "broker/dead_letter.h"
+#include "broker/effects.h"
+#include "broker/queue.h"
+#include "server/vhost.h"
+#include "session/queue_home.h"
+#include "session/shard.h"
+
+/* A dead letter while it is being made. */
+struct dead_letter {
+    struct arena arena;
+    struct amqp_properties properties;
+    struct table headers;
+    struct routing_keys keys; /* it is routed by */
+};
+
+static void read_headers(struct dead_letter *d, const struct message *msg)
+{
+    struct amqp_error e;
+
+    d->headers = table_empty();
+    if (!amqp_properties_view(message_properties(msg), &d->properties))
+        d->properties = (struct amqp_properties){.present = 0};
+    if (amqp_properties_has(&d->properties, AMQP_PROPERTY_HEADERS) &&
+        amqp_table_decode(&d->arena, d->properties.headers.encoded, &d->headers, &e) < 0)
+        d->headers = table_empty();
+}
+
+/* Tells the story of the death in the headers and finds the keys to route by. */
+static void tell(struct dead_letter *d, const struct message *msg, const struct queue_handle *queue,
+                 enum dead_letter_reason reason)
+{
+    struct routing_keys visible = routing_keys_collect(&d->arena, message_routing_key(msg),
+                                                       &d->headers, ROUTING_KEYS_VISIBLE);
+    struct routing_keys all =
+        routing_keys_collect(&d->arena, message_routing_key(msg), &d->headers, ROUTING_KEYS_ALL);
+    struct dead_letter_event event = {
+        .reason = reason,
+        .queue = queue->name,
+        .exchange = message_exchange(msg),
+        .routing_keys = visible.items,
+        .routing_key_count = visible.count,
+        .time_s = clock_realtime_ms() / 1000,
+    };
+
+    if (amqp_properties_has(&d->properties, AMQP_PROPERTY_EXPIRATION))
+        event.expiration = d->properties.expiration;
+    dead_letter_headers(&d->arena, &d->headers, &event);
+    d->keys = dead_letter_keys(&d->arena, &d->headers, &queue->options, all);
+}
+
+static struct message *encode(struct dead_letter *d, const struct message *msg,
+                              struct bytes exchange)
+{
+    struct buffer table;
+    struct buffer properties;
+    struct message *letter;
+
+    buffer_init(&table);
+    buffer_init(&properties);
+    amqp_table_encode_fields(&d->headers, &table);
+    d->properties.headers.encoded = buffer_bytes(&table);
+    d->properties.present |= AMQP_PROPERTY_HEADERS;
+    d->properties.present &= (uint16_t) ~(unsigned)AMQP_PROPERTY_EXPIRATION;
+    amqp_properties_encode(&d->properties, &properties);
+    letter = message_create(exchange, d->keys.items[0], buffer_bytes(&properties), msg->body_size);
+    if (letter != NULL) {
+        letter->priority = msg->priority;
+        letter->flags = (uint8_t)((msg->flags & (MESSAGE_PERSISTENT | MESSAGE_HAS_EXTRA_KEYS)) |
+                                  MESSAGE_HAS_HEADERS);
+        if (msg->body_size != 0)
+            memcpy(message_body(letter), message_body_bytes(msg).data, msg->body_size);
+    }
+    buffer_free(&table);
+    buffer_free(&properties);
+    return letter;
+}
+
+static const struct table *headers_of(void *context)
+{
+    return &((struct dead_letter *)context)->headers;
+}
+
+/* Fills the shard's route, with references. Returns whether there is such an exchange. */
+static bool find_route(struct shard *s, struct vhost *vhost, struct bytes exchange,
+                       struct dead_letter *d)
+{
+    const struct route_request request = {
+        .routing_keys = d->keys.items,
+        .routing_key_count = d->keys.count,
+        .headers = headers_of,
+        .headers_context = d,
+    };
+    const struct exchange *e;
+
+    vhost_lock_read(vhost);
+    e = topology_find_exchange(vhost->topology, exchange);
+    if (e != NULL) {
+        topology_route(vhost->topology, e, &request, &s->route);
+        for (uint32_t i = 0; i < s->route.count; i++)
+            queue_handle_ref(s->route.queues[i]);
+    }
+    vhost_unlock(vhost);
+    return e != NULL;
+}
+
+static void publish_letter(struct shard *s, struct dead_letter *d, struct message *letter,
+                           const struct queue_handle *from, enum dead_letter_reason reason)
+{
+    for (uint32_t i = 0; i < s->route.count; i++) {
+        struct queue_handle *to = s->route.queues[i];
+        bool settled;
+
+        if (dead_letter_is_cycle(&d->headers, to->name, reason))
+            log_warning("dead-letter",
+                        "a message of queue '%.*s' in vhost '%.*s' would come back to queue "
+                        "'%.*s' without ever having been rejected: it is dropped there",
+                        BYTES_ARGS(from->name), BYTES_ARGS(((struct vhost *)from->vhost)->name),
+                        BYTES_ARGS(to->name));
+        else if (letter != NULL)
+            queue_publish(s, to, letter, NULL, 0, &settled);
+        queue_handle_unref(to);
+    }
+}
+
+void dead_letter_publish(struct shard *s, const struct effect *e)
+{
+    struct queue_handle *queue = queue_owner(e->queue);
+    struct bytes exchange = queue->options.dead_letter_exchange;
+    struct message *letter;
+    struct dead_letter d;
+
+    arena_init(&d.arena);
+    read_headers(&d, e->message);
+    tell(&d, e->message, queue, e->reason);
+    if (find_route(s, queue->vhost, exchange, &d)) {
+        letter = encode(&d, e->message, exchange);
+        if (letter == NULL)
+            log_error("dead-letter", "no memory for a message of %u bytes of queue '%.*s'",
+                      (unsigned)e->message->body_size, BYTES_ARGS(queue->name));
+        publish_letter(s, &d, letter, queue, e->reason);
+        if (letter != NULL)
+            message_unref(letter);
+    }
+    arena_free(&d.arena);
+    message_unref(e->message);
+}

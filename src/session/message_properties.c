@@ -1,0 +1,217 @@
+#include "session/message_properties.h"
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "session/broker.h"
+#include "session/channel.h"
+#include "session/reply_registry.h"
+#include "session/shard.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+/* RabbitMQ "TTL": the longest time to live, in milliseconds. */
+#define EXPIRATION_MAX_MS INT64_C(315360000000)
+
+/* ---- Checks ---- */
+
+static int check_user_id(struct channel *ch, const struct amqp_properties *p)
+{
+    const struct auth_user *user = ch->connection->user;
+    struct bytes name = auth_user_name(user);
+
+    if (!amqp_properties_has(p, AMQP_PROPERTY_USER_ID) || bytes_equal(p->user_id, name) ||
+        (auth_user_tags(user) & USER_TAG_IMPERSONATOR) != 0)
+        return 0;
+    return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
+                          "user_id property set to '%.*s' but authenticated user was '%.*s'",
+                          BYTES_ARGS(p->user_id), BYTES_ARGS(name));
+}
+
+static int check_expiration(struct channel *ch, const struct amqp_properties *p)
+{
+    struct bytes text = p->expiration;
+    const char *why = NULL;
+    bool negative = false;
+    int64_t value = 0;
+    size_t i = 0;
+
+    if (!amqp_properties_has(p, AMQP_PROPERTY_EXPIRATION))
+        return 0;
+    if (text.size > 1 && (text.data[0] == '-' || text.data[0] == '+')) {
+        negative = text.data[0] == '-';
+        i = 1;
+    }
+    if (i == text.size)
+        why = "no_integer";
+    for (; i < text.size && why == NULL; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9')
+            why = i == 0 || (i == 1 && (text.data[0] == '-' || text.data[0] == '+'))
+                      ? "no_integer"
+                      : "leftover_string";
+        else if (value <= EXPIRATION_MAX_MS)
+            value = 10 * value + (text.data[i] - '0');
+    }
+    if (why == NULL && negative && value != 0)
+        return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
+                              "invalid expiration '%.*s': {value_negative,-%" PRId64 "}",
+                              BYTES_ARGS(text), value);
+    if (why == NULL && value > EXPIRATION_MAX_MS)
+        return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
+                              "invalid expiration '%.*s': {value_too_big,%.*s}", BYTES_ARGS(text),
+                              BYTES_ARGS(text));
+    if (why != NULL)
+        return channel_refuse(ch, AMQP_PRECONDITION_FAILED, "invalid expiration '%.*s': %s",
+                              BYTES_ARGS(text), why);
+    return 0;
+}
+
+static int check_keys(struct channel *ch, struct bytes headers, const char *name)
+{
+    struct value v;
+    struct value item;
+    struct bytes items;
+
+    if (!amqp_table_find(headers, name, &v))
+        return 0;
+    if (v.type != VALUE_ARRAY)
+        return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
+                              "invalid message: {unacceptable_type_in_header,\"%s\"}: %s is not an "
+                              "array",
+                              name, value_type_name(v.type));
+    items = v.bytes;
+    while (amqp_array_next(&items, &item)) {
+        if (item.type != VALUE_STRING)
+            return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
+                                  "invalid message: {unacceptable_type_in_header,\"%s\"}: %s is "
+                                  "not a string",
+                                  name, value_type_name(item.type));
+    }
+    return 0;
+}
+
+static int check_headers(struct channel *ch, const struct amqp_properties *p)
+{
+    const struct config_limits *limits = ch->shard->broker->limits;
+    struct bytes headers = p->headers.encoded;
+
+    if (!amqp_properties_has(p, AMQP_PROPERTY_HEADERS))
+        return 0;
+    if (headers.size > limits->max_header_table_size_bytes)
+        return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
+                              "headers of %zu bytes are larger than the limit of %" PRIu32
+                              " (limits.max_header_table_size)",
+                              headers.size, limits->max_header_table_size_bytes);
+    if (check_keys(ch, headers, "CC") < 0)
+        return -EPROTO;
+    return check_keys(ch, headers, "BCC");
+}
+
+int message_properties_check(struct channel *ch, const struct amqp_properties *p)
+{
+    const unsigned checked =
+        AMQP_PROPERTY_USER_ID | AMQP_PROPERTY_EXPIRATION | AMQP_PROPERTY_HEADERS;
+
+    if ((p->present & checked) == 0)
+        return 0;
+    if (check_user_id(ch, p) < 0 || check_expiration(ch, p) < 0)
+        return -EPROTO;
+    return check_headers(ch, p);
+}
+
+/* ---- Making ---- */
+
+static uint8_t flags_of(const struct amqp_properties *p)
+{
+    unsigned flags = 0;
+    struct value ignored;
+
+    if (amqp_properties_has(p, AMQP_PROPERTY_DELIVERY_MODE) && p->delivery_mode == 2)
+        flags |= MESSAGE_PERSISTENT;
+    if (amqp_properties_has(p, AMQP_PROPERTY_EXPIRATION))
+        flags |= MESSAGE_HAS_EXPIRATION;
+    if (!amqp_properties_has(p, AMQP_PROPERTY_HEADERS))
+        return (uint8_t)flags;
+    flags |= MESSAGE_HAS_HEADERS;
+    if (amqp_table_find(p->headers.encoded, "CC", &ignored) ||
+        amqp_table_find(p->headers.encoded, "BCC", &ignored))
+        flags |= MESSAGE_HAS_EXTRA_KEYS;
+    return (uint8_t)flags;
+}
+
+static struct message *create(struct bytes exchange, struct bytes routing_key,
+                              struct bytes properties, const struct amqp_properties *p,
+                              uint32_t body_size)
+{
+    struct message *msg = message_create(exchange, routing_key, properties, body_size);
+
+    if (msg == NULL)
+        return NULL;
+    msg->flags = flags_of(p);
+    msg->priority = amqp_properties_has(p, AMQP_PROPERTY_PRIORITY) ? p->priority : 0;
+    return msg;
+}
+
+struct message *message_properties_create(struct channel *ch, struct bytes exchange,
+                                          struct bytes routing_key,
+                                          const struct amqp_content_header *header,
+                                          const struct amqp_properties *p)
+{
+    char reply_name[REPLY_QUEUE_NAME_SIZE];
+    struct amqp_properties rewritten;
+    struct buffer encoded;
+    struct message *msg;
+
+    if (ch->reply_key == 0 || !amqp_properties_has(p, AMQP_PROPERTY_REPLY_TO) ||
+        !bytes_equal_string(p->reply_to, REPLY_QUEUE_NAME))
+        return create(exchange, routing_key, header->properties, p, (uint32_t)header->body_size);
+
+    reply_queue_name(ch->reply_key, reply_name);
+    rewritten = *p;
+    rewritten.reply_to = bytes_from_string(reply_name);
+    buffer_init(&encoded);
+    amqp_properties_encode(&rewritten, &encoded);
+    msg = create(exchange, routing_key, buffer_bytes(&encoded), p, (uint32_t)header->body_size);
+    buffer_free(&encoded);
+    return msg;
+}
+
+static struct message *with_headers(const struct message *msg, struct amqp_properties *p,
+                                    const struct table *headers)
+{
+    struct buffer table;
+    struct buffer encoded;
+    struct message *copy;
+
+    buffer_init(&table);
+    buffer_init(&encoded);
+    amqp_table_encode_fields(headers, &table);
+    p->headers.encoded = buffer_bytes(&table);
+    amqp_properties_encode(p, &encoded);
+    copy = create(message_exchange(msg), message_routing_key(msg), buffer_bytes(&encoded), p,
+                  msg->body_size);
+    if (copy != NULL && msg->body_size != 0)
+        memcpy(message_body(copy), message_body_bytes(msg).data, msg->body_size);
+    buffer_free(&table);
+    buffer_free(&encoded);
+    return copy;
+}
+
+struct message *message_without_bcc(struct message *msg)
+{
+    struct amqp_properties p;
+    struct amqp_error e;
+    struct arena arena;
+    struct table headers;
+    struct message *copy = msg;
+
+    arena_init(&arena);
+    if (amqp_properties_view(message_properties(msg), &p) &&
+        amqp_table_decode(&arena, p.headers.encoded, &headers, &e) == 0 &&
+        table_remove(&headers, "BCC")) {
+        copy = with_headers(msg, &p, &headers);
+        message_unref(msg);
+    }
+    arena_free(&arena);
+    return copy;
+}

@@ -1,0 +1,268 @@
+#include "session/publish.h"
+
+#include "amqp/properties.h"
+#include "base/memory.h"
+#include "server/vhost.h"
+#include "session/broker.h"
+#include "session/channel.h"
+#include "session/delivery.h"
+#include "session/message_properties.h"
+#include "session/queue_home.h"
+#include "session/reply_registry.h"
+#include "session/shard.h"
+#include "session/transaction.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+void content_free(struct content *content)
+{
+    if (content == NULL)
+        return;
+    if (content->message != NULL)
+        message_unref(content->message);
+    free(content);
+}
+
+/* ---- Taking content in ---- */
+
+int publish_on_method(struct channel *ch, const struct amqp_basic_publish *m)
+{
+    struct content *content = ch->content;
+
+    if (m->immediate)
+        return channel_refuse(ch, AMQP_NOT_IMPLEMENTED, "immediate=true");
+    if (content == NULL) {
+        content = memory_alloc_zeroed(1, sizeof(*content));
+        ch->content = content;
+    }
+    content->expect = CONTENT_EXPECT_HEADER;
+    content->mandatory = m->mandatory;
+    content->exchange_size = (uint8_t)m->exchange.size;
+    content->routing_key_size = (uint8_t)m->routing_key.size;
+    if (m->exchange.size != 0)
+        memcpy(content->exchange, m->exchange.data, m->exchange.size);
+    if (m->routing_key.size != 0)
+        memcpy(content->routing_key, m->routing_key.data, m->routing_key.size);
+    return 0;
+}
+
+static int check_size(struct channel *ch, uint64_t body_size)
+{
+    uint32_t limit = ch->shard->broker->limits->max_message_size_bytes;
+
+    if (body_size <= limit)
+        return 0;
+    return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
+                          "message size %" PRIu64 " is larger than configured max size %" PRIu32,
+                          body_size, limit);
+}
+
+int publish_on_header(struct channel *ch, struct bytes payload)
+{
+    struct content *content = ch->content;
+    struct amqp_content_header header;
+    struct amqp_properties properties;
+    struct amqp_error e;
+
+    if (amqp_content_header_decode_properties(payload, &header, &properties, &e) < 0)
+        return connection_fail_with(ch->connection, &e);
+    if (header.class_id != AMQP_CLASS_BASIC)
+        return channel_refuse(ch, AMQP_UNEXPECTED_FRAME,
+                              "expected content header for class 60, got one for class %u instead",
+                              (unsigned)header.class_id);
+    if (check_size(ch, header.body_size) < 0 || message_properties_check(ch, &properties) < 0)
+        return -EPROTO;
+    content->message = message_properties_create(
+        ch, bytes_of(content->exchange, content->exchange_size),
+        bytes_of(content->routing_key, content->routing_key_size), &header, &properties);
+    if (content->message == NULL)
+        return channel_refuse(ch, AMQP_RESOURCE_ERROR,
+                              "no memory for a message of %" PRIu64 " bytes", header.body_size);
+    content->received = 0;
+    content->expect = CONTENT_EXPECT_BODY;
+    return header.body_size == 0 ? publish_on_complete(ch) : 0;
+}
+
+/* ---- Publishing ---- */
+
+static void return_message(struct channel *ch, struct message *msg)
+{
+    const struct amqp_method m = {
+        .id = AMQP_BASIC_RETURN,
+        .basic_return =
+            {
+                .reply_code = AMQP_NO_ROUTE,
+                .reply_text = bytes_from_string(amqp_reply_name(AMQP_NO_ROUTE)),
+                .exchange = message_exchange(msg),
+                .routing_key = message_routing_key(msg),
+            },
+    };
+
+    delivery_write_method(ch->connection, ch->number, &m, msg);
+}
+
+static bool counts_publishes(const struct channel *ch)
+{
+    return ch->mode != CHANNEL_PLAIN;
+}
+
+/* Queues at home here answer at once, the others by mail: the publish is settled when all have. */
+static void publish_to_queues(struct channel *ch, struct message *msg, const struct routed *r)
+{
+    struct shard *s = ch->shard;
+    bool counted = counts_publishes(ch);
+    uint64_t number = ch->confirms.last + 1;
+    uint32_t pending = 0;
+    bool refused = false;
+
+    for (uint32_t i = 0; i < r->count; i++) {
+        bool settled;
+        bool accepted = queue_publish(s, r->queues[i], msg, counted ? ch : NULL, number, &settled);
+
+        if (!settled)
+            pending++;
+        else if (!accepted)
+            refused = true;
+    }
+    if (counted) {
+        confirms_add(&ch->confirms, pending, refused);
+        channel_touch(ch);
+    }
+    if (s->effects.count != 0)
+        shard_run_effects(s);
+}
+
+/* A direct reply, handed to the worker of who asked (RabbitMQ "Direct Reply-to"). */
+struct reply_record {
+    struct mail_record head;
+    struct message *message; /* a reference */
+    struct reply_address address;
+    uint64_t key;
+};
+
+static bool connection_id_matches(const struct hash_node *node, const void *key)
+{
+    return container_of(node, const struct connection, by_id)->id == *(const uint64_t *)key;
+}
+
+static void deliver_reply(struct shard *s, const struct reply_record *r)
+{
+    struct hash_node *node = hash_map_find(&s->connections_by_id, r->address.connection,
+                                           connection_id_matches, &r->address.connection);
+    struct connection *c;
+    struct channel *ch;
+
+    if (node == NULL)
+        return;
+    c = container_of(node, struct connection, by_id);
+    ch = r->address.channel < c->channel_slots ? c->channels[r->address.channel] : NULL;
+    if (ch == NULL || ch->state != CHANNEL_OPEN || ch->reply_key != r->key)
+        return;
+    delivery_write(c, ch->number, ch->reply_tag, ++ch->last_delivery_tag, false, r->message);
+}
+
+static void handle_reply(struct worker *w, struct mail_record *record)
+{
+    struct reply_record *r = (struct reply_record *)(void *)record;
+
+    deliver_reply(shard_of(w), r);
+    message_unref(r->message);
+}
+
+/* Whether the message is a direct reply that somebody waits for; it is on its way then. */
+static bool publish_reply(struct channel *ch, struct message *msg)
+{
+    struct reply_record r = {
+        .head = {.handle = handle_reply, .size = sizeof(r)},
+        .key = reply_queue_key(message_routing_key(msg)),
+    };
+
+    if (r.key == 0 || !reply_registry_find(&ch->shard->broker->replies, r.key, &r.address) ||
+        r.address.vhost != ch->connection->vhost)
+        return false;
+    r.message = message_ref(msg);
+    shard_send(ch->shard, r.address.worker, &r.head);
+    return true;
+}
+
+static bool looks_like_reply(const struct message *msg)
+{
+    return msg->exchange_size == 0 &&
+           bytes_starts_with(message_routing_key(msg), REPLY_QUEUE_PREFIX);
+}
+
+/* Takes over the reference. */
+static int publish(struct channel *ch, struct message *msg, const struct routed *r, bool mandatory)
+{
+    bool replied = looks_like_reply(msg) && publish_reply(ch, msg);
+
+    if ((msg->flags & MESSAGE_HAS_EXTRA_KEYS) != 0)
+        msg = message_without_bcc(msg);
+    if (msg == NULL)
+        return channel_refuse(ch, AMQP_RESOURCE_ERROR, "no memory for a message");
+    if (r->count == 0 && mandatory && !replied)
+        return_message(ch, msg);
+    publish_to_queues(ch, msg, r);
+    message_unref(msg);
+    return 0;
+}
+
+/* Permission and existence of the exchange. What a user may was cached with the route. */
+static int check_exchange(struct channel *ch, struct bytes exchange, const struct routed *r)
+{
+    struct connection *c = ch->connection;
+    struct cached_route *slot = r->slot;
+
+    if (slot == NULL || slot->permitted != c->permissions ||
+        slot->permitted_version != c->auth_version) {
+        if (channel_check_permission(ch, PERMISSION_WRITE, "exchange", exchange) < 0)
+            return -EPROTO;
+        if (slot != NULL) {
+            slot->permitted = c->permissions;
+            slot->permitted_version = c->auth_version;
+        }
+    }
+    if (r->status == ROUTE_NO_EXCHANGE)
+        return channel_refuse(ch, AMQP_NOT_FOUND, "no exchange '%.*s' in vhost '%.*s'",
+                              BYTES_ARGS(exchange), BYTES_ARGS(c->vhost->name));
+    if (r->status == ROUTE_INTERNAL)
+        return channel_refuse(ch, AMQP_ACCESS_REFUSED,
+                              "cannot publish to internal exchange '%.*s' in vhost '%.*s'",
+                              BYTES_ARGS(exchange), BYTES_ARGS(c->vhost->name));
+    return 0;
+}
+
+int publish_on_complete(struct channel *ch)
+{
+    struct content *content = ch->content;
+    struct message *msg = content->message;
+    struct bytes exchange = message_exchange(msg);
+    struct routed r;
+    int rc;
+
+    content->message = NULL;
+    content->expect = CONTENT_NONE;
+    route_message(ch->shard, ch->connection->vhost, exchange, msg, &r);
+    rc = check_exchange(ch, exchange, &r);
+    if (rc < 0)
+        message_unref(msg);
+    else if (ch->mode == CHANNEL_TRANSACTION)
+        transaction_add_publish(ch->transaction, msg, content->mandatory);
+    else
+        rc = publish(ch, msg, &r, content->mandatory);
+    routed_release(&r);
+    return rc;
+}
+
+int publish_committed(struct channel *ch, struct message *msg, bool mandatory)
+{
+    struct routed r;
+    int rc;
+
+    route_message(ch->shard, ch->connection->vhost, message_exchange(msg), msg, &r);
+    rc = publish(ch, msg, &r, mandatory);
+    routed_release(&r);
+    return rc;
+}

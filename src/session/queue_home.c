@@ -1,0 +1,526 @@
+#include "session/queue_home.h"
+
+#include "base/memory.h"
+#include "server/vhost.h"
+#include "session/channel.h"
+#include "session/shard.h"
+#include "session/subscription.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* ---- Questions of channels ---- */
+
+static void handle_answer(struct worker *w, struct mail_record *r)
+{
+    struct queue_command *answer = (struct queue_command *)(void *)r;
+    struct channel *ch = answer->channel;
+
+    (void)w;
+    channel_on_answer(ch, answer);
+    queue_handle_unref(answer->queue);
+    channel_drop(ch);
+}
+
+static struct consumer_link *link_create(struct queue_command *c,
+                                         const struct consumer_options *options)
+{
+    struct consumer_link *link = memory_alloc_zeroed(1, sizeof(*link));
+
+    link->consumer = queue_consume(c->queue->queue, options, link);
+    if (link->consumer == NULL) {
+        free(link);
+        return NULL;
+    }
+    link->subscription = c->subscription;
+    link->queue = queue_handle_ref(c->queue);
+    link->worker = c->head.from;
+    return link;
+}
+
+static enum queue_outcome do_consume(struct queue_command *c)
+{
+    c->link = link_create(c, &c->options);
+    return c->link != NULL ? QUEUE_OK : QUEUE_EXCLUSIVE_USE;
+}
+
+static enum queue_outcome do_get(struct shard *s, struct queue_command *c)
+{
+    const struct consumer_options getter = {.getter = true};
+    struct consumer *consumer = NULL;
+    struct effect got;
+
+    if (queue_message_count(c->queue->queue) == 0)
+        return QUEUE_EMPTY;
+    if (c->subscription != NULL) {
+        if (c->link == NULL)
+            c->link = link_create(c, &getter);
+        consumer = c->link->consumer;
+    }
+    if (!queue_get(c->queue->queue, consumer, shard_now_ms(s), &got, &s->effects))
+        return QUEUE_EMPTY;
+    c->message = consumer != NULL ? message_ref(got.message) : got.message;
+    c->number = got.number;
+    c->redelivered = got.redelivered;
+    return QUEUE_OK;
+}
+
+static enum queue_outcome do_delete(struct shard *s, struct queue_command *c)
+{
+    struct queue *q = c->queue->queue;
+
+    if (c->if_unused && queue_consumer_count(q) != 0)
+        return QUEUE_IN_USE;
+    if (c->if_empty && queue_message_count(q) != 0)
+        return QUEUE_NOT_EMPTY;
+    c->messages = queue_home_delete(s, c->queue);
+    return QUEUE_OK;
+}
+
+static enum queue_outcome do_operation(struct shard *s, struct queue_command *c)
+{
+    switch (c->operation) {
+    case QUEUE_STATUS:
+        return QUEUE_OK;
+    case QUEUE_CONSUME:
+        return do_consume(c);
+    case QUEUE_CANCEL:
+        if (c->link->consumer != NULL)
+            consumer_cancel(c->link->consumer, &s->effects);
+        return QUEUE_OK;
+    case QUEUE_GET:
+        return do_get(s, c);
+    case QUEUE_PURGE:
+        c->messages = queue_purge(c->queue->queue);
+        return QUEUE_OK;
+    case QUEUE_DELETE:
+        return do_delete(s, c);
+    }
+    return QUEUE_GONE;
+}
+
+static void handle_question(struct worker *w, struct mail_record *r)
+{
+    struct shard *s = shard_of(w);
+    struct queue_command c = *(struct queue_command *)(void *)r;
+    struct queue *q = c.queue->queue;
+
+    if (q != NULL) {
+        c.outcome = do_operation(s, &c);
+        if (c.operation != QUEUE_PURGE && c.operation != QUEUE_DELETE)
+            c.messages = queue_message_count(q);
+        if (c.operation != QUEUE_DELETE)
+            c.consumers = queue_consumer_count(q);
+    } else {
+        c.outcome = c.operation == QUEUE_CANCEL ? QUEUE_OK : QUEUE_GONE;
+    }
+    if (c.options.pool != NULL)
+        credit_pool_unref(c.options.pool);
+    c.head.handle = handle_answer;
+    shard_send(s, r->from, &c.head);
+    /* After the answer: a consumer's cancel may end an auto-delete queue. */
+    shard_run_effects(s);
+}
+
+void queue_ask(struct shard *s, const struct queue_command *question)
+{
+    struct queue_command c = *question;
+
+    c.head = (struct mail_record){.handle = handle_question, .size = sizeof(c)};
+    channel_hold(c.channel);
+    queue_handle_ref(c.queue);
+    if (c.options.pool != NULL)
+        credit_pool_ref(c.options.pool);
+    shard_send(s, c.queue->home_worker, &c.head);
+}
+
+/* ---- Publishes ---- */
+
+struct publish_item {
+    struct message *message;
+    struct channel *channel; /* held when not NULL */
+    uint64_t number;
+};
+
+/* Publishes for one queue, gathered over a turn. */
+struct publish_record {
+    struct mail_record head;
+    struct queue_handle *queue;
+    uint64_t count;
+    struct publish_item items[];
+};
+
+/* The outcome of one run of a channel's publishes. */
+struct confirm_record {
+    struct mail_record head;
+    struct channel *channel;
+    uint64_t first;
+    uint64_t last;
+    bool accepted;
+};
+
+static void handle_confirm(struct worker *w, struct mail_record *r)
+{
+    struct confirm_record *c = (struct confirm_record *)(void *)r;
+
+    (void)w;
+    for (uint64_t number = c->first; number <= c->last; number++) {
+        channel_on_confirm(c->channel, number, c->accepted);
+        channel_drop(c->channel);
+    }
+}
+
+static void send_confirm(struct shard *s, uint32_t to, const struct publish_item *item,
+                         bool accepted)
+{
+    struct confirm_record *last =
+        (struct confirm_record *)(void *)worker_mail_last(s->worker, to, handle_confirm);
+    struct confirm_record c = {
+        .head = {.handle = handle_confirm, .size = sizeof(c)},
+        .channel = item->channel,
+        .first = item->number,
+        .last = item->number,
+        .accepted = accepted,
+    };
+
+    if (last != NULL && last->channel == c.channel && last->accepted == accepted &&
+        last->last + 1 == c.first)
+        last->last = c.last;
+    else
+        shard_send(s, to, &c.head);
+}
+
+/* What is published to a queue that is being deleted is gone with it, and accepted: it was routed
+ * while the queue was there. */
+static bool enqueue(struct shard *s, struct queue_handle *queue, struct message *msg)
+{
+    if (queue->queue == NULL)
+        return true;
+    return queue_enqueue(queue->queue, msg, shard_now_ms(s), &s->effects) != 0;
+}
+
+static void handle_publish(struct worker *w, struct mail_record *r)
+{
+    struct shard *s = shard_of(w);
+    struct publish_record *p = (struct publish_record *)(void *)r;
+
+    for (uint64_t i = 0; i < p->count; i++) {
+        bool accepted = enqueue(s, p->queue, p->items[i].message);
+
+        message_unref(p->items[i].message);
+        if (p->items[i].channel != NULL)
+            send_confirm(s, r->from, &p->items[i], accepted);
+    }
+    queue_handle_unref(p->queue);
+    shard_run_effects(s);
+}
+
+bool queue_publish(struct shard *s, struct queue_handle *queue, struct message *msg,
+                   struct channel *channel, uint64_t number, bool *settled)
+{
+    uint32_t home = queue->home_worker;
+    struct publish_record *p;
+
+    *settled = home == shard_id(s);
+    if (*settled)
+        return enqueue(s, queue, msg);
+    p = (struct publish_record *)(void *)worker_mail_last(s->worker, home, handle_publish);
+    if (p != NULL && p->queue == queue) {
+        p = (struct publish_record *)(void *)worker_mail_extend_last(s->worker, home,
+                                                                     sizeof(p->items[0]));
+    } else {
+        p = (struct publish_record *)(void *)worker_mail(
+            s->worker, home, sizeof(*p) + sizeof(p->items[0]), handle_publish);
+        p->queue = queue_handle_ref(queue);
+        p->count = 0;
+    }
+    p->items[p->count++] =
+        (struct publish_item){.message = message_ref(msg), .channel = channel, .number = number};
+    if (channel != NULL)
+        channel_hold(channel);
+    return true;
+}
+
+/* ---- Settling, windows, releases ---- */
+
+struct link_record {
+    struct mail_record head;
+    struct consumer_link *link;
+    struct subscription *subscription;
+    uint32_t count;
+};
+
+static void send_link(struct shard *s, uint32_t to,
+                      void (*handle)(struct worker *w, struct mail_record *r),
+                      struct consumer_link *link, struct subscription *sub, uint32_t count)
+{
+    struct link_record c = {
+        .head = {.handle = handle, .size = sizeof(c)},
+        .link = link,
+        .subscription = sub,
+        .count = count,
+    };
+
+    shard_send(s, to, &c.head);
+}
+
+static void handle_starved(struct worker *w, struct mail_record *r)
+{
+    struct link_record *c = (struct link_record *)(void *)r;
+
+    (void)w;
+    channel_on_pool_refilled(c->subscription->channel);
+}
+
+/* Credit came back to a channel's pool: its other consumers, on whatever workers, may go on. */
+static void tell_starved(struct shard *s, struct consumer_link *link, struct credit_pool *pool)
+{
+    if (credit_pool_take_starved(pool))
+        send_link(s, link->worker, handle_starved, link, link->subscription, 0);
+}
+
+struct settle_record {
+    struct mail_record head;
+    struct consumer_link *link;
+    uint64_t first;
+    uint64_t last;
+    enum settle_outcome outcome;
+};
+
+static void handle_settle(struct worker *w, struct mail_record *r)
+{
+    struct shard *s = shard_of(w);
+    struct settle_record *c = (struct settle_record *)(void *)r;
+    struct consumer *consumer = c->link->consumer;
+
+    if (consumer == NULL)
+        return;
+    consumer_settle(consumer, c->first, c->last, c->outcome, shard_now_ms(s), &s->effects);
+    if (consumer_pool(consumer) != NULL)
+        tell_starved(s, c->link, consumer_pool(consumer));
+    if (s->effects.count != 0)
+        shard_run_effects(s);
+}
+
+void queue_settle(struct shard *s, struct subscription *sub, uint64_t first, uint64_t last,
+                  enum settle_outcome outcome)
+{
+    uint32_t home = sub->queue->home_worker;
+    struct settle_record c = {
+        .head = {.handle = handle_settle, .size = sizeof(c)},
+        .link = sub->link,
+        .first = first,
+        .last = last,
+        .outcome = outcome,
+    };
+
+    if (home != shard_id(s)) {
+        struct settle_record *before =
+            (struct settle_record *)(void *)worker_mail_last(s->worker, home, handle_settle);
+
+        if (before != NULL && before->link == c.link && before->outcome == outcome &&
+            before->last + 1 == first) {
+            before->last = last;
+            return;
+        }
+    }
+    shard_send(s, home, &c.head);
+}
+
+static void handle_released(struct worker *w, struct mail_record *r)
+{
+    struct link_record *c = (struct link_record *)(void *)r;
+    struct channel *ch = c->subscription->channel;
+
+    (void)w;
+    subscription_free(c->subscription);
+    channel_on_subscription_gone(ch);
+}
+
+static void handle_release(struct worker *w, struct mail_record *r)
+{
+    struct shard *s = shard_of(w);
+    struct link_record c = *(struct link_record *)(void *)r;
+    struct consumer_link *link = c.link;
+
+    if (link->consumer != NULL)
+        consumer_release(link->consumer, shard_now_ms(s), &s->effects);
+    queue_handle_unref(link->queue);
+    free(link);
+    send_link(s, r->from, handle_released, NULL, c.subscription, 0);
+    shard_run_effects(s);
+}
+
+void queue_release_link(struct shard *s, struct subscription *sub)
+{
+    send_link(s, sub->queue->home_worker, handle_release, sub->link, sub, 0);
+}
+
+static void handle_window(struct worker *w, struct mail_record *r)
+{
+    struct link_record *c = (struct link_record *)(void *)r;
+
+    (void)w;
+    c->link->in_flight -= c->count;
+    if (c->link->consumer != NULL && c->link->in_flight < CONSUMER_LINK_WINDOW)
+        consumer_resume(c->link->consumer);
+}
+
+void queue_return_window(struct shard *s, struct subscription *sub, uint32_t count)
+{
+    send_link(s, sub->queue->home_worker, handle_window, sub->link, sub, count);
+}
+
+struct pool_record {
+    struct mail_record head;
+    struct consumer_link *link;
+    struct credit_pool *pool; /* a reference */
+};
+
+static void handle_set_pool(struct worker *w, struct mail_record *r)
+{
+    struct pool_record *c = (struct pool_record *)(void *)r;
+
+    (void)w;
+    if (c->link->consumer != NULL)
+        consumer_set_pool(c->link->consumer, c->pool);
+    credit_pool_unref(c->pool);
+}
+
+void queue_set_pool(struct shard *s, struct subscription *sub, struct credit_pool *pool)
+{
+    struct pool_record c = {
+        .head = {.handle = handle_set_pool, .size = sizeof(c)},
+        .link = sub->link,
+        .pool = credit_pool_ref(pool),
+    };
+
+    shard_send(s, sub->queue->home_worker, &c.head);
+}
+
+static void handle_pool_refilled(struct worker *w, struct mail_record *r)
+{
+    struct link_record *c = (struct link_record *)(void *)r;
+
+    (void)w;
+    if (c->link->consumer != NULL)
+        consumer_pool_refilled(c->link->consumer);
+}
+
+void queue_pool_refilled(struct shard *s, struct subscription *sub)
+{
+    send_link(s, sub->queue->home_worker, handle_pool_refilled, sub->link, sub, 0);
+}
+
+/* ---- At home ---- */
+
+struct delivery_record {
+    struct mail_record head;
+    struct subscription *subscription;
+    struct message *message; /* a reference */
+    uint64_t number;
+    bool redelivered;
+};
+
+static void handle_delivery(struct worker *w, struct mail_record *r)
+{
+    struct delivery_record *d = (struct delivery_record *)(void *)r;
+
+    (void)w;
+    subscription_deliver(d->subscription, d->number, d->message, d->redelivered, true);
+}
+
+static void deliver_by_mail(struct shard *s, struct consumer_link *link, const struct effect *e,
+                            bool owned)
+{
+    struct delivery_record *d = (struct delivery_record *)(void *)worker_mail(
+        s->worker, link->worker, sizeof(*d), handle_delivery);
+
+    d->subscription = link->subscription;
+    d->message = owned ? e->message : message_ref(e->message);
+    d->number = e->number;
+    d->redelivered = e->redelivered;
+    if (++link->in_flight >= CONSUMER_LINK_WINDOW)
+        consumer_pause(link->consumer);
+}
+
+void queue_home_deliver(struct shard *s, const struct effect *e)
+{
+    struct consumer_link *link = consumer_session(e->consumer);
+    bool owned = consumer_no_ack(e->consumer);
+
+    if (link->worker == shard_id(s))
+        subscription_deliver(link->subscription, e->number, e->message, e->redelivered, owned);
+    else
+        deliver_by_mail(s, link, e, owned);
+}
+
+struct queue_handle *queue_home_create(struct shard *s, struct vhost *vhost, struct bytes name,
+                                       const struct queue_options *options, uint64_t owner)
+{
+    struct queue_handle *queue = queue_handle_create(name, options, shard_id(s), owner);
+
+    list_node_init(&queue->by_owner);
+    queue->queue = queue_create(&queue->options, queue, &s->active_queues);
+    topology_add_queue(vhost->topology, queue);
+    atomic_fetch_add(&s->worker->server->queue_count, 1);
+    queue_handle_unref(queue); /* the topology has its own */
+    return queue;
+}
+
+static void handle_queue_gone(struct worker *w, struct mail_record *r)
+{
+    struct link_record *c = (struct link_record *)(void *)r;
+
+    (void)w;
+    channel_on_queue_gone(c->subscription->channel, c->subscription);
+}
+
+/* What the queue would want done for its own end is moot. */
+static void end_consumers(struct shard *s, struct queue *q)
+{
+    struct effects moot;
+    struct consumer *consumer;
+
+    effects_init(&moot);
+    while ((consumer = queue_first_consumer(q)) != NULL) {
+        struct consumer_link *link = consumer_session(consumer);
+
+        struct credit_pool *pool = consumer_pool(consumer);
+
+        if (pool != NULL)
+            credit_pool_ref(pool);
+        consumer_release(consumer, shard_now_ms(s), &moot);
+        link->consumer = NULL;
+        if (pool != NULL) {
+            tell_starved(s, link, pool);
+            credit_pool_unref(pool);
+        }
+        send_link(s, link->worker, handle_queue_gone, link, link->subscription, 0);
+    }
+    effects_free(&moot);
+}
+
+uint64_t queue_home_delete(struct shard *s, struct queue_handle *queue)
+{
+    struct vhost *vhost = queue->vhost;
+    struct queue *q = queue->queue;
+    uint64_t ready;
+
+    if (q == NULL)
+        return 0;
+    queue_handle_ref(queue);
+    vhost_lock_write(vhost);
+    topology_remove_queue(vhost->topology, queue);
+    vhost_unlock(vhost);
+    atomic_fetch_sub(&s->worker->server->queue_count, 1);
+    if (list_linked(&queue->by_owner))
+        list_remove(&queue->by_owner);
+
+    ready = queue_message_count(q);
+    queue->queue = NULL;
+    end_consumers(s, q);
+    queue_destroy(q);
+    queue_handle_unref(queue);
+    return ready;
+}

@@ -1,0 +1,115 @@
+/* What channels, wherever they live, ask of a queue, done on the queue's home worker: at once when
+ * the channel lives there too, by mail otherwise. The asking functions are called on the channel's
+ * worker; answers come back to it in order. */
+#ifndef LEVERET_SESSION_QUEUE_HOME_H
+#define LEVERET_SESSION_QUEUE_HOME_H
+
+#include "broker/queue.h"
+#include "broker/topology.h"
+#include "server/mail.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct channel;
+struct shard;
+struct subscription;
+struct vhost;
+
+enum {
+    /* Deliveries on their way to another worker's connection for one consumer. */
+    CONSUMER_LINK_WINDOW = 1024,
+};
+
+/* The queue's end of a subscription. Lives on the queue's home. */
+struct consumer_link {
+    struct consumer *consumer;         /* NULL once the queue is deleted */
+    struct subscription *subscription; /* the other worker's, for mail only */
+    struct queue_handle *queue;        /* a reference */
+    uint32_t worker;                   /* where the subscription lives */
+    uint32_t in_flight;                /* deliveries mailed and not taken yet */
+};
+
+enum queue_operation {
+    QUEUE_STATUS,  /* messages and consumers */
+    QUEUE_CONSUME, /* open the subscription */
+    QUEUE_CANCEL,  /* no more deliveries to the subscription */
+    QUEUE_GET,     /* one message; with a subscription it opens as a getter when it has to */
+    QUEUE_PURGE,
+    QUEUE_DELETE,
+};
+
+enum queue_outcome {
+    QUEUE_OK,
+    QUEUE_GONE,          /* it was deleted meanwhile */
+    QUEUE_EXCLUSIVE_USE, /* consume */
+    QUEUE_IN_USE,        /* delete if-unused */
+    QUEUE_NOT_EMPTY,     /* delete if-empty */
+    QUEUE_EMPTY,         /* get */
+};
+
+/* A question that its channel waits for the answer of. */
+struct queue_command {
+    struct mail_record head;
+    enum queue_operation operation;
+    enum queue_outcome outcome;
+    struct channel *channel;           /* held (channel_hold) until the answer is handled */
+    struct subscription *subscription; /* consume, cancel; get unless no_ack */
+    struct queue_handle *queue;        /* a reference */
+    struct consumer_options options;   /* consume; in the answer, `pool` is only a name */
+    bool if_unused;                    /* delete */
+    bool if_empty;
+    bool no_wait; /* the client wants no answer */
+
+    uint64_t messages; /* ready, after the operation; purged or deleted by it */
+    uint32_t consumers;
+    struct consumer_link *link; /* consume, get */
+    struct message *message;    /* get: a reference */
+    uint64_t number;
+    bool redelivered;
+};
+
+/* Asks. Fills head and holds; takes a reference to the queue, and to options.pool. When the queue
+ * is at home here, channel_on_answer() has been called on return. */
+void queue_ask(struct shard *s, const struct queue_command *question);
+
+/* Adds `msg` to the queue (a reference is taken). With `channel`, the publish is that channel's
+ * confirm `number`: when the queue is at home here the return value says whether it was accepted,
+ * else channel_on_confirm() is called when the answer comes. `*settled` tells which. The caller
+ * runs the shard's effects when it has published to every queue of a route. */
+bool queue_publish(struct shard *s, struct queue_handle *queue, struct message *msg,
+                   struct channel *channel, uint64_t number, bool *settled);
+
+/* Settles the subscription's deliveries numbered first to last. */
+void queue_settle(struct shard *s, struct subscription *sub, uint64_t first, uint64_t last,
+                  enum settle_outcome outcome);
+
+/* Ends the link; the home answers and the subscription is freed. */
+void queue_release_link(struct shard *s, struct subscription *sub);
+
+/* Gives the home `count` deliveries of its window back. */
+void queue_return_window(struct shard *s, struct subscription *sub, uint32_t count);
+
+/* Puts the consumer under the channel's common limit, which it did not have when it began. */
+void queue_set_pool(struct shard *s, struct subscription *sub, struct credit_pool *pool);
+
+/* Tells the home that the channel's credit pool has credit again. */
+void queue_pool_refilled(struct shard *s, struct subscription *sub);
+
+/* ---- On the queue's home ---- */
+
+/* Makes a queue at home on this shard and gives it its name, which must be free. The caller holds
+ * the virtual host's lock for writing. Takes over `options`. The handle is borrowed. Also for a
+ * shard whose worker does not run yet. */
+struct queue_handle *queue_home_create(struct shard *s, struct vhost *vhost, struct bytes name,
+                                       const struct queue_options *options, uint64_t owner);
+
+/* Deletes the queue: out of the topology, its consumers told, its messages dropped. Returns how
+ * many were ready. The handle stays while it is referenced. */
+uint64_t queue_home_delete(struct shard *s, struct queue_handle *queue);
+
+/* Carries out one effect of the core. */
+struct effect;
+void queue_home_deliver(struct shard *s, const struct effect *e);
+
+#endif

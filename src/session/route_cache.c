@@ -1,0 +1,70 @@
+#include "session/route_cache.h"
+
+#include "base/memory.h"
+#include "server/vhost.h"
+
+#include <stdlib.h>
+
+void route_cache_init(struct route_cache *c)
+{
+    memset(c, 0, sizeof(*c));
+}
+
+static void slot_clear(struct cached_route *slot)
+{
+    for (uint32_t i = 0; i < slot->count; i++)
+        queue_handle_unref(slot->queues[i]);
+    free(slot->queues);
+    free(slot->names);
+    *slot = (struct cached_route){.vhost = NULL};
+}
+
+void route_cache_release(struct route_cache *c)
+{
+    for (uint32_t i = 0; i < ROUTE_CACHE_SLOTS; i++)
+        slot_clear(&c->slots[i]);
+}
+
+static uint64_t route_hash(const struct vhost *vhost, struct bytes exchange,
+                           struct bytes routing_key)
+{
+    return bytes_hash_seeded(routing_key, bytes_hash(exchange) ^ (uint64_t)(uintptr_t)vhost);
+}
+
+struct cached_route *route_cache_find(struct route_cache *c, struct vhost *vhost,
+                                      struct bytes exchange, struct bytes routing_key, bool *hit)
+{
+    uint64_t hash = route_hash(vhost, exchange, routing_key);
+    struct cached_route *slot = &c->slots[hash % ROUTE_CACHE_SLOTS];
+
+    *hit = slot->vhost == vhost && slot->hash == hash &&
+           slot->epoch == topology_epoch(vhost->topology) && slot->exchange_size == exchange.size &&
+           slot->routing_key_size == routing_key.size &&
+           (exchange.size == 0 || memcmp(slot->names, exchange.data, exchange.size) == 0) &&
+           (routing_key.size == 0 ||
+            memcmp(slot->names + exchange.size, routing_key.data, routing_key.size) == 0);
+    return slot;
+}
+
+void route_cache_fill(struct cached_route *slot, struct vhost *vhost, struct bytes exchange,
+                      struct bytes routing_key, uint64_t epoch, enum route_status status,
+                      struct queue_handle **queues, uint32_t count)
+{
+    slot_clear(slot);
+    slot->vhost = vhost;
+    slot->epoch = epoch;
+    slot->hash = route_hash(vhost, exchange, routing_key);
+    slot->names = memory_alloc(exchange.size + routing_key.size);
+    if (exchange.size != 0)
+        memcpy(slot->names, exchange.data, exchange.size);
+    if (routing_key.size != 0)
+        memcpy(slot->names + exchange.size, routing_key.data, routing_key.size);
+    slot->exchange_size = (uint8_t)exchange.size;
+    slot->routing_key_size = (uint8_t)routing_key.size;
+    slot->status = (uint8_t)status;
+    slot->count = count;
+    if (count != 0)
+        slot->queues = memory_alloc(count * sizeof(struct queue_handle *));
+    for (uint32_t i = 0; i < count; i++)
+        slot->queues[i] = queue_handle_ref(queues[i]);
+}

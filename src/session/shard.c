@@ -1,0 +1,138 @@
+#include "session/shard.h"
+
+#include "base/memory.h"
+#include "broker/queue.h"
+#include "session/broker.h"
+#include "session/channel.h"
+#include "session/connection.h"
+#include "session/dead_letters.h"
+#include "session/queue_home.h"
+
+#include <stdlib.h>
+
+/* Deliveries of one queue before the next one gets its turn, and of all queues before the loop
+ * looks at its sockets again. */
+#define SHARD_QUEUE_BUDGET 256u
+#define SHARD_TURN_BUDGET 8192u
+
+void shard_init(struct shard *s, struct worker *w, struct broker *b)
+{
+    *s = (struct shard){.worker = w, .broker = b};
+    w->state = s;
+    list_init(&s->connections);
+    list_init(&s->dirty_connections);
+    list_init(&s->dead_connections);
+    list_init(&s->dirty_channels);
+    list_init(&s->active_queues);
+    hash_map_init(&s->connections_by_id);
+    effects_init(&s->effects);
+    route_init(&s->route);
+    route_cache_init(&s->routes);
+    output_pool_init(&s->output_pool);
+    s->headroom = b->limits->frame_max;
+    s->read_budget = b->limits->read_budget_bytes;
+    s->output_high_watermark = b->limits->output_high_watermark_bytes;
+    s->read_area = memory_alloc(s->headroom + s->read_budget);
+}
+
+void shard_release(struct shard *s)
+{
+    route_cache_release(&s->routes);
+    route_free(&s->route);
+    effects_free(&s->effects);
+    output_pool_release(&s->output_pool);
+    hash_map_clear(&s->connections_by_id);
+    free(s->read_area);
+}
+
+void shard_send(struct shard *s, uint32_t to, struct mail_record *r)
+{
+    r->from = shard_id(s);
+    if (to == shard_id(s)) {
+        r->handle(s->worker, r);
+        return;
+    }
+    memcpy(worker_mail(s->worker, to, r->size, r->handle) + 1, r + 1, r->size - sizeof(*r));
+}
+
+static void run_effect(struct shard *s, const struct effect *e)
+{
+    switch (e->type) {
+    case EFFECT_DELIVER:
+        queue_home_deliver(s, e);
+        return;
+    case EFFECT_DEAD_LETTER:
+        dead_letter_publish(s, e);
+        return;
+    case EFFECT_UNUSED:
+        queue_home_delete(s, queue_owner(e->queue));
+        return;
+    }
+}
+
+/* Effects may bring about more effects, which are appended behind them. */
+void shard_run_effects(struct shard *s)
+{
+    if (s->running_effects)
+        return;
+    s->running_effects = true;
+    for (uint32_t i = 0; i < s->effects.count; i++) {
+        struct effect e = s->effects.items[i];
+
+        run_effect(s, &e);
+    }
+    s->effects.count = 0;
+    s->running_effects = false;
+}
+
+/* Every active queue in turn, a bounded number of messages each. */
+static void deliver(struct shard *s)
+{
+    uint64_t end = s->messages_routed + SHARD_TURN_BUDGET;
+
+    while (!list_empty(&s->active_queues) && s->messages_routed < end) {
+        struct list_node *link = list_take_first(&s->active_queues);
+        struct queue *q = queue_from_active(link);
+
+        list_append(&s->active_queues, link);
+        queue_deliver(q, SHARD_QUEUE_BUDGET, shard_now_ms(s), &s->effects);
+        s->messages_routed += s->effects.count;
+        shard_run_effects(s);
+    }
+}
+
+static void report_confirms(struct shard *s)
+{
+    struct list_node *node;
+
+    while ((node = list_take_first(&s->dirty_channels)) != NULL)
+        channel_report_confirms(container_of(node, struct channel, dirty));
+}
+
+static void write_output(struct shard *s)
+{
+    struct list_node *node;
+
+    while ((node = list_take_first(&s->dirty_connections)) != NULL)
+        connection_flush(container_of(node, struct connection, dirty));
+}
+
+static void bury_connections(struct shard *s)
+{
+    struct list_node *node;
+
+    while ((node = list_take_first(&s->dead_connections)) != NULL)
+        connection_free(container_of(node, struct connection, in_shard));
+}
+
+bool shard_end_turn(struct shard *s)
+{
+    deliver(s);
+    report_confirms(s);
+    write_output(s);
+    bury_connections(s);
+    if (s->worker->stopping && !s->worker->finished && list_empty(&s->connections) &&
+        s->orphans == 0)
+        worker_finished(s->worker);
+    return !list_empty(&s->active_queues);
+}

@@ -1,0 +1,78 @@
+/* What one worker carries of the broker: connections, the queues at home here, and the work that a
+ * turn leaves for its end. Every function is called on the shard's worker. */
+#ifndef LEVERET_SESSION_SHARD_H
+#define LEVERET_SESSION_SHARD_H
+
+#include "base/hash_map.h"
+#include "base/list.h"
+#include "broker/effects.h"
+#include "broker/topology.h"
+#include "server/server.h"
+#include "server/worker.h"
+#include "session/output.h"
+#include "session/route_cache.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct broker;
+
+struct shard {
+    struct worker *worker;
+    struct broker *broker; /* common to all shards */
+
+    struct list connections;       /* all, by struct connection.in_shard */
+    struct list dirty_connections; /* with output to write, by .dirty */
+    struct list dead_connections;  /* to be freed at the end of the turn, by .in_shard */
+    struct list dirty_channels;    /* with confirms to report, by struct channel.dirty */
+    struct hash_map connections_by_id;
+    uint32_t orphans; /* channels that wait for other workers' answers, their connection gone */
+
+    struct list active_queues; /* queues at home that can deliver now (broker/queue.h) */
+    struct effects effects;
+    bool running_effects;
+    struct route route;
+    struct route_cache routes;
+
+    struct output_pool output_pool;
+    uint8_t *read_area; /* `headroom` bytes, then read_budget bytes */
+    size_t headroom;    /* room for what the last read left over: one frame */
+    size_t read_budget; /* bytes read from one connection in one go */
+    size_t output_high_watermark;
+
+    uint64_t messages_routed; /* handed out by queues at home; bounds a turn */
+};
+
+static inline struct shard *shard_of(struct worker *w)
+{
+    return w->state;
+}
+
+static inline uint32_t shard_id(const struct shard *s)
+{
+    return s->worker->id;
+}
+
+static inline int64_t shard_now_ms(const struct shard *s)
+{
+    return s->worker->now_ms;
+}
+
+/* Prepares and frees the shard of a worker that does not run. */
+void shard_init(struct shard *s, struct worker *w, struct broker *b);
+void shard_release(struct shard *s);
+
+/* The end of a turn: delivers, reports confirms, writes. Returns whether work is left. */
+bool shard_end_turn(struct shard *s);
+
+/* Carries out what the core asked for, until nothing is left in s->effects. Call it after every
+ * call of the core that appends to s->effects. Called while effects are being carried out, it
+ * leaves the new ones to the call that is at it. */
+void shard_run_effects(struct shard *s);
+
+/* Hands the record to worker `to`: at once when that is this one (the record is copied first),
+ * else by mail. `r` is complete but for `from`. */
+void shard_send(struct shard *s, uint32_t to, struct mail_record *r);
+
+#endif
