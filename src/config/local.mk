@@ -13,5 +13,3 @@ src_config_libleveret_config_a_SOURCES = \
 	src/config/topology_check.h \
 	src/config/yaml_tree.c \
 	src/config/yaml_tree.h
-
-EXTRA_DIST += docs/configuration.md etc/leveret.yaml

@@ -201,6 +201,33 @@ START_TEST(what_is_wrong_is_named_with_its_line)
 }
 END_TEST
 
+START_TEST(permissions_that_fit_no_user_or_come_twice_are_refused)
+{
+    static const struct {
+        const char *user;
+        const char *message;
+    } CASES[] = {
+        {"c", "unknown user 'c'"},
+        {"a", "duplicate permissions of user 'a'"},
+    };
+
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(*CASES); i++) {
+        struct config *c = config_of(TWO_USERS);
+        struct config_problems problems;
+        struct auth_database *db;
+
+        c->permissions.items[1].user = bytes_from_string(CASES[i].user);
+        c->permissions.items[1].vhost = bytes_from_string("/");
+        config_problems_init(&problems);
+        ck_assert_int_eq(auth_database_build(c, NULL, &db, &problems), -EINVAL);
+        ck_assert_uint_eq(problems.count, 1);
+        ck_assert_str_eq(problems.items[0].message, CASES[i].message);
+        config_problems_free(&problems);
+        config_free(c);
+    }
+}
+END_TEST
+
 static int64_t cpu_ns(void)
 {
     struct timespec now;
@@ -370,7 +397,9 @@ UNIT_MAIN("auth_users", login_needs_the_right_password,
           loopback_only_users_are_refused_from_elsewhere,
           without_a_file_guest_is_administrator_of_the_root, permissions_belong_to_user_and_vhost,
           plain_passwords_are_hashed_in_the_configuration_and_wiped,
-          what_is_wrong_is_named_with_its_line, a_password_seen_before_is_cheap_and_others_are_not,
+          what_is_wrong_is_named_with_its_line,
+          permissions_that_fit_no_user_or_come_twice_are_refused,
+          a_password_seen_before_is_cheap_and_others_are_not,
           a_reload_keeps_hashes_of_unchanged_passwords,
           a_changed_hash_forgets_the_password_that_was_right,
           replacing_raises_the_version_and_keeps_what_is_held,

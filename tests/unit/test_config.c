@@ -623,6 +623,71 @@ START_TEST(problems_beyond_the_maximum_are_counted)
 }
 END_TEST
 
+START_TEST(problems_print_a_line_each)
+{
+    struct config_problems problems;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    config_problems_init(&problems);
+    config_problems_add(&problems, "a.yaml", 12, "bad %s", "thing\nb.yaml:1: forged");
+    config_problems_add(&problems, "a.yaml", 0, "bad whole");
+    problems.dropped = 7;
+    config_problems_print(&problems, out);
+    fclose(out);
+    ck_assert_str_eq(text, "a.yaml:12: bad thing\\x0ab.yaml:1: forged\n"
+                           "a.yaml: bad whole\n"
+                           "7 more problems are not shown\n");
+    free(text);
+    config_problems_free(&problems);
+}
+END_TEST
+
+START_TEST(listeners_are_bounded)
+{
+    struct config_problems problems;
+    struct config *c;
+    char text[64 * 80];
+    size_t length = (size_t)snprintf(text, sizeof(text), "listeners:\n");
+
+    for (int i = 0; i < 64; i++)
+        length += (size_t)snprintf(text + length, sizeof(text) - length, "- port: %d\n", i);
+    config_free(loaded(text));
+
+    snprintf(text + length, sizeof(text) - length, "- port: 64\n");
+    ck_assert_int_eq(load(text, &c, &problems), -EINVAL);
+    ck_assert_uint_eq(problems.count, 1);
+    ck_assert_uint_eq(problems.items[0].line, 66);
+    ck_assert_str_eq(problems.items[0].message, "there are more than 64 listeners");
+    config_problems_free(&problems);
+}
+END_TEST
+
+START_TEST(names_of_arguments_have_at_most_255_bytes)
+{
+    struct config_problems problems;
+    struct config *c;
+    char name[257];
+    char text[512];
+
+    memset(name, 'k', sizeof(name));
+    name[255] = '\0';
+    snprintf(text, sizeof(text), "topology: {queues: [{name: q, arguments: {'%s': 1}}]}", name);
+    config_free(loaded(text));
+
+    name[255] = 'k';
+    name[256] = '\0';
+    snprintf(text, sizeof(text), "topology: {queues: [{name: q, arguments: {a: {'%s': 1}}}]}",
+             name);
+    ck_assert_int_eq(load(text, &c, &problems), -EINVAL);
+    ck_assert_uint_eq(problems.count, 1);
+    ck_assert_str_eq(problems.items[0].message,
+                     "the name of an argument must have at most 255 bytes, not 256");
+    config_problems_free(&problems);
+}
+END_TEST
+
 START_TEST(files_are_read_and_missing_ones_reported)
 {
     char directory[] = "/tmp/test_config.XXXXXX";
@@ -699,5 +764,6 @@ UNIT_MAIN("config", without_a_file_guest_gets_in_from_loopback,
           required_keys_and_contradictions_are_named,
           topology_that_the_broker_would_refuse_is_refused, queue_arguments_are_checked,
           all_problems_are_found_in_the_order_of_their_lines, passwords_never_reach_a_message,
-          problems_beyond_the_maximum_are_counted, files_are_read_and_missing_ones_reported,
-          connections_never_exceed_what_descriptors_allow)
+          problems_beyond_the_maximum_are_counted, problems_print_a_line_each,
+          listeners_are_bounded, names_of_arguments_have_at_most_255_bytes,
+          files_are_read_and_missing_ones_reported, connections_never_exceed_what_descriptors_allow)
