@@ -41,7 +41,7 @@ static const char *const leader_locators[] = {"client-local", "balanced", "rando
 
 /* In RabbitMQ's order, which decides what a client is told when several are wrong. Arguments that
  * RabbitMQ takes for one type of queue only are taken for both. */
-static const struct argument arguments[] = {
+static const struct argument known[] = {
     {.name = "x-expires",
      .kind = ARGUMENT_INTEGER,
      .minimum = 1,
@@ -120,7 +120,7 @@ static const struct argument arguments[] = {
     {.name = "x-initial-cluster-size", .kind = ARGUMENT_REFUSED},
 };
 
-#define ARGUMENT_COUNT (sizeof(arguments) / sizeof(arguments[0]))
+#define ARGUMENT_COUNT (sizeof(known) / sizeof(known[0]))
 
 /* What is declared, and its names for the texts. */
 struct declaration {
@@ -233,10 +233,10 @@ static int check_arguments(const struct declaration *d, bool checked_first)
         const struct value *v;
         int rc;
 
-        if (arguments[i].checked_first != checked_first)
+        if (known[i].checked_first != checked_first)
             continue;
-        v = table_get(d->arguments, arguments[i].name);
-        rc = v != NULL ? check_argument(d, &arguments[i], v) : 0;
+        v = table_get(d->arguments, known[i].name);
+        rc = v != NULL ? check_argument(d, &known[i], v) : 0;
         if (rc != 0)
             return rc;
     }
@@ -276,16 +276,17 @@ static bool string_argument(const struct table *t, const char *name, struct byte
 }
 
 int queue_options_parse(struct queue_options *o, bool durable, bool exclusive, bool auto_delete,
-                        const struct table *given, struct bytes queue, struct bytes vhost,
+                        const struct table *arguments, struct bytes queue, struct bytes vhost,
                         struct refusal *r)
 {
-    const struct declaration d = {.arguments = given, .queue = queue, .vhost = vhost, .refusal = r};
+    const struct declaration d = {
+        .arguments = arguments, .queue = queue, .vhost = vhost, .refusal = r};
     int rc = 0;
 
     *o = (struct queue_options){
         .durable = durable, .exclusive = exclusive, .auto_delete = auto_delete};
     arena_init(&o->arena);
-    if (given == NULL || given->count == 0)
+    if (arguments == NULL || arguments->count == 0)
         return 0;
 
     rc = check_arguments(&d, true);
@@ -296,7 +297,7 @@ int queue_options_parse(struct queue_options *o, bool durable, bool exclusive, b
     if (rc != 0)
         return rc;
 
-    o->arguments = table_copy(&o->arena, given);
+    o->arguments = table_copy(&o->arena, arguments);
     o->has_dead_letter_exchange =
         string_argument(&o->arguments, DEAD_LETTER_EXCHANGE, &o->dead_letter_exchange);
     o->has_dead_letter_routing_key =
@@ -361,11 +362,11 @@ int queue_options_equivalent(const struct queue_options *current,
         return 0;
 
     for (size_t i = 0; i < ARGUMENT_COUNT; i++) {
-        const struct value *now = table_get(&current->arguments, arguments[i].name);
-        const struct value *asked = table_get(&received->arguments, arguments[i].name);
+        const struct value *now = table_get(&current->arguments, known[i].name);
+        const struct value *asked = table_get(&received->arguments, known[i].name);
 
-        if (!arguments_equivalent(&arguments[i], asked, now))
-            return inequivalent_argument(&d, arguments[i].name, asked, now);
+        if (!arguments_equivalent(&known[i], asked, now))
+            return inequivalent_argument(&d, known[i].name, asked, now);
     }
     return 0;
 }

@@ -2,6 +2,8 @@
 #include "broker/entries.h"
 #include "tests/unit/unit.h"
 
+#include <pthread.h>
+
 static struct entries entries;
 
 static void start(void)
@@ -135,6 +137,31 @@ START_TEST(memory_of_many_returned_goes_with_the_last)
 }
 END_TEST
 
+static void *use_and_end(void *context)
+{
+    struct entries own;
+    struct entry taken;
+
+    (void)context;
+    entries_init(&own);
+    for (int i = 0; i < 1000; i++)
+        entries_append(&own,
+                       message_create(bytes_of(NULL, 0), bytes_of(NULL, 0), bytes_of(NULL, 0), 0));
+    while (entries_take_first(&own, &taken))
+        message_unref(taken.message);
+    return NULL;
+}
+
+/* Fails where leaks are looked for (AddressSanitizer). */
+START_TEST(ended_thread_leaves_no_spare_memory)
+{
+    pthread_t thread;
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, use_and_end, NULL), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+END_TEST
+
 UNIT_MAIN("entries", sequence_numbers_are_those_given_at_the_tail, numbers_go_on_after_a_clear,
           empty_holds_no_memory, returned_in_any_order_they_come_lowest_first,
-          memory_of_many_returned_goes_with_the_last)
+          memory_of_many_returned_goes_with_the_last, ended_thread_leaves_no_spare_memory)

@@ -82,15 +82,15 @@ static uint64_t current_seed;
 static uint32_t current_step;
 static const char *current_command;
 
+/* How to run the present seed again; written when the core aborts or a sanitizer stops it. */
+static char seed_line[64];
+static size_t seed_line_size;
+
 static void say_seed(void)
 {
-    char text[128];
-    int size = snprintf(text, sizeof(text),
-                        "LEVERET_SIMULATION_SEED=%" PRIu64 " fails in step %" PRIu32 " (%s)\n",
-                        current_seed, current_step, current_command);
+    ssize_t written = write(STDERR_FILENO, seed_line, seed_line_size);
 
-    if (write(STDERR_FILENO, text, (size_t)size) != size)
-        return;
+    (void)written;
 }
 
 static void on_abort(int number)
@@ -821,6 +821,8 @@ static void simulate(uint64_t seed)
     uint32_t steps;
 
     current_seed = seed;
+    seed_line_size = (size_t)snprintf(seed_line, sizeof(seed_line),
+                                      "LEVERET_SIMULATION_SEED=%" PRIu64 " fails\n", seed);
     current_step = 0;
     current_command = "the start";
     start(seed);
