@@ -258,7 +258,7 @@ int auth_database_build(struct config *config, const struct auth_database *previ
                         struct auth_database **out, struct config_problems *problems)
 {
     struct auth_database *db = memory_alloc_zeroed(1, sizeof(*db));
-    size_t before = problems->count + problems->dropped;
+    size_t before = config_problems_total(problems);
 
     atomic_init(&db->references, 1);
     atomic_init(&db->version, 0);
@@ -269,7 +269,7 @@ int auth_database_build(struct config *config, const struct auth_database *previ
     for (size_t i = 0; i < config->permissions.count; i++)
         add_permissions(db, config, &config->permissions.items[i], problems);
     *out = db;
-    if (problems->count + problems->dropped == before)
+    if (config_problems_total(problems) == before)
         return 0;
     config_problems_sort(problems);
     auth_database_unref(db);

@@ -216,10 +216,10 @@ void config_check(const struct config *config, struct config_problems *problems)
     check_users(&c);
     check_vhosts(&c);
     check_permissions(&c);
-    before = problems->count;
+    before = config_problems_total(problems);
     check_topology(&c);
-    if (problems->count == before && !c.incomplete[NAME_EXCHANGE] && !c.incomplete[NAME_QUEUE] &&
-        !c.incomplete[NAME_VHOST])
+    if (config_problems_total(problems) == before && !c.incomplete[NAME_EXCHANGE] &&
+        !c.incomplete[NAME_QUEUE] && !c.incomplete[NAME_VHOST])
         config_check_topology(config, problems);
     hash_map_clear(&c.names);
     arena_free(&c.arena);

@@ -95,7 +95,7 @@ static void complete(struct config *c)
 int config_load_text(const char *file, struct bytes text, struct config **out,
                      struct config_problems *problems)
 {
-    size_t before = problems->count + problems->dropped;
+    size_t before = config_problems_total(problems);
     struct yaml_tree tree;
     struct config *c;
 
@@ -114,7 +114,7 @@ int config_load_text(const char *file, struct bytes text, struct config **out,
         config_check(c, problems);
     }
     yaml_tree_free(&tree);
-    if (problems->count + problems->dropped != before) {
+    if (config_problems_total(problems) != before) {
         config_problems_sort(problems);
         config_free(c);
         return -EINVAL;

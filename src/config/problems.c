@@ -68,6 +68,11 @@ void config_problems_add(struct config_problems *p, const char *file, unsigned l
     va_end(args);
 }
 
+size_t config_problems_total(const struct config_problems *p)
+{
+    return p->count + p->dropped;
+}
+
 static bool comes_after(const struct config_problem *a, const struct config_problem *b)
 {
     int order = strcmp(a->file, b->file);

@@ -34,6 +34,9 @@ void config_problems_free(struct config_problems *p);
 void config_problems_add(struct config_problems *p, const char *file, unsigned line,
                          const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* How many were added so far, the dropped ones included. */
+size_t config_problems_total(const struct config_problems *p);
+
 /* Puts the problems in the order of file and line, those of one line as they were added. */
 void config_problems_sort(struct config_problems *p);
 

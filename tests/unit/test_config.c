@@ -623,6 +623,23 @@ START_TEST(problems_beyond_the_maximum_are_counted)
 }
 END_TEST
 
+START_TEST(a_full_list_of_problems_hides_no_unknown_vhost)
+{
+    struct config_problems problems;
+    struct config *c;
+    char text[32 * 150];
+    size_t length = 0;
+
+    for (int i = 0; i < CONFIG_PROBLEMS_MAX; i++)
+        length += (size_t)snprintf(text + length, sizeof(text) - length, "unknown%d: 1\n", i);
+    snprintf(text + length, sizeof(text) - length,
+             "topology: {queues: [{name: q, vhost: nowhere}]}\n");
+    ck_assert_int_eq(load(text, &c, &problems), -EINVAL);
+    ck_assert_uint_eq(config_problems_total(&problems), CONFIG_PROBLEMS_MAX + 1);
+    config_problems_free(&problems);
+}
+END_TEST
+
 START_TEST(problems_print_a_line_each)
 {
     struct config_problems problems;
