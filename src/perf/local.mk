@@ -40,4 +40,4 @@ PERF_LIBS = src/perf/libleveret_perf.a $(AMQP_LIBS) -lm
 
 bin_PROGRAMS += leveret-perf
 leveret_perf_SOURCES = src/perf/leveret_perf.c
-leveret_perf_LDADD = $(PERF_LIBS)
+leveret_perf_LDADD = $(PERF_LIBS) $(ALLOCATOR_LIBS)

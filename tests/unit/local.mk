@@ -195,6 +195,9 @@ tests_unit_test_table_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 
 TESTS += tests/unit/test_check_layers
 dist_check_SCRIPTS += tests/unit/test_check_layers
+
+TESTS += tests/unit/test_man_pages
+dist_check_SCRIPTS += tests/unit/test_man_pages
 check_PROGRAMS += tests/unit/test_topology
 TESTS += tests/unit/test_topology
 tests_unit_test_topology_SOURCES = tests/unit/test_topology.c \
