@@ -781,6 +781,7 @@ UNIT_MAIN("config", without_a_file_guest_gets_in_from_loopback,
           required_keys_and_contradictions_are_named,
           topology_that_the_broker_would_refuse_is_refused, queue_arguments_are_checked,
           all_problems_are_found_in_the_order_of_their_lines, passwords_never_reach_a_message,
-          problems_beyond_the_maximum_are_counted, problems_print_a_line_each,
-          listeners_are_bounded, names_of_arguments_have_at_most_255_bytes,
-          files_are_read_and_missing_ones_reported, connections_never_exceed_what_descriptors_allow)
+          problems_beyond_the_maximum_are_counted, a_full_list_of_problems_hides_no_unknown_vhost,
+          problems_print_a_line_each, listeners_are_bounded,
+          names_of_arguments_have_at_most_255_bytes, files_are_read_and_missing_ones_reported,
+          connections_never_exceed_what_descriptors_allow)
