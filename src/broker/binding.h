@@ -26,12 +26,12 @@ struct binding_arguments {
 };
 
 struct binding {
-    struct key_link link; /* the router's; `value` is the destination */
     struct exchange *source;
     struct hash_node by_identity;
     struct list_node by_source;
     struct list_node by_destination;
     struct binding_arguments *arguments; /* NULL when there are none */
+    struct key_link link; /* the router's; `value` is the destination; read with the key */
     uint8_t key_size;
     uint8_t key[];
 };

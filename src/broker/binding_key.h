@@ -29,7 +29,7 @@ static inline void binding_key_remove(struct key_index *x, struct binding *b)
 {
     struct bytes key = binding_key(b);
 
-    key_index_remove(x, &b->link, binding_key_same, &key);
+    key_index_remove(x, key_index_find(x, binding_key_hash(key), binding_key_same, &key), &b->link);
 }
 
 /* The bindings with this key match. */

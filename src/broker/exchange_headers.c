@@ -125,7 +125,9 @@ static void file_term(struct headers *h, struct headers_term *term)
 
 static void unfile_term(struct headers *h, struct headers_term *term)
 {
-    key_index_remove(&h->terms, &term->link, term_same, NULL);
+    uint32_t hash = term_hash(term->key, term->value);
+
+    key_index_remove(&h->terms, key_index_find(&h->terms, hash, term_same, NULL), &term->link);
     if (term->value == NULL)
         h->presence_count--;
 }

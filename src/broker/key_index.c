@@ -94,23 +94,31 @@ static bool is_full(const struct key_index *x)
     return (uint64_t)(x->used + 1) * 5 > (uint64_t)x->capacity * 4;
 }
 
+void key_index_add_set(struct key_index *x, const struct key_set *set, uint32_t hash)
+{
+    struct key_set *slot;
+
+    assert(set->count != 0);
+    if (is_full(x))
+        rebuild(x, x->capacity != 0 ? 2 * x->capacity : KEY_INDEX_MIN_CAPACITY);
+    slot = free_slot(x, hash);
+    *slot = *set;
+    slot->hash = hash;
+    x->used++;
+}
+
 void key_index_add(struct key_index *x, struct key_link *link, uint32_t hash, key_same same,
                    const void *key)
 {
-    const struct key_set *found = key_index_find(x, hash, same, key);
-    struct key_set *set;
+    struct key_set *found = key_index_find(x, hash, same, key);
+    struct key_set alone = {.count = 0};
 
-    link->hash = hash;
     if (found != NULL) {
-        set = &x->slots[found - x->slots];
-    } else {
-        if (is_full(x))
-            rebuild(x, x->capacity != 0 ? 2 * x->capacity : KEY_INDEX_MIN_CAPACITY);
-        set = free_slot(x, hash);
-        set->hash = hash;
-        x->used++;
+        key_set_add(found, link);
+        return;
     }
-    key_set_add(set, link);
+    key_set_add(&alone, link);
+    key_index_add_set(x, &alone, hash);
 }
 
 /* Empties a slot and moves up those behind it whose way led over it (Knuth, TAOCP vol. 3, 6.4,
@@ -131,21 +139,17 @@ static void vacate(struct key_index *x, uint32_t hole)
     x->used--;
 }
 
-void key_index_remove(struct key_index *x, struct key_link *link, key_same same, const void *key)
+bool key_index_remove(struct key_index *x, struct key_set *found, struct key_link *link)
 {
-    const struct key_set *found = key_index_find(x, link->hash, same, key);
-    uint32_t slot;
-
-    assert(found != NULL);
-    slot = (uint32_t)(found - x->slots);
-    key_set_remove(&x->slots[slot], link);
-    if (x->slots[slot].count != 0)
-        return;
-    vacate(x, slot);
+    key_set_remove(found, link);
+    if (found->count != 0)
+        return false;
+    vacate(x, (uint32_t)(found - x->slots));
     if (x->used == 0) {
         free(x->slots);
         *x = (struct key_index){.slots = NULL};
     } else if (x->capacity > KEY_INDEX_MIN_CAPACITY && x->used < x->capacity / 8) {
         rebuild(x, x->capacity / 2);
     }
+    return true;
 }

@@ -12,10 +12,10 @@
 #include <stdint.h>
 
 /* One thing filed. `value` is what readers want of it; the owner sets it before filing and does
- * not change it while it is filed. The rest is the index's. */
+ * not change it while it is filed. `tag` is the owner's alone, `position` the index's. */
 struct key_link {
     uintptr_t value;
-    uint32_t hash;
+    uint32_t tag;
     uint32_t position;
 };
 
@@ -63,14 +63,15 @@ struct key_index {
 /* Whether `link` is filed under `key`. Called on equal hashes only. */
 typedef bool (*key_same)(const struct key_link *link, const void *key);
 
-/* What is filed under the key, or NULL when nothing is. Valid until the index changes. */
-static inline const struct key_set *key_index_find(const struct key_index *x, uint32_t hash,
-                                                   key_same same, const void *key)
+/* What is filed under the key, or NULL when nothing is. Valid until the index changes. Who may
+ * change the index may add to the set and remove from it, but not empty it. */
+static inline struct key_set *key_index_find(const struct key_index *x, uint32_t hash,
+                                             key_same same, const void *key)
 {
     if (x->used == 0)
         return NULL;
     for (uint32_t i = hash & (x->capacity - 1);; i = (i + 1) & (x->capacity - 1)) {
-        const struct key_set *s = &x->slots[i];
+        struct key_set *s = &x->slots[i];
 
         if (s->count == 0)
             return NULL;
@@ -83,7 +84,11 @@ static inline const struct key_set *key_index_find(const struct key_index *x, ui
 void key_index_add(struct key_index *x, struct key_link *link, uint32_t hash, key_same same,
                    const void *key);
 
-/* Takes `link` out, which must be filed under the key. */
-void key_index_remove(struct key_index *x, struct key_link *link, key_same same, const void *key);
+/* Files all of `set` under a key that has nothing yet; the set is the index's from then on. */
+void key_index_add_set(struct key_index *x, const struct key_set *set, uint32_t hash);
+
+/* Takes `link` out, which must be in `found`, which must be what key_index_find() just found.
+ * Returns whether the key has nothing any more; then `found` is invalid. */
+bool key_index_remove(struct key_index *x, struct key_set *found, struct key_link *link);
 
 #endif

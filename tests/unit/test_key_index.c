@@ -27,11 +27,13 @@ static void file(struct key_index *x, struct item *item, uint32_t hashes)
     item->filed = true;
 }
 
-static void take_out(struct key_index *x, struct item *item)
+static void take_out(struct key_index *x, struct item *item, uint32_t hashes)
 {
     uintptr_t key = item->link.value;
+    struct key_set *found = key_index_find(x, hash_of(key, hashes), has_key, &key);
+    uint32_t left = found->count - 1;
 
-    key_index_remove(x, &item->link, has_key, &key);
+    ck_assert_int_eq(key_index_remove(x, found, &item->link), left == 0);
     item->filed = false;
 }
 
@@ -52,7 +54,7 @@ START_TEST(empty_index_owns_nothing_and_finds_nothing)
 
     ck_assert_ptr_null(key_index_find(&x, 1, has_key, &key));
     file(&x, &item, 1);
-    take_out(&x, &item);
+    take_out(&x, &item, 1);
     ck_assert_ptr_null(x.slots);
     ck_assert_uint_eq(x.used, 0);
 }
@@ -113,7 +115,7 @@ START_TEST(what_is_filed_is_found_whatever_came_and_went)
             struct item *item = &items[random_sequence_below(&r, ITEMS)];
 
             if (item->filed) {
-                take_out(&x, item);
+                take_out(&x, item, hashes);
             } else {
                 item->link.value = (uintptr_t)random_sequence_below(&r, KEYS);
                 file(&x, item, hashes);
@@ -123,7 +125,7 @@ START_TEST(what_is_filed_is_found_whatever_came_and_went)
         }
         for (int i = 0; i < ITEMS; i++) {
             if (items[i].filed)
-                take_out(&x, &items[i]);
+                take_out(&x, &items[i], hashes);
         }
         ck_assert_ptr_null(x.slots);
     }
