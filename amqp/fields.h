@@ -188,7 +188,7 @@ AMQP_INLINE void amqp_write_table(struct amqp_writer *w, struct amqp_table t)
     amqp_write_longstr(w, t.encoded);
 }
 
-/* What reserved fields are written as. */
+/* Zero and empty: what reserved fields are written as, and absent properties are. */
 #define AMQP_ZERO_bit false
 #define AMQP_ZERO_octet 0
 #define AMQP_ZERO_short 0

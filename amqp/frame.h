@@ -8,6 +8,7 @@
 #include "amqp/wire.h"
 #include "base/bytes.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -79,18 +80,20 @@ static inline size_t amqp_frame_encode_heartbeat(uint8_t *out)
     return AMQP_FRAME_OVERHEAD;
 }
 
-/* The reasons why a frame was refused, kept out of the way of the others. Return -EPROTO. */
-int amqp_frame_fail_header(const struct amqp_frame *f, uint32_t frame_max, struct amqp_error *err)
+/* The reasons why a frame was refused, kept out of the way of the others. */
+void amqp_frame_fail_header(const struct amqp_frame *f, uint32_t frame_max, struct amqp_error *err)
     __attribute__((cold));
-int amqp_frame_fail_end(const struct amqp_frame *f, uint8_t end, struct amqp_error *err)
+void amqp_frame_fail_end(const struct amqp_frame *f, uint8_t end, struct amqp_error *err)
     __attribute__((cold));
 
 static inline int amqp_frame_header_check(const struct amqp_frame *f, uint32_t frame_max,
                                           struct amqp_error *err)
 {
     if (!amqp_frame_type_known(f->type) || (frame_max != 0 && f->size > frame_max) ||
-        (f->type == AMQP_FRAME_HEARTBEAT && f->size != 0))
-        return amqp_frame_fail_header(f, frame_max, err);
+        (f->type == AMQP_FRAME_HEARTBEAT && f->size != 0)) {
+        amqp_frame_fail_header(f, frame_max, err);
+        return -EPROTO;
+    }
     return 0;
 }
 
@@ -111,8 +114,10 @@ static inline ssize_t amqp_frame_decode(struct bytes in, uint32_t frame_max, str
     if (in.size <= end)
         return 0;
     out->payload = in.data + AMQP_FRAME_HEADER_SIZE;
-    if (in.data[end] != AMQP_FRAME_END)
-        return amqp_frame_fail_end(out, in.data[end], err);
+    if (in.data[end] != AMQP_FRAME_END) {
+        amqp_frame_fail_end(out, in.data[end], err);
+        return -EPROTO;
+    }
     return (ssize_t)(end + 1);
 }
 

@@ -12,6 +12,7 @@
 #include "base/buffer.h"
 #include "base/bytes.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -178,31 +179,46 @@ void amqp_method_frame_encode(uint16_t channel, const struct amqp_method *m, str
 static inline int amqp_basic_publish_decode(struct bytes payload, struct amqp_basic_publish *out,
                                             struct amqp_error *err)
 {
-    return amqp_fields_decode_basic_publish(payload, out) ? 0 : amqp_method_fail(payload, err);
+    if (amqp_fields_decode_basic_publish(payload, out))
+        return 0;
+    amqp_method_fail(payload, err);
+    return -EPROTO;
 }
 
 static inline int amqp_basic_deliver_decode(struct bytes payload, struct amqp_basic_deliver *out,
                                             struct amqp_error *err)
 {
-    return amqp_fields_decode_basic_deliver(payload, out) ? 0 : amqp_method_fail(payload, err);
+    if (amqp_fields_decode_basic_deliver(payload, out))
+        return 0;
+    amqp_method_fail(payload, err);
+    return -EPROTO;
 }
 
 static inline int amqp_basic_ack_decode(struct bytes payload, struct amqp_basic_ack *out,
                                         struct amqp_error *err)
 {
-    return amqp_fields_decode_basic_ack(payload, out) ? 0 : amqp_method_fail(payload, err);
+    if (amqp_fields_decode_basic_ack(payload, out))
+        return 0;
+    amqp_method_fail(payload, err);
+    return -EPROTO;
 }
 
 static inline int amqp_basic_nack_decode(struct bytes payload, struct amqp_basic_nack *out,
                                          struct amqp_error *err)
 {
-    return amqp_fields_decode_basic_nack(payload, out) ? 0 : amqp_method_fail(payload, err);
+    if (amqp_fields_decode_basic_nack(payload, out))
+        return 0;
+    amqp_method_fail(payload, err);
+    return -EPROTO;
 }
 
 static inline int amqp_basic_reject_decode(struct bytes payload, struct amqp_basic_reject *out,
                                            struct amqp_error *err)
 {
-    return amqp_fields_decode_basic_reject(payload, out) ? 0 : amqp_method_fail(payload, err);
+    if (amqp_fields_decode_basic_reject(payload, out))
+        return 0;
+    amqp_method_fail(payload, err);
+    return -EPROTO;
 }
 
 /* amqp_fields_size_queue_declare(in) and so on: the octets of the payload, the id included. */

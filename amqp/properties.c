@@ -17,12 +17,21 @@ static int properties_fail(struct amqp_error *err, int code, const char *what)
                           what);
 }
 
+/* Field by field: for the struct as a whole compilers choose a string instruction, which costs ten
+ * times the rest of the decoding. */
+AMQP_INLINE void properties_clear(struct amqp_properties *p)
+{
+    p->present = 0;
+#define AMQP_PROPERTY(ENUM, type, name, bit) p->name = AMQP_ZERO_##type;
+#include "amqp/properties.def"
+}
+
 AMQP_INLINE bool properties_read(struct bytes raw, struct amqp_properties *out)
 {
     struct amqp_reader r = {.at = raw.data, .end = raw.data + raw.size};
     uint16_t flags;
 
-    *out = (struct amqp_properties){.present = 0};
+    properties_clear(out);
     if (!amqp_read_short(&r, &flags) || (flags & FLAGS_CONTINUED) != 0)
         return false;
     out->present = (uint16_t)(flags & AMQP_PROPERTY_ALL);

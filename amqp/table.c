@@ -238,7 +238,8 @@ static bool value_next(struct bytes *rest, struct value *out)
     return true;
 }
 
-bool amqp_table_next(struct bytes *rest, struct bytes *key, struct value *out)
+/* Takes a key off the front. */
+static bool key_next(struct bytes *rest, struct bytes *key)
 {
     size_t n;
 
@@ -249,7 +250,12 @@ bool amqp_table_next(struct bytes *rest, struct bytes *key, struct value *out)
         return false;
     *key = bytes_of(rest->data + 1, n);
     *rest = bytes_from(*rest, 1 + n);
-    return value_next(rest, out);
+    return true;
+}
+
+bool amqp_table_next(struct bytes *rest, struct bytes *key, struct value *out)
+{
+    return key_next(rest, key) && value_next(rest, out);
 }
 
 bool amqp_array_next(struct bytes *rest, struct value *out)
@@ -257,17 +263,40 @@ bool amqp_array_next(struct bytes *rest, struct value *out)
     return value_next(rest, out);
 }
 
+/* Takes a value off the front unread. */
+static bool value_skip(struct bytes *rest)
+{
+    uint8_t layout;
+    size_t size;
+
+    if (rest->size < 1)
+        return false;
+    layout = value_layout[rest->data[0]];
+    if (layout == LAYOUT_UNKNOWN)
+        return false;
+
+    size = 1 + (size_t)(layout - LAYOUT_FIXED);
+    if (layout >= LAYOUT_STRING) {
+        if (rest->size < 5)
+            return false;
+        size = 5 + (size_t)amqp_load32(rest->data + 1);
+    }
+    if (rest->size < size)
+        return false;
+    *rest = bytes_from(*rest, size);
+    return true;
+}
+
 bool amqp_table_find(struct bytes encoded, const char *key, struct value *out)
 {
     struct bytes wanted = bytes_from_string(key);
     struct bytes name;
-    struct value v;
 
-    while (amqp_table_next(&encoded, &name, &v)) {
-        if (bytes_equal(name, wanted)) {
-            *out = v;
-            return true;
-        }
+    while (key_next(&encoded, &name)) {
+        if (bytes_equal(name, wanted))
+            return value_next(&encoded, out);
+        if (!value_skip(&encoded))
+            return false;
     }
     return false;
 }

@@ -21,7 +21,7 @@ static void require(bool holds)
 static void method_round_trip(const struct amqp_method *m)
 {
     struct buffer first, second;
-    struct amqp_frame f;
+    struct amqp_frame f = {.size = 0};
     struct amqp_method again;
 
     buffer_init(&first);

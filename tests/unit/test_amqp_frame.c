@@ -90,7 +90,7 @@ END_TEST
 
 START_TEST(frame_max_of_zero_is_no_limit)
 {
-    struct amqp_frame f;
+    struct amqp_frame f = {.size = 0};
     struct amqp_error err;
 
     ck_assert_int_eq(amqp_frame_decode(octets("03 0001 ffffffff"), 0, &f, &err), 0);

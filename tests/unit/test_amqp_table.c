@@ -279,7 +279,7 @@ static struct bytes nested(unsigned depth, bool arrays)
         bool keyed = !arrays || i + 1 == depth;
         size_t header = keyed ? 6 : 5;
 
-        out = buffer_reserve(&b, header);
+        buffer_reserve(&b, header);
         memmove(b.data + header, b.data, size);
         out = b.data;
         if (keyed)
