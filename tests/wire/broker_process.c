@@ -165,10 +165,10 @@ static void write_config(const struct broker *b, const char *config, int workers
     if (f == NULL)
         ck_abort_msg("cannot write %s: %s", path, strerror(errno));
     for (const char *p = config; *p != '\0';) {
-        if (strncmp(p, "%PORT%", 6) == 0) {
+        if (strncmp(p, "@PORT@", 6) == 0) {
             fprintf(f, "%u", b->port);
             p += 6;
-        } else if (strncmp(p, "%WORKERS%", 9) == 0) {
+        } else if (strncmp(p, "@WORKERS@", 9) == 0) {
             fprintf(f, "%d", workers);
             p += 9;
         } else {
@@ -369,13 +369,19 @@ long broker_resident_kib(const struct broker *b)
     return kib;
 }
 
-bool broker_log_awaits(const struct broker *b, const char *text)
+bool broker_log_holds(const struct broker *b, const char *text)
 {
-    int64_t deadline = now_ms() + deadline_ms();
     char path[512];
 
     file_path(b, "log", path, sizeof(path));
-    while (!file_holds(path, text)) {
+    return file_holds(path, text);
+}
+
+bool broker_log_awaits(const struct broker *b, const char *text)
+{
+    int64_t deadline = now_ms() + deadline_ms();
+
+    while (!broker_log_holds(b, text)) {
         if (now_ms() >= deadline)
             return false;
         pause_ms(POLL_STEP_MS);

@@ -16,8 +16,8 @@ struct broker;
 /* The tests run against an external broker: not leveretd. */
 bool against_oracle(void);
 
-/* Starts leveretd with the YAML text `config` and waits until it listens. The text's `%PORT%` and
- * `%WORKERS%` are replaced: by 0 (an ephemeral port) and by the number of workers that the run
+/* Starts leveretd with the YAML text `config` and waits until it listens. The text's `@PORT@` and
+ * `@WORKERS@` are replaced: by 0 (an ephemeral port) and by the number of workers that the run
  * is for. Fails the test when it does not come up. The caller stops it. */
 struct broker *broker_start(const char *config);
 
@@ -46,6 +46,9 @@ pid_t broker_pid(const struct broker *b);
 
 /* The broker's resident memory in KiB. */
 long broker_resident_kib(const struct broker *b);
+
+/* What the broker has logged by now holds `text`. */
+bool broker_log_holds(const struct broker *b, const char *text);
 
 /* Waits until the broker's log holds `text`; false when that takes too long. */
 bool broker_log_awaits(const struct broker *b, const char *text);

@@ -48,6 +48,16 @@ TESTS += tests/wire/test_handshake
 tests_wire_test_handshake_SOURCES = tests/wire/test_handshake.c
 tests_wire_test_handshake_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_lifecycle
+TESTS += tests/wire/test_lifecycle
+tests_wire_test_lifecycle_SOURCES = tests/wire/test_lifecycle.c
+tests_wire_test_lifecycle_LDADD = $(WIRE_LIBS)
+
+check_PROGRAMS += tests/wire/test_limits
+TESTS += tests/wire/test_limits
+tests_wire_test_limits_SOURCES = tests/wire/test_limits.c
+tests_wire_test_limits_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_permissions
 TESTS += tests/wire/test_permissions
 tests_wire_test_permissions_SOURCES = tests/wire/test_permissions.c

@@ -1,0 +1,181 @@
+/* The limits of the configuration: what goes beyond them is refused by name, and nothing else
+ * suffers. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "tests/wire/raw.h"
+
+enum {
+    MAX_CONNECTIONS = 24,
+    MAX_CHANNELS = 4,
+    MAX_QUEUES = 10,
+    MAX_CONSUMERS = 3,
+};
+
+static const char LIMITS_CONFIG[] = "listeners:\n"
+                                    "  - {address: 127.0.0.1, port: @PORT@}\n"
+                                    "workers: @WORKERS@\n"
+                                    "limits:\n"
+                                    "  max_connections: 24\n"
+                                    "  max_channels_per_connection: 4\n"
+                                    "  frame_max: 8KiB\n"
+                                    "  heartbeat_s: 7\n"
+                                    "  max_queues: 10\n"
+                                    "  max_consumers_per_channel: 3\n"
+                                    "  max_message_size: 1000\n"
+                                    "  max_header_table_size: 1KiB\n"
+                                    "  max_table_depth: 3\n";
+
+START_TEST(tune_offers_what_is_configured)
+{
+    struct raw *r = raw_connect(test_broker());
+    struct raw_frame f;
+
+    SKIP_WITH_ORACLE("its limits are others");
+    raw_send_protocol_header(r);
+    raw_expect_method(r, 0, AMQP_CONNECTION_START_METHOD);
+    raw_send_start_ok(r, NULL, "PLAIN", "\0guest\0guest", 12);
+    f = raw_expect_method(r, 0, AMQP_CONNECTION_TUNE_METHOD);
+    ck_assert_mem_eq(f.payload, "\0\4\0\0\x20\0\0\7", 8);
+}
+END_TEST
+
+START_TEST(connections_beyond_the_limit_end_and_the_others_live)
+{
+    struct raw *connections[MAX_CONNECTIONS];
+    struct raw *extra;
+
+    SKIP_WITH_ORACLE("its limits are others");
+    for (int i = 0; i < MAX_CONNECTIONS; i++) {
+        connections[i] = raw_connect(test_broker());
+        raw_handshake_with(connections[i], NULL, MAX_CHANNELS, 8192, 0);
+    }
+    extra = raw_connect(test_broker());
+    raw_expect_end(extra);
+    for (int i = 0; i < MAX_CONNECTIONS; i++)
+        raw_open_channel(connections[i], 1);
+    /* a place that gets free can be taken */
+    raw_close(connections[0]);
+    for (int64_t deadline = now_ms() + deadline_ms();;) {
+        struct raw *again = raw_connect(test_broker());
+        char start[7];
+
+        raw_send_loosely(again, "AMQP\0\0\x09\x01", 8);
+        ck_assert(raw_comes(again, deadline_ms()));
+        if (recv(again->fd, start, sizeof(start), MSG_PEEK) > 0)
+            break;
+        ck_assert_msg(now_ms() < deadline, "the place of a closed connection does not get free");
+        raw_close(again);
+    }
+}
+END_TEST
+
+START_TEST(queues_beyond_the_limit_are_refused)
+{
+    struct channel *ch = connect_channel();
+    char name[16];
+
+    SKIP_WITH_ORACLE("its limits are others");
+    for (int i = 0; i < MAX_QUEUES; i++) {
+        snprintf(name, sizeof(name), "q%d", i);
+        declare_queue(ch, name, 0, NO_ARGS);
+    }
+    send_queue_declare(ch, "extra", 0, NO_ARGS);
+    expect_channel_error(ch, 406, "PRECONDITION_FAILED - cannot declare queue 'extra' *");
+    reopen_channel(ch);
+    declare_queue(ch, "q0", 0, NO_ARGS); /* is there already */
+    delete_queue(ch, "q0", 0);
+    declare_queue(ch, "extra", 0, NO_ARGS);
+}
+END_TEST
+
+START_TEST(consumers_beyond_the_limit_are_refused)
+{
+    struct channel *ch = connect_channel();
+    struct channel *beside = connect_channel();
+
+    SKIP_WITH_ORACLE("its limits are others");
+    declare_queue(ch, "q", 0, NO_ARGS);
+    for (int i = 0; i < MAX_CONSUMERS; i++)
+        consume(ch, "q", "", 0, NO_ARGS);
+    consume(beside, "q", "", 0, NO_ARGS);
+    send_consume(ch, "q", "", 0, NO_ARGS);
+    expect_connection_error(ch->client, 530, "NOT_ALLOWED - *", AMQP_BASIC_CONSUME_METHOD);
+    publish(beside, "q", "a");
+    expect_delivery(beside, "a", 0);
+}
+END_TEST
+
+START_TEST(messages_beyond_the_limit_are_refused)
+{
+    struct channel *ch = connect_channel();
+    struct channel *beside = open_channel(ch->client);
+    char body[1002] = {0};
+
+    SKIP_WITH_ORACLE("its limits are others");
+    declare_queue(ch, "q", 0, NO_ARGS);
+    memset(body, 'x', 1000);
+    publish(ch, "q", body);
+    await_message_count(ch, "q", 1);
+    body[1000] = 'x';
+    publish(ch, "q", body);
+    expect_channel_error(ch, 406,
+                         "PRECONDITION_FAILED - message size 1001 is larger than configured max "
+                         "size 1000");
+    ck_assert_uint_eq(message_count(beside, "q"), 1);
+}
+END_TEST
+
+START_TEST(headers_beyond_the_limit_are_refused)
+{
+    struct channel *ch = connect_channel();
+    char value[1025] = {0};
+
+    SKIP_WITH_ORACLE("its limits are others");
+    declare_queue(ch, "q", 0, NO_ARGS);
+    memset(value, 'x', 1000);
+    publish_with(ch, "", "q", 0, HEADERS(arg_string("h", value)), "a");
+    await_message_count(ch, "q", 1);
+    memset(value, 'x', 1024);
+    publish_with(ch, "", "q", 0, HEADERS(arg_string("h", value)), "a");
+    expect_channel_error(ch, 406, "PRECONDITION_FAILED - headers of *");
+}
+END_TEST
+
+START_TEST(tables_too_deep_are_refused)
+{
+    struct channel *ch = connect_channel();
+
+    SKIP_WITH_ORACLE("its limits are others");
+    declare_queue(ch, "q", 0, NO_ARGS);
+    publish_with(ch, "", "q", 0,
+                 HEADERS(arg_table("1", ARGS(arg_table("2", ARGS(arg_int("3", 3)))))), "a");
+    await_message_count(ch, "q", 1);
+    publish_with(
+        ch, "", "q", 0,
+        HEADERS(arg_table("1", ARGS(arg_table("2", ARGS(arg_table("3", ARGS(arg_int("4", 4)))))))),
+        "a");
+    expect_connection_error(ch->client, 501, "FRAME_ERROR - *", 0);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("limits");
+    TCase *tcase = wire_tcase(suite, "limits");
+
+    tcase_add_test(tcase, tune_offers_what_is_configured);
+    tcase_add_test(tcase, connections_beyond_the_limit_end_and_the_others_live);
+    tcase_add_test(tcase, queues_beyond_the_limit_are_refused);
+    tcase_add_test(tcase, consumers_beyond_the_limit_are_refused);
+    tcase_add_test(tcase, messages_beyond_the_limit_are_refused);
+    tcase_add_test(tcase, headers_beyond_the_limit_are_refused);
+    tcase_add_test(tcase, tables_too_deep_are_refused);
+    return suite;
+}
+
+int main(void)
+{
+    return wire_main(make_suite, LIMITS_CONFIG);
+}
