@@ -1,13 +1,11 @@
 #include "net/reactor.h"
 
 #include <errno.h>
-#include <sys/epoll.h>
 #include <unistd.h>
-
-#define REACTOR_BATCH 256
 
 int reactor_init(struct reactor *r)
 {
+    r->ready_count = 0;
     r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     return r->epoll_fd < 0 ? -errno : 0;
 }
@@ -74,16 +72,21 @@ static uint32_t readiness(uint32_t events)
 
 int reactor_wait(struct reactor *r, int timeout_ms)
 {
-    struct epoll_event events[REACTOR_BATCH];
-    int count = epoll_wait(r->epoll_fd, events, REACTOR_BATCH, timeout_ms);
+    int count = epoll_wait(r->epoll_fd, r->ready, REACTOR_BATCH, timeout_ms);
 
+    r->ready_count = count > 0 ? count : 0;
     if (count < 0)
         return errno == EINTR ? 0 : -errno;
-    for (int i = 0; i < count; i++) {
-        struct reactor_source *source = events[i].data.ptr;
+    return count;
+}
+
+void reactor_dispatch(struct reactor *r)
+{
+    for (int i = 0; i < r->ready_count; i++) {
+        struct reactor_source *source = r->ready[i].data.ptr;
 
         if (!source->removed)
-            source->on_ready(source, readiness(events[i].events));
+            source->on_ready(source, readiness(r->ready[i].events));
     }
-    return count;
+    r->ready_count = 0;
 }

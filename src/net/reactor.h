@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 
 enum reactor_interest {
     REACTOR_READ = 1 << 0,
@@ -12,7 +13,7 @@ enum reactor_interest {
 };
 
 /* Sits inside the object that owns the descriptor. While the reactor dispatches, a source may be
- * removed, but its memory must stay until reactor_wait() has returned. */
+ * removed, but its memory must stay until reactor_dispatch() has returned. */
 struct reactor_source {
     int fd;
     uint32_t interest; /* of enum reactor_interest; set by the functions below */
@@ -22,8 +23,15 @@ struct reactor_source {
     void (*on_ready)(struct reactor_source *source, uint32_t ready);
 };
 
+enum {
+    /* Sources whose readiness is learnt in one wait. */
+    REACTOR_BATCH = 256,
+};
+
 struct reactor {
     int epoll_fd;
+    int ready_count; /* of `ready`, not dispatched yet */
+    struct epoll_event ready[REACTOR_BATCH];
 };
 
 /* Returns 0 or -errno. */
@@ -40,8 +48,12 @@ void reactor_set_interest(struct reactor *r, struct reactor_source *source, uint
 /* Stops watching; `on_ready` is not called any more. The descriptor stays open. */
 void reactor_remove(struct reactor *r, struct reactor_source *source);
 
-/* Waits up to `timeout_ms` (0: polls, -1: without end) and calls on_ready for what is ready.
- * Returns how many were ready, 0 on a time-out or a signal, or -errno. */
+/* Waits up to `timeout_ms` (0: polls, -1: without end) for something to be ready. Returns how much
+ * is, 0 on a time-out or a signal, or -errno. */
 int reactor_wait(struct reactor *r, int timeout_ms);
+
+/* Calls on_ready for what the last reactor_wait() found. The caller reads the clock in between, so
+ * that what happens now is not taken for the time before a long sleep. */
+void reactor_dispatch(struct reactor *r);
 
 #endif

@@ -127,6 +127,7 @@ static void *worker_run(void *argument)
         if (rc < 0)
             log_error("server", "worker %u cannot wait for events: %s", w->id, strerror(-rc));
         w->now_ms = clock_monotonic_ms();
+        reactor_dispatch(&w->reactor);
         handle_mail(w);
         timer_wheel_advance(&w->timers, w->now_ms);
         work_left = w->ops->end_turn(w);

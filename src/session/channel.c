@@ -427,7 +427,7 @@ int channel_on_body_frame(struct channel *ch, uint32_t size)
 
     ch->connection->method = AMQP_BASIC_PUBLISH;
     if (size > content->message->body_size - content->received)
-        return channel_refuse(ch, AMQP_FRAME_ERROR,
+        return channel_refuse(ch, AMQP_UNEXPECTED_FRAME,
                               "content body is larger than the %u bytes its header told of",
                               (unsigned)content->message->body_size);
     return 0;

@@ -219,13 +219,22 @@ static int declare(struct channel *ch, struct bytes name, const struct amqp_queu
     return rc;
 }
 
-static int declare_passive(struct channel *ch, const struct amqp_queue_declare *m)
+/* The pseudo-queue is there for everybody; the name of a waiting channel while it waits. */
+static bool names_reply_consumer(struct channel *ch, struct bytes name)
 {
-    uint64_t reply_key = reply_queue_key(m->queue);
-    struct queue_handle *queue;
+    uint64_t key = reply_queue_key(name);
     struct reply_address address;
 
-    if (reply_key != 0 && reply_registry_find(&ch->shard->broker->replies, reply_key, &address)) {
+    if (bytes_equal_string(name, REPLY_QUEUE_NAME))
+        return true;
+    return key != 0 && reply_registry_find(&ch->shard->broker->replies, key, &address);
+}
+
+static int declare_passive(struct channel *ch, const struct amqp_queue_declare *m)
+{
+    struct queue_handle *queue;
+
+    if (names_reply_consumer(ch, m->queue)) {
         if (!m->no_wait)
             send_declare_ok(ch, m->queue, 0, 1);
         return 0;

@@ -10,7 +10,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
+#include <stdlib.h>
 
 static const struct {
     const char *name;
@@ -183,23 +183,25 @@ int connection_on_handshake_method(struct connection *c, const struct amqp_metho
 int connection_refresh_auth(struct connection *c)
 {
     struct auth_database *old = c->auth;
-    char name[256];
+    char *name;
+    int rc = 0;
 
     if (old == NULL || c->auth_version == auth_version() || c->state >= CONNECTION_CLOSE_SENT)
         return 0;
-    snprintf(name, sizeof(name), "%.*s", BYTES_ARGS(auth_user_name(c->user)));
+    name = bytes_to_string(auth_user_name(c->user));
     c->auth = auth_database_current();
     c->auth_version = auth_database_version(c->auth);
-    c->user = auth_find_user(c->auth, bytes_from_string(name));
+    c->user = auth_find_user(c->auth, auth_user_name(c->user));
     auth_database_unref(old);
     c->permissions = NULL;
     if (c->user != NULL && c->vhost != NULL)
         c->permissions = auth_permissions(c->user, c->vhost->name);
     if (c->user == NULL)
-        return connection_fail(c, AMQP_CONNECTION_FORCED, 0, "user '%s' is deleted", name);
-    if (c->vhost != NULL && c->permissions == NULL)
-        return connection_fail(c, AMQP_CONNECTION_FORCED, 0,
-                               "user '%s' may not access vhost '%.*s' any more", name,
-                               BYTES_ARGS(c->vhost->name));
-    return 0;
+        rc = connection_fail(c, AMQP_CONNECTION_FORCED, 0, "user '%s' is deleted", name);
+    else if (c->vhost != NULL && c->permissions == NULL)
+        rc = connection_fail(c, AMQP_CONNECTION_FORCED, 0,
+                             "user '%s' may not access vhost '%.*s' any more", name,
+                             BYTES_ARGS(c->vhost->name));
+    free(name);
+    return rc;
 }

@@ -107,16 +107,29 @@ static int check_headers(struct channel *ch, const struct amqp_properties *p)
     return check_keys(ch, headers, "BCC");
 }
 
+static bool asks_for_direct_reply(const struct amqp_properties *p)
+{
+    return amqp_properties_has(p, AMQP_PROPERTY_REPLY_TO) &&
+           bytes_equal_string(p->reply_to, REPLY_QUEUE_NAME);
+}
+
+static int check_reply_to(struct channel *ch, const struct amqp_properties *p)
+{
+    if (ch->reply_key != 0 || !asks_for_direct_reply(p))
+        return 0;
+    return channel_refuse(ch, AMQP_PRECONDITION_FAILED, "fast reply consumer does not exist");
+}
+
 int message_properties_check(struct channel *ch, const struct amqp_properties *p)
 {
-    const unsigned checked =
-        AMQP_PROPERTY_USER_ID | AMQP_PROPERTY_EXPIRATION | AMQP_PROPERTY_HEADERS;
+    const unsigned checked = AMQP_PROPERTY_USER_ID | AMQP_PROPERTY_EXPIRATION |
+                             AMQP_PROPERTY_HEADERS | AMQP_PROPERTY_REPLY_TO;
 
     if ((p->present & checked) == 0)
         return 0;
-    if (check_user_id(ch, p) < 0 || check_expiration(ch, p) < 0)
+    if (check_user_id(ch, p) < 0 || check_expiration(ch, p) < 0 || check_headers(ch, p) < 0)
         return -EPROTO;
-    return check_headers(ch, p);
+    return check_reply_to(ch, p);
 }
 
 /* ---- Making ---- */
@@ -162,8 +175,7 @@ struct message *message_properties_create(struct channel *ch, struct bytes excha
     struct buffer encoded;
     struct message *msg;
 
-    if (ch->reply_key == 0 || !amqp_properties_has(p, AMQP_PROPERTY_REPLY_TO) ||
-        !bytes_equal_string(p->reply_to, REPLY_QUEUE_NAME))
+    if (!asks_for_direct_reply(p))
         return create(exchange, routing_key, header->properties, p, (uint32_t)header->body_size);
 
     reply_queue_name(ch->reply_key, reply_name);

@@ -171,8 +171,8 @@ static void handle_reply(struct worker *w, struct mail_record *record)
     message_unref(r->message);
 }
 
-/* Whether the message is a direct reply that somebody waits for; it is on its way then. */
-static bool publish_reply(struct channel *ch, struct message *msg)
+/* Sends a direct reply to who waits for it, if anybody does. */
+static void publish_reply(struct channel *ch, struct message *msg)
 {
     struct reply_record r = {
         .head = {.handle = handle_reply, .size = sizeof(r)},
@@ -181,10 +181,9 @@ static bool publish_reply(struct channel *ch, struct message *msg)
 
     if (r.key == 0 || !reply_registry_find(&ch->shard->broker->replies, r.key, &r.address) ||
         r.address.vhost != ch->connection->vhost)
-        return false;
+        return;
     r.message = message_ref(msg);
     shard_send(ch->shard, r.address.worker, &r.head);
-    return true;
 }
 
 static bool looks_like_reply(const struct message *msg)
@@ -193,16 +192,17 @@ static bool looks_like_reply(const struct message *msg)
            bytes_starts_with(message_routing_key(msg), REPLY_QUEUE_PREFIX);
 }
 
-/* Takes over the reference. */
+/* Takes over the reference. No queue takes a direct reply, so a mandatory one comes back even when
+ * it was delivered, as with RabbitMQ. */
 static int publish(struct channel *ch, struct message *msg, const struct routed *r, bool mandatory)
 {
-    bool replied = looks_like_reply(msg) && publish_reply(ch, msg);
-
+    if (looks_like_reply(msg))
+        publish_reply(ch, msg);
     if ((msg->flags & MESSAGE_HAS_EXTRA_KEYS) != 0)
         msg = message_without_bcc(msg);
     if (msg == NULL)
         return channel_refuse(ch, AMQP_RESOURCE_ERROR, "no memory for a message");
-    if (r->count == 0 && mandatory && !replied)
+    if (r->count == 0 && mandatory)
         return_message(ch, msg);
     publish_to_queues(ch, msg, r);
     message_unref(msg);

@@ -1,5 +1,6 @@
 #include "session/shard.h"
 
+#include "amqp/frame.h"
 #include "base/memory.h"
 #include "broker/queue.h"
 #include "session/broker.h"
@@ -29,7 +30,7 @@ void shard_init(struct shard *s, struct worker *w, struct broker *b)
     route_init(&s->route);
     route_cache_init(&s->routes);
     output_pool_init(&s->output_pool);
-    s->headroom = b->limits->frame_max;
+    s->headroom = b->limits->frame_max + AMQP_FRAME_MAX_TOLERANCE;
     s->read_budget = b->limits->read_budget_bytes;
     s->output_high_watermark = b->limits->output_high_watermark_bytes;
     s->read_area = memory_alloc(s->headroom + s->read_budget);
