@@ -150,16 +150,40 @@ static void delete_doomed(struct topology *t)
     }
 }
 
-void topology_destroy(struct topology *t)
+static void destroy_exchanges(struct topology *t)
 {
     struct hash_node *n;
+    struct hash_node *next;
 
-    while ((n = hash_map_first(&t->queues)) != NULL)
-        topology_remove_queue(t, container_of(n, struct queue_handle, by_name));
-    while ((n = hash_map_first(&t->exchanges)) != NULL) {
-        doom_exchange(t, container_of(n, struct exchange, by_name));
-        delete_doomed(t);
+    for (n = hash_map_first(&t->exchanges); n != NULL; n = hash_map_next(&t->exchanges, n)) {
+        struct exchange *e = container_of(n, struct exchange, by_name);
+
+        while (!list_empty(&e->bindings))
+            remove_binding(t, container_of(list_first(&e->bindings), struct binding, by_source));
     }
+    for (n = hash_map_first(&t->exchanges); n != NULL; n = next) {
+        next = hash_map_next(&t->exchanges, n);
+        exchange_free(container_of(n, struct exchange, by_name));
+    }
+}
+
+static void destroy_queues(struct topology *t)
+{
+    struct hash_node *next;
+
+    for (struct hash_node *n = hash_map_first(&t->queues); n != NULL; n = next) {
+        struct queue_handle *h = container_of(n, struct queue_handle, by_name);
+
+        next = hash_map_next(&t->queues, n);
+        atomic_store_explicit(&h->deleted, true, memory_order_release);
+        queue_handle_unref(h);
+    }
+}
+
+void topology_destroy(struct topology *t)
+{
+    destroy_exchanges(t);
+    destroy_queues(t);
     assert(t->bindings.count == 0);
     hash_map_clear(&t->queues);
     hash_map_clear(&t->exchanges);

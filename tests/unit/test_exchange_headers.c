@@ -316,7 +316,7 @@ START_TEST(index_agrees_with_a_scan_whatever_was_bound_and_unbound)
 {
     uint64_t seed = first_seed();
 
-    for (uint64_t i = 0; i < 80; i++)
+    for (uint64_t i = 0; i < 40; i++)
         run_model(seed + i);
 }
 END_TEST

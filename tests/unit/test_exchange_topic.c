@@ -346,8 +346,48 @@ START_TEST(same_pattern_leads_to_many_queues)
 }
 END_TEST
 
+/* One pattern is one leaf for many queues; others that begin like it part them from it. */
+START_TEST(patterns_part_from_many_of_one_and_go_again)
+{
+    static const char *const others[] = {"a.b.c.*", "a.*",     "a.b.#.c", "a.b.*.d", "a.#",
+                                         "a.b.x.*", "a.b.*.#", "*.b",     "a.b.*"};
+    struct world w;
+
+    set_up(&w);
+    for (int i = 0; i < 40; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "many%02d", i);
+        add_queue(&w, name);
+        bind(&w, "t", name, "a.b.*.c", NULL);
+    }
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        bind(&w, "t", "q", others[i], NULL);
+        route_names(&w, "t", "a.b.z.c", NULL);
+        ck_assert_uint_ge(w.route.count, 40);
+    }
+    expect_route(&w, "t", "a.z.z.c", NULL, "q");
+    expect_route(&w, "t", "z.b", NULL, "q");
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        unbind(&w, "t", "q", others[i], NULL);
+        route_names(&w, "t", "a.b.z.c", NULL);
+        ck_assert_uint_ge(w.route.count, 40);
+    }
+    ck_assert_uint_eq(w.route.count, 40);
+    expect_route(&w, "t", "a.b.z.d", NULL, "");
+    for (int i = 0; i < 40; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "many%02d", i);
+        unbind(&w, "t", name, "a.b.*.c", NULL);
+    }
+    expect_route(&w, "t", "a.b.z.c", NULL, "");
+    world_end(&w);
+}
+END_TEST
+
 UNIT_MAIN("exchange_topic", patterns_match_as_in_rabbitmq, naive_matcher_obeys_the_same_rules,
           all_patterns_of_an_exchange_count, trie_agrees_with_a_scan_whatever_was_bound_and_unbound,
           hostile_patterns_cost_words_times_nodes,
           cost_does_not_depend_on_bindings_that_do_not_match, nodes_go_with_their_last_pattern,
-          same_pattern_leads_to_many_queues)
+          same_pattern_leads_to_many_queues, patterns_part_from_many_of_one_and_go_again)
