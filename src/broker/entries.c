@@ -12,7 +12,7 @@
 
 #define RETURNED_FIRST_CAPACITY 8u
 
-/* A heap that has become empty keeps up to this capacity. */
+/* The array keeps up to this capacity when it has become empty. */
 #define RETURNED_KEPT_CAPACITY 8u
 
 struct entry_chunk {
@@ -82,23 +82,7 @@ static void chunk_free(struct entry_chunk *chunk)
 
 void entries_init(struct entries *e)
 {
-    *e = (struct entries){.next_sequence = 1};
-}
-
-static void free_returned(struct entries *e)
-{
-    free(e->returned);
-    e->returned = NULL;
-    e->returned_capacity = 0;
-}
-
-void entries_clear(struct entries *e)
-{
-    struct entry entry;
-
-    while (entries_take_first(e, &entry))
-        message_unref(entry.message);
-    free_returned(e);
+    *e = (struct entries){.next_sequence = 1, .returned_in_order = true};
 }
 
 static bool grow_tail(struct entries *e)
@@ -139,6 +123,41 @@ static void drop_head_chunk(struct entries *e)
     chunk_free(empty);
 }
 
+static void free_returned(struct entries *e)
+{
+    free(e->returned);
+    e->returned = NULL;
+    e->returned_capacity = 0;
+}
+
+static void clear_returned(struct entries *e)
+{
+    for (uint32_t i = 0; i < e->returned_count; i++)
+        message_unref(e->returned[e->returned_front + i].message);
+    e->returned_front = 0;
+    e->returned_count = 0;
+    e->returned_in_order = true;
+    free_returned(e);
+}
+
+static void clear_waiting(struct entries *e)
+{
+    while (e->head != NULL) {
+        uint32_t end = e->head == e->tail ? e->tail_used : CHUNK_SLOTS;
+
+        for (uint32_t i = e->head_index; i < end; i++)
+            message_unref(e->head->slots[i]);
+        drop_head_chunk(e);
+    }
+    e->waiting = 0;
+}
+
+void entries_clear(struct entries *e)
+{
+    clear_returned(e);
+    clear_waiting(e);
+}
+
 static void take_waiting(struct entries *e, struct entry *out)
 {
     out->message = e->head->slots[e->head_index++];
@@ -149,22 +168,54 @@ static void take_waiting(struct entries *e, struct entry *out)
         drop_head_chunk(e);
 }
 
-void entries_return(struct entries *e, const struct entry *entry)
+static void slide_returned(struct entries *e)
 {
-    uint32_t hole = e->returned_count;
+    memmove(e->returned, e->returned + e->returned_front, e->returned_count * sizeof(*e->returned));
+    e->returned_front = 0;
+}
 
-    assert(entry->sequence < e->next_sequence - e->waiting);
-    if (e->returned_count == e->returned_capacity) {
-        e->returned_capacity =
-            e->returned_capacity != 0 ? 2 * e->returned_capacity : RETURNED_FIRST_CAPACITY;
-        e->returned = memory_resize(e->returned, e->returned_capacity, sizeof(*e->returned));
+/* Makes room for one more behind the last. */
+static void grow_returned(struct entries *e)
+{
+    if (e->returned_front + e->returned_count < e->returned_capacity)
+        return;
+    if (e->returned_front > e->returned_capacity / 2) {
+        slide_returned(e);
+        return;
     }
-    e->returned_count++;
+    e->returned_capacity =
+        e->returned_capacity != 0 ? 2 * e->returned_capacity : RETURNED_FIRST_CAPACITY;
+    e->returned = memory_resize(e->returned, e->returned_capacity, sizeof(*e->returned));
+}
+
+static void heap_push(struct entries *e, const struct entry *entry)
+{
+    uint32_t hole = e->returned_count++;
+
     while (hole != 0 && e->returned[(hole - 1) / 2].sequence > entry->sequence) {
         e->returned[hole] = e->returned[(hole - 1) / 2];
         hole = (hole - 1) / 2;
     }
     e->returned[hole] = *entry;
+}
+
+void entries_return(struct entries *e, const struct entry *entry)
+{
+    uint32_t end;
+
+    assert(entry->sequence < e->next_sequence - e->waiting);
+    grow_returned(e);
+    end = e->returned_front + e->returned_count;
+    if (e->returned_in_order &&
+        (e->returned_count == 0 || e->returned[end - 1].sequence < entry->sequence)) {
+        e->returned[end] = *entry;
+        e->returned_count++;
+        return;
+    }
+    if (e->returned_front != 0)
+        slide_returned(e);
+    e->returned_in_order = false;
+    heap_push(e, entry);
 }
 
 /* Moves the hole at the root down until `last` may fill it. */
@@ -190,12 +241,17 @@ static void fill_root(struct entries *e, struct entry last)
 
 static void take_returned(struct entries *e, struct entry *out)
 {
-    *out = e->returned[0];
+    *out = e->returned[e->returned_front];
     e->returned_count--;
-    if (e->returned_count != 0) {
+    if (e->returned_count == 0) {
+        e->returned_front = 0;
+        e->returned_in_order = true;
+        if (e->returned_capacity > RETURNED_KEPT_CAPACITY)
+            free_returned(e);
+    } else if (e->returned_in_order) {
+        e->returned_front++;
+    } else {
         fill_root(e, e->returned[e->returned_count]);
-    } else if (e->returned_capacity > RETURNED_KEPT_CAPACITY) {
-        free_returned(e);
     }
 }
 

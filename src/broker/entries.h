@@ -33,9 +33,14 @@ struct entries {
     uint32_t tail_used;  /* slots used up in the tail chunk */
     uint64_t waiting;    /* messages in the chunks */
     uint64_t next_sequence;
-    struct entry *returned; /* a binary heap by sequence */
+    /* What came back, in order for as long as it came in order (a nack of many, the end of a
+     * channel): taken from the front. Else a binary heap by sequence, which an array in order
+     * happens to be, with the front at 0. */
+    struct entry *returned;
+    uint32_t returned_front;
     uint32_t returned_count;
     uint32_t returned_capacity;
+    bool returned_in_order;
 };
 
 /* Empty; holds no memory. The first sequence number will be 1. */
@@ -53,12 +58,12 @@ static inline uint64_t entries_count(const struct entries *e)
  * or 0, with the reference still the caller's, when memory is refused. O(1). */
 uint64_t entries_append(struct entries *e, struct message *m);
 
-/* Puts an entry that was taken back in its place, with its reference. O(log n) of those that came
- * back, O(1) when they come in order. */
+/* Puts an entry that was taken back in its place, with its reference. O(1) while they come back in
+ * order, else O(log n) of those that did. */
 void entries_return(struct entries *e, const struct entry *entry);
 
 /* Takes the first entry, with its reference. Returns false when there is none. O(1), or O(log n)
- * of those that came back while there are any. */
+ * of those that came back out of order while there are any. */
 bool entries_take_first(struct entries *e, struct entry *out);
 
 #endif

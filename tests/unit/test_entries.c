@@ -137,6 +137,28 @@ START_TEST(memory_of_many_returned_goes_with_the_last)
 }
 END_TEST
 
+START_TEST(few_that_come_and_go_in_order_need_little_memory)
+{
+    enum { COUNT = 10000 };
+    static struct entry taken[COUNT];
+
+    start();
+    append(COUNT);
+    for (uint32_t i = 0; i < COUNT; i++)
+        taken[i] = take();
+    for (uint32_t i = 0; i < COUNT; i++) {
+        entries_return(&entries, &taken[i]);
+        if (i >= 3)
+            take_and_drop(1);
+    }
+    ck_assert_uint_eq(entries_count(&entries), 3);
+    ck_assert_uint_le(entries.returned_capacity, 8);
+    ck_assert_uint_eq(take().sequence, COUNT - 2);
+    message_unref(taken[COUNT - 3].message);
+    finish();
+}
+END_TEST
+
 static void *use_and_end(void *context)
 {
     struct entries own;
@@ -164,4 +186,5 @@ END_TEST
 
 UNIT_MAIN("entries", sequence_numbers_are_those_given_at_the_tail, numbers_go_on_after_a_clear,
           empty_holds_no_memory, returned_in_any_order_they_come_lowest_first,
-          memory_of_many_returned_goes_with_the_last, ended_thread_leaves_no_spare_memory)
+          memory_of_many_returned_goes_with_the_last,
+          few_that_come_and_go_in_order_need_little_memory, ended_thread_leaves_no_spare_memory)
