@@ -33,7 +33,7 @@ static void grow_slots(struct connection *c, uint16_t number)
     c->channels = memory_resize(c->channels, slots, sizeof(struct channel *));
     for (uint32_t i = c->channel_slots; i < slots; i++)
         c->channels[i] = NULL;
-    c->channel_slots = (uint16_t)slots;
+    c->channel_slots = slots;
 }
 
 int channel_open(struct connection *c, uint16_t number)
@@ -55,6 +55,7 @@ int channel_open(struct connection *c, uint16_t number)
     list_node_init(&ch->dirty);
     list_init(&ch->subscriptions);
     buffer_init(&ch->backlog);
+    buffer_init(&ch->kept);
     confirms_init(&ch->confirms);
     delivery_tags_init(&ch->unacked);
     c->channels[number] = ch;
@@ -75,6 +76,7 @@ static void release_state(struct channel *ch)
     delivery_tags_free(&ch->unacked);
     confirms_free(&ch->confirms);
     buffer_free(&ch->backlog);
+    buffer_free(&ch->kept);
     content_free(ch->content);
     ch->content = NULL;
     transaction_free(ch->transaction);
@@ -314,8 +316,6 @@ static int on_channel_method(struct channel *ch, const struct amqp_method *m)
     case AMQP_CHANNEL_CLOSE:
         close_by_peer(ch);
         return 0;
-    case AMQP_CHANNEL_CLOSE_OK:
-        return 0;
     case AMQP_CHANNEL_FLOW:
         if (!m->channel_flow.active)
             return channel_refuse(ch, AMQP_NOT_IMPLEMENTED, "active=false");
@@ -484,10 +484,16 @@ static int on_frame_while_closing(struct channel *ch, const struct amqp_frame *f
     return 0;
 }
 
+/* A decoded frame lies whole where it was decoded. */
+static struct bytes whole_frame(const struct amqp_frame *frame)
+{
+    return bytes_of(frame->payload - AMQP_FRAME_HEADER_SIZE,
+                    (size_t)frame->size + AMQP_FRAME_OVERHEAD);
+}
+
 static int keep_for_later(struct channel *ch, const struct amqp_frame *frame)
 {
-    buffer_append(&ch->backlog, bytes_of(frame->payload - AMQP_FRAME_HEADER_SIZE,
-                                         frame->size + AMQP_FRAME_OVERHEAD));
+    buffer_append(&ch->backlog, whole_frame(frame));
     if (ch->backlog.size >= CHANNEL_BACKLOG_MAX)
         connection_pause_reading(ch->connection, READ_PAUSED_BY_BACKLOG);
     return 0;
@@ -497,6 +503,7 @@ static int handle_frame(struct channel *ch, const struct amqp_frame *frame)
 {
     switch (frame->type) {
     case AMQP_FRAME_METHOD:
+        ch->frame = whole_frame(frame);
         return on_method_frame(ch, frame);
     case AMQP_FRAME_HEADER:
         return on_header_frame(ch, frame);
@@ -563,6 +570,23 @@ void channel_wait(struct channel *ch)
     ch->waiting_method = ch->connection->method;
 }
 
+void channel_keep_method(struct channel *ch)
+{
+    buffer_clear(&ch->kept);
+    buffer_append(&ch->kept, ch->frame);
+}
+
+bool channel_repeat_method(struct channel *ch)
+{
+    if (ch->kept.size == 0)
+        return false;
+    buffer_append(&ch->kept, buffer_bytes(&ch->backlog));
+    buffer_free(&ch->backlog);
+    ch->backlog = ch->kept;
+    buffer_init(&ch->kept);
+    return true;
+}
+
 void channel_send(struct channel *ch, const struct amqp_method *m)
 {
     connection_send(ch->connection, ch->number, m);
@@ -579,6 +603,7 @@ void channel_on_answer(struct channel *ch, struct queue_command *answer)
         channel_on_consume_answer(ch, answer);
     else
         channel_on_queue_answer(ch, answer);
+    buffer_free(&ch->kept);
     if (waited)
         channel_go_on(ch);
 }

@@ -52,6 +52,8 @@ struct channel {
     enum amqp_method_id waiting_method; /* the one it is parked for */
     uint32_t holds;                     /* mail on its way that names this channel */
     struct buffer backlog;              /* whole frames that came while it waited */
+    struct buffer kept; /* the frame of the method it waits for (channel_keep_method) */
+    struct bytes frame; /* the method frame at hand, whole; borrowed */
 
     struct content *content; /* of the publish that is coming in, or NULL */
     struct confirms confirms;
@@ -128,6 +130,11 @@ void channel_wait(struct channel *ch);
 
 /* The answered method is done: handles what came meanwhile. */
 void channel_go_on(struct channel *ch);
+
+/* Keeps the frame of the method at hand, in case its answer says that it has to be handled again;
+ * and has that done before anything else that waits. Repeating returns false when none was kept. */
+void channel_keep_method(struct channel *ch);
+bool channel_repeat_method(struct channel *ch);
 
 /* Sends a method on the channel. */
 void channel_send(struct channel *ch, const struct amqp_method *m);

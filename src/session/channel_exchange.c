@@ -3,19 +3,29 @@
 
 #include "base/arena.h"
 #include "server/vhost.h"
+#include "session/broker.h"
 #include "session/channel_topology.h"
 
 #include <errno.h>
 
-/* A table of the method at hand, decoded for the time of one call. */
-static const struct table *decode_arguments(struct arena *a, struct amqp_table encoded,
-                                            struct table *out)
+int channel_decode_arguments(struct channel *ch, struct arena *a, struct amqp_table encoded,
+                             struct table *out)
 {
+    const struct amqp_table_limits limits = {
+        .depth = ch->shard->broker->limits->max_table_depth,
+        .size_bytes = SIZE_MAX,
+    };
     struct amqp_error e;
 
+    *out = table_empty();
+    if (amqp_table_validate(encoded.encoded, &limits, &e) < 0)
+        return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
+                              "arguments are nested deeper than the limit of %u "
+                              "(limits.max_table_depth)",
+                              limits.depth);
     if (amqp_table_decode(a, encoded.encoded, out, &e) < 0)
-        *out = table_empty(); /* the codec validated it with the method */
-    return out;
+        return connection_fail_with(ch->connection, &e);
+    return 0;
 }
 
 static int check_alternate_exchange(struct channel *ch, struct bytes exchange,
@@ -64,7 +74,9 @@ static int on_declare(struct channel *ch, const struct amqp_exchange_declare *m)
     int rc;
 
     arena_init(&arena);
-    rc = declare(ch, m, decode_arguments(&arena, m->arguments, &arguments));
+    rc = channel_decode_arguments(ch, &arena, m->arguments, &arguments);
+    if (rc == 0)
+        rc = declare(ch, m, &arguments);
     arena_free(&arena);
     if (rc == 0 && !m->no_wait)
         channel_send(ch, &(struct amqp_method){.id = AMQP_EXCHANGE_DECLARE_OK});
@@ -90,13 +102,24 @@ static int on_delete(struct channel *ch, const struct amqp_exchange_delete *m)
     return 0;
 }
 
+static int change_binding(struct channel *ch, struct binding_declaration *b, bool bind)
+{
+    struct vhost *vhost = ch->connection->vhost;
+    struct refusal r;
+    int rc;
+
+    b->connection = ch->connection->id;
+    vhost_lock_write(vhost);
+    rc = bind ? topology_bind(vhost->topology, b, &r) : topology_unbind(vhost->topology, b, &r);
+    vhost_unlock(vhost);
+    return rc < 0 ? channel_refuse_with(ch, &r) : 0;
+}
+
 int channel_bind(struct channel *ch, struct binding_declaration *b, struct amqp_table encoded,
                  bool bind)
 {
-    struct vhost *vhost = ch->connection->vhost;
     struct arena arena;
     struct table arguments;
-    struct refusal r;
     int rc;
 
     if (channel_check_permission(ch, PERMISSION_WRITE, b->to_exchange ? "exchange" : "queue",
@@ -104,13 +127,13 @@ int channel_bind(struct channel *ch, struct binding_declaration *b, struct amqp_
         channel_check_permission(ch, PERMISSION_READ, "exchange", b->source) < 0)
         return -EPROTO;
     arena_init(&arena);
-    b->arguments = decode_arguments(&arena, encoded, &arguments);
-    b->connection = ch->connection->id;
-    vhost_lock_write(vhost);
-    rc = bind ? topology_bind(vhost->topology, b, &r) : topology_unbind(vhost->topology, b, &r);
-    vhost_unlock(vhost);
+    rc = channel_decode_arguments(ch, &arena, encoded, &arguments);
+    if (rc == 0) {
+        b->arguments = &arguments;
+        rc = change_binding(ch, b, bind);
+    }
     arena_free(&arena);
-    return rc < 0 ? channel_refuse_with(ch, &r) : 0;
+    return rc;
 }
 
 static int on_bind(struct channel *ch, const struct amqp_exchange_bind *m)

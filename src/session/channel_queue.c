@@ -126,6 +126,7 @@ static int declare_existing(struct channel *ch, struct queue_handle *queue,
         queue_handle_unref(queue);
         return channel_refuse_with(ch, &r);
     }
+    channel_keep_method(ch);
     ask_status(ch, queue, m->no_wait);
     return 0;
 }
@@ -254,7 +255,6 @@ static int on_declare(struct channel *ch, const struct amqp_queue_declare *m)
     struct queue_options options;
     struct arena arena;
     struct table arguments;
-    struct amqp_error e;
     struct refusal r;
     int rc;
 
@@ -267,12 +267,12 @@ static int on_declare(struct channel *ch, const struct amqp_queue_declare *m)
     if (channel_check_permission(ch, PERMISSION_CONFIGURE, "queue", name) < 0)
         return -EPROTO;
     arena_init(&arena);
-    if (amqp_table_decode(&arena, m->arguments.encoded, &arguments, &e) < 0)
-        arguments = table_empty();
-    rc = queue_options_parse(&options, m->durable, m->exclusive, m->auto_delete, &arguments, name,
-                             ch->connection->vhost->name, &r);
+    rc = channel_decode_arguments(ch, &arena, m->arguments, &arguments);
+    if (rc == 0 && queue_options_parse(&options, m->durable, m->exclusive, m->auto_delete,
+                                       &arguments, name, ch->connection->vhost->name, &r) < 0)
+        rc = channel_refuse_with(ch, &r);
     arena_free(&arena);
-    return rc < 0 ? channel_refuse_with(ch, &r) : declare(ch, name, m, &options);
+    return rc < 0 ? rc : declare(ch, name, m, &options);
 }
 
 /* ---- The others ---- */
@@ -376,8 +376,12 @@ int channel_on_queue_method(struct channel *ch, const struct amqp_method *m)
 
 /* ---- Answers ---- */
 
+/* A queue that was deleted while its home was asked is not there for a passive declare; another
+ * declare makes it anew. */
 static void on_status(struct channel *ch, const struct queue_command *answer)
 {
+    if (answer->outcome == QUEUE_GONE && channel_repeat_method(ch))
+        return;
     if (answer->outcome == QUEUE_GONE)
         channel_refuse_no_queue(ch, answer->queue->name);
     else if (!answer->no_wait)

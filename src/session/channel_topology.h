@@ -10,6 +10,11 @@
 
 struct channel;
 
+/* Decodes the arguments of the method at hand into `a`. Returns 0 or -EPROTO after refusing what is
+ * nested too deep (limits.max_table_depth). */
+int channel_decode_arguments(struct channel *ch, struct arena *a, struct amqp_table encoded,
+                             struct table *out);
+
 /* Binds or unbinds, after checking permissions: write on the destination, read on the source.
  * Fills the rest of `b`. Returns 0 or -EPROTO after refusing. */
 int channel_bind(struct channel *ch, struct binding_declaration *b, struct amqp_table encoded,

@@ -316,7 +316,8 @@ int connection_on_method(struct connection *c, const struct amqp_method *m)
     if (amqp_method_class(m->id) != AMQP_CLASS_CONNECTION)
         return connection_fail(c, AMQP_CHANNEL_ERROR, m->id, "%s needs a channel, not channel 0",
                                amqp_method_name(m->id));
-    return connection_fail(c, AMQP_COMMAND_INVALID, m->id, "unexpected method %s",
+    return connection_fail(c, AMQP_CHANNEL_ERROR, m->id,
+                           "unexpected method in connection state running: %s",
                            amqp_method_name(m->id));
 }
 

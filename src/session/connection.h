@@ -68,7 +68,7 @@ struct connection {
     uint16_t channel_max;
     uint16_t heartbeat_s;
     uint32_t frame_max;
-    uint16_t channel_slots; /* length of `channels` */
+    uint32_t channel_slots; /* length of `channels` */
     uint16_t channel_count;
     struct channel **channels;    /* by number; slot 0 is unused */
     struct channel *body_channel; /* whose body frame is coming in; NULL: its bytes are dropped */

@@ -57,10 +57,11 @@ static uint8_t read_capabilities(struct bytes client_properties)
 }
 
 /* Clients that cannot be told see their socket close, as RabbitMQ does it. */
-static int refuse_login(struct connection *c, struct bytes mechanism, const char *why)
+static int refuse_login(struct connection *c, struct bytes mechanism, struct bytes user,
+                        const char *why)
 {
-    log_warning("connection", "%s: login was refused using mechanism %.*s: %s", c->peer,
-                BYTES_ARGS(mechanism), why);
+    log_warning("connection", "%s: login of user '%.*s' was refused using mechanism %.*s: %s",
+                c->peer, BYTES_ARGS(user), BYTES_ARGS(mechanism), why);
     if ((c->client_capabilities & CLIENT_AUTHENTICATION_FAILURE_CLOSE) != 0)
         return connection_fail(c, AMQP_ACCESS_REFUSED, 0,
                                "Login was refused using authentication mechanism %.*s. For details "
@@ -98,14 +99,14 @@ static int on_start_ok(struct connection *c, const struct amqp_connection_start_
         return connection_fail(c, AMQP_COMMAND_INVALID, AMQP_CONNECTION_START_OK,
                                "unknown authentication mechanism '%.*s'", BYTES_ARGS(m->mechanism));
     if (mechanism->start(m->response, &credentials) < 0)
-        return refuse_login(c, m->mechanism, "malformed response");
+        return refuse_login(c, m->mechanism, bytes_of(NULL, 0), "malformed response");
 
     c->auth = auth_database_current();
     c->auth_version = auth_database_version(c->auth);
     c->user = auth_login(c->auth, credentials.username, credentials.password, c->peer_is_loopback,
                          &outcome);
     if (c->user == NULL)
-        return refuse_login(c, m->mechanism, auth_outcome_text(outcome));
+        return refuse_login(c, m->mechanism, credentials.username, auth_outcome_text(outcome));
     send_tune(c);
     return 0;
 }

@@ -93,7 +93,12 @@ static int check_keys(struct channel *ch, struct bytes headers, const char *name
 static int check_headers(struct channel *ch, const struct amqp_properties *p)
 {
     const struct config_limits *limits = ch->shard->broker->limits;
+    const struct amqp_table_limits shape = {
+        .depth = limits->max_table_depth,
+        .size_bytes = limits->max_header_table_size_bytes,
+    };
     struct bytes headers = p->headers.encoded;
+    struct amqp_error e;
 
     if (!amqp_properties_has(p, AMQP_PROPERTY_HEADERS))
         return 0;
@@ -102,6 +107,11 @@ static int check_headers(struct channel *ch, const struct amqp_properties *p)
                               "headers of %zu bytes are larger than the limit of %" PRIu32
                               " (limits.max_header_table_size)",
                               headers.size, limits->max_header_table_size_bytes);
+    if (amqp_table_validate(headers, &shape, &e) < 0)
+        return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
+                              "headers are nested deeper than the limit of %" PRIu32
+                              " (limits.max_table_depth)",
+                              limits->max_table_depth);
     if (check_keys(ch, headers, "CC") < 0)
         return -EPROTO;
     return check_keys(ch, headers, "BCC");
