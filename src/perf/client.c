@@ -147,8 +147,12 @@ int client_start(struct client *c)
         return -1;
     }
     buffer_append(&c->output, bytes_of(AMQP_PROTOCOL_HEADER, AMQP_PROTOCOL_HEADER_SIZE));
-    c->wants_output = true;
     c->received_ns = c->sent_ns = clock_monotonic_ns();
+    c->wants_output = true;
+    if (rc == 0) { /* as it does on the loopback device */
+        c->state = CLIENT_STARTING;
+        client_flush(c, c->sent_ns);
+    }
     return 0;
 }
 

@@ -55,6 +55,7 @@ struct client;
 
 /* What a client tells its owner. An entry may be NULL. */
 struct client_events {
+    /* Methods may be sent on the channel. */
     void (*opened)(struct client *c);
     void (*delivered)(struct client *c, const struct client_delivery *d);
     /* basic.ack or basic.nack of a publish. */
