@@ -110,11 +110,10 @@ step() {
 tally_make_check() {
     local directory=$1 name=$2 trs passed=0 failed=0
     while IFS= read -r trs; do
-        local counts
-        counts=$(sed -n 's/^[0-9]*%: Checks: \([0-9]*\), Failures: \([0-9]*\), Errors: \([0-9]*\)$/\1 \2 \3/p' \
-            "${trs%.trs}.log" | tail -n 1)
-        local checks=0 failures=0 errors=0
-        [[ -z $counts ]] || read -r checks failures errors <<<"$counts"
+        local checks failures errors
+        read -r checks failures errors < <(awk -F '[:,] *' '
+            /^[0-9]*%: Checks: / { checks += $3; failures += $5; errors += $7 }
+            END { print checks + 0, failures + 0, errors + 0 }' "${trs%.trs}.log")
         if grep -q '^:test-result: PASS' "$trs"; then
             passed=$((passed + (checks > 0 ? checks : 1)))
         elif grep -q '^:test-result: SKIP' "$trs"; then
