@@ -1,5 +1,7 @@
 #include "tests/wire/harness.h"
 
+#include "tests/wire/raw.h"
+
 #include <amqp_tcp_socket.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -1428,6 +1430,7 @@ static void test_teardown(void)
         if (open_clients[i] != NULL)
             client_release(open_clients[i]);
     }
+    raw_close_all();
     forget_all();
 }
 

@@ -76,6 +76,8 @@ static uint32_t get_u32(const uint8_t *p)
     return (uint32_t)get_u16(p) << 16 | get_u16(p + 2);
 }
 
+static struct raw *open_raws;
+
 struct raw *raw_connect(const struct broker *b)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(broker_port(b))};
@@ -88,14 +90,27 @@ struct raw *raw_connect(const struct broker *b)
     if (r->fd < 0 || connect(r->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
         fail_here("cannot connect to the broker: %s", strerror(errno));
     setsockopt(r->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    r->next = open_raws;
+    open_raws = r;
     return r;
 }
 
 void raw_close(struct raw *r)
 {
+    struct raw **link = &open_raws;
+
+    while (*link != r)
+        link = &(*link)->next;
+    *link = r->next;
     close(r->fd);
     free(r->input);
     free(r);
+}
+
+void raw_close_all(void)
+{
+    while (open_raws != NULL)
+        raw_close(open_raws);
 }
 
 /* Returns false when the peer has closed. */

@@ -26,6 +26,7 @@ void put_long_string(struct raw_bytes *b, const void *data, size_t size);
 void put_bytes(struct raw_bytes *b, const void *data, size_t size);
 
 struct raw {
+    struct raw *next; /* of those that are open */
     int fd;
     uint8_t *input; /* what was read and not yet taken */
     size_t input_size;
@@ -44,6 +45,9 @@ enum { ANY_METHOD = -1 };
 /* A connected socket; nothing is sent. */
 struct raw *raw_connect(const struct broker *b);
 void raw_close(struct raw *r);
+
+/* Closes what a test has left open; the harness does so behind each. */
+void raw_close_all(void);
 
 void raw_send(struct raw *r, const void *data, size_t size);
 /* As raw_send, and does not mind that the peer has closed. */
