@@ -32,13 +32,18 @@ void mailbox_close(struct mailbox *m)
     m->wake_fd = -1;
 }
 
+void mailbox_push_quietly(struct mailbox *m, struct mail_batch *batch)
+{
+    batch->next = atomic_load_explicit(&m->newest, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak(&m->newest, &batch->next, batch))
+        ;
+}
+
 void mailbox_push(struct mailbox *m, struct mail_batch *batch)
 {
     const uint64_t one = 1;
 
-    batch->next = atomic_load_explicit(&m->newest, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak(&m->newest, &batch->next, batch))
-        ;
+    mailbox_push_quietly(m, batch);
     /* Ordered after the push (both sequentially consistent): either this sees the owner asleep, or
      * the owner sees the batch before it sleeps. */
     if (atomic_load(&m->sleeping) && atomic_exchange(&m->sleeping, false)) {
@@ -95,6 +100,7 @@ struct mail_batch *mail_batch_create(uint32_t capacity)
     batch->size = 0;
     batch->capacity = capacity;
     batch->last = 0;
+    batch->sender = 0;
     return batch;
 }
 

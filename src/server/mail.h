@@ -26,8 +26,8 @@ struct mail_batch {
     struct mail_batch *next;
     uint32_t size; /* bytes of records in use */
     uint32_t capacity;
-    uint32_t last; /* offset of the last record */
-    uint32_t padding;
+    uint32_t last;   /* offset of the last record */
+    uint32_t sender; /* id of the worker whose memory it is (worker.c gives it back) */
     uint8_t data[];
 };
 
@@ -46,6 +46,9 @@ void mailbox_close(struct mailbox *m);
 
 /* Any thread. Takes over the batch. */
 void mailbox_push(struct mailbox *m, struct mail_batch *batch);
+
+/* As mailbox_push(), for what may wait until the owner is awake for another reason. */
+void mailbox_push_quietly(struct mailbox *m, struct mail_batch *batch);
 
 /* The owner. Everything that was pushed, oldest first, linked by `next`; NULL when nothing. */
 struct mail_batch *mailbox_take(struct mailbox *m);

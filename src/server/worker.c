@@ -11,6 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Batches that a worker keeps for its next mail, and how large each may be. */
+#define WORKER_SPARE_BATCHES 16u
+#define WORKER_SPARE_BATCH_CAPACITY (1024u * 1024u)
+
 static void worker_on_wake(struct reactor_source *source, uint32_t ready)
 {
     struct worker *w = container_of(source, struct worker, wake_source);
@@ -55,6 +59,12 @@ void worker_release(struct worker *w)
     for (uint32_t i = 0; i < w->server->worker_count; i++)
         free(w->outbox[i]);
     free(w->outbox);
+    while (w->spare_batches != NULL) {
+        struct mail_batch *batch = w->spare_batches;
+
+        w->spare_batches = batch->next;
+        free(batch);
+    }
     free(w->listeners);
     reactor_close(&w->reactor);
     mailbox_close(&w->mailbox);
@@ -77,6 +87,28 @@ int worker_listen(struct worker *w, int fd, const struct socket_address *address
     return rc;
 }
 
+/* A batch of this worker's that is empty again. */
+static void keep_batch(struct worker *w, struct mail_batch *batch)
+{
+    if (w->spare_count == WORKER_SPARE_BATCHES || batch->capacity > WORKER_SPARE_BATCH_CAPACITY) {
+        free(batch);
+        return;
+    }
+    batch->next = w->spare_batches;
+    w->spare_batches = batch;
+    w->spare_count++;
+}
+
+/* A batch goes back to who sent it, so that in the steady state none is allocated. */
+static void give_back(struct worker *w, struct mail_batch *batch)
+{
+    batch->size = 0;
+    if (batch->sender == w->id)
+        keep_batch(w, batch);
+    else
+        mailbox_push_quietly(&w->server->workers[batch->sender].mailbox, batch);
+}
+
 static void handle_mail(struct worker *w)
 {
     struct mail_batch *batch = mailbox_take(&w->mailbox);
@@ -90,7 +122,7 @@ static void handle_mail(struct worker *w)
             offset += r->size;
             r->handle(w, r);
         }
-        free(batch);
+        give_back(w, batch);
         batch = next;
     }
 }
@@ -103,6 +135,7 @@ static void send_mail(struct worker *w)
         if (batch == NULL)
             continue;
         w->outbox[to] = NULL;
+        batch->sender = w->id;
         mailbox_push(&w->server->workers[to].mailbox, batch);
     }
 }
@@ -164,6 +197,11 @@ void worker_join(struct worker *w)
 struct mail_record *worker_mail(struct worker *w, uint32_t to, size_t size,
                                 void (*handle)(struct worker *w, struct mail_record *r))
 {
+    if (w->outbox[to] == NULL && w->spare_batches != NULL) {
+        w->outbox[to] = w->spare_batches;
+        w->spare_batches = w->spare_batches->next;
+        w->spare_count--;
+    }
     return mail_batch_append(&w->outbox[to], w->id, size, handle);
 }
 
@@ -186,6 +224,7 @@ void worker_post(struct worker *w, void (*handle)(struct worker *w, struct mail_
 
     if (size != 0)
         memcpy(r + 1, arguments, size);
+    batch->sender = w->id;
     mailbox_push(&w->mailbox, batch);
 }
 

@@ -45,7 +45,9 @@ struct worker {
 
     struct mailbox mailbox;
     struct reactor_source wake_source;
-    struct mail_batch **outbox; /* by worker id; NULL where there is nothing to send */
+    struct mail_batch **outbox;       /* by worker id; NULL where there is nothing to send */
+    struct mail_batch *spare_batches; /* sent, handled and given back */
+    uint32_t spare_count;
 
     struct listener *listeners;
     uint32_t listener_count;
