@@ -60,6 +60,7 @@ enum {
     REQUEUE = 1 << 13,
     REDELIVERED = 1 << 14,
     GLOBAL = 1 << 15,
+    ANY_REDELIVERED = 1 << 16, /* of an expected delivery: redelivered or not */
 };
 
 struct delivery {

@@ -13,10 +13,20 @@ WIRE_LIBS = tests/wire/libwire.a $(RABBITMQ_LIBS) $(CHECK_LIBS)
 
 dist_check_SCRIPTS += tests/wire/oracle
 
+check_PROGRAMS += tests/wire/test_backpressure
+TESTS += tests/wire/test_backpressure
+tests_wire_test_backpressure_SOURCES = tests/wire/test_backpressure.c
+tests_wire_test_backpressure_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_channel_errors
 TESTS += tests/wire/test_channel_errors
 tests_wire_test_channel_errors_SOURCES = tests/wire/test_channel_errors.c
 tests_wire_test_channel_errors_LDADD = $(WIRE_LIBS)
+
+check_PROGRAMS += tests/wire/test_channels
+TESTS += tests/wire/test_channels
+tests_wire_test_channels_SOURCES = tests/wire/test_channels.c
+tests_wire_test_channels_LDADD = $(WIRE_LIBS)
 
 check_PROGRAMS += tests/wire/test_confirms
 TESTS += tests/wire/test_confirms

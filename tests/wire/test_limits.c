@@ -156,7 +156,12 @@ START_TEST(tables_too_deep_are_refused)
         ch, "", "q", 0,
         HEADERS(arg_table("1", ARGS(arg_table("2", ARGS(arg_table("3", ARGS(arg_int("4", 4)))))))),
         "a");
-    expect_connection_error(ch->client, 501, "FRAME_ERROR - *", 0);
+    expect_channel_error(ch, 406, "PRECONDITION_FAILED - headers are nested deeper *");
+    reopen_channel(ch);
+    send_queue_declare(
+        ch, "deep", 0,
+        ARGS(arg_table("1", ARGS(arg_table("2", ARGS(arg_table("3", ARGS(arg_int("4", 4)))))))));
+    expect_channel_error(ch, 406, "PRECONDITION_FAILED - arguments are nested deeper *");
 }
 END_TEST
 
