@@ -12,7 +12,7 @@
 
 void delivery_tags_init(struct delivery_tags *u)
 {
-    *u = (struct delivery_tags){.ring = NULL, .first_tag = 1};
+    *u = (struct delivery_tags){.ring = NULL};
 }
 
 void delivery_tags_free(struct delivery_tags *u)
@@ -21,9 +21,10 @@ void delivery_tags_free(struct delivery_tags *u)
     delivery_tags_init(u);
 }
 
-static struct delivery_tag_entry *slot(const struct delivery_tags *u, uint64_t tag)
+/* The entry at a distance from the oldest one. */
+static struct delivery_tag_entry *at(const struct delivery_tags *u, uint32_t distance)
 {
-    return &u->ring[tag & (u->capacity - 1)];
+    return &u->ring[(u->first + distance) & (u->capacity - 1)];
 }
 
 static void grow(struct delivery_tags *u)
@@ -31,72 +32,106 @@ static void grow(struct delivery_tags *u)
     uint32_t capacity = u->capacity != 0 ? 2 * u->capacity : DELIVERY_TAGS_MIN_CAPACITY;
     struct delivery_tag_entry *ring = memory_alloc(capacity * sizeof(*ring));
 
-    for (uint32_t i = 0; i < u->length; i++) {
-        uint64_t tag = u->first_tag + i;
-
-        ring[tag & (capacity - 1)] = *slot(u, tag);
-    }
+    for (uint32_t i = 0; i < u->length; i++)
+        ring[i] = *at(u, i);
     free(u->ring);
     u->ring = ring;
     u->capacity = capacity;
+    u->first = 0;
+}
+
+/* Closes the gaps that settled entries left. */
+static void compact(struct delivery_tags *u)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < u->length; i++) {
+        if (at(u, i)->subscription != NULL)
+            *at(u, kept++) = *at(u, i);
+    }
+    u->length = kept;
 }
 
 void delivery_tags_add(struct delivery_tags *u, uint64_t tag, struct subscription *s,
                        uint64_t number)
 {
-    if (u->length == 0)
-        u->first_tag = tag;
-    assert(tag >= u->first_tag + u->length);
-    while (u->first_tag + u->length <= tag) {
-        if (u->length == u->capacity)
+    assert(u->length == 0 || tag > at(u, u->length - 1)->tag);
+    if (u->length == u->capacity) {
+        if (u->count >= u->capacity / 2)
             grow(u);
-        slot(u, u->first_tag + u->length)->subscription = NULL;
-        u->length++;
+        else
+            compact(u);
     }
-    *slot(u, tag) = (struct delivery_tag_entry){
+    *at(u, u->length++) = (struct delivery_tag_entry){
         .subscription = s,
+        .tag = tag,
         .number = number & DELIVERY_TAGS_NUMBER_MASK,
     };
     u->count++;
 }
 
+/* How far from the oldest entry the first one with this tag or a higher one is. */
+static uint32_t distance_to(const struct delivery_tags *u, uint64_t tag)
+{
+    uint32_t low = 0;
+    uint32_t high = u->length;
+
+    if (u->length == 0 || tag <= at(u, 0)->tag)
+        return 0;
+    /* Without gaps, the common case, the distance is the difference. */
+    if (tag - at(u, 0)->tag < u->length) {
+        low = (uint32_t)(tag - at(u, 0)->tag);
+        if (at(u, low)->tag == tag)
+            return low;
+        high = low; /* gaps only bring it nearer */
+        low = 0;
+    }
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (at(u, middle)->tag < tag)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 struct delivery_tag_entry *delivery_tags_find(struct delivery_tags *u, uint64_t tag)
 {
+    uint32_t distance = distance_to(u, tag);
     struct delivery_tag_entry *entry;
 
-    if (tag < u->first_tag || tag - u->first_tag >= u->length)
+    if (distance == u->length)
         return NULL;
-    entry = slot(u, tag);
-    return entry->subscription != NULL ? entry : NULL;
+    entry = at(u, distance);
+    return entry->tag == tag && entry->subscription != NULL ? entry : NULL;
 }
 
 void delivery_tags_remove(struct delivery_tags *u, uint64_t tag)
 {
-    slot(u, tag)->subscription = NULL;
+    at(u, distance_to(u, tag))->subscription = NULL;
     u->count--;
-    while (u->length != 0 && slot(u, u->first_tag)->subscription == NULL) {
-        u->first_tag++;
+    while (u->length != 0 && at(u, 0)->subscription == NULL) {
+        u->first = (u->first + 1) & (u->capacity - 1);
         u->length--;
     }
-    if (u->length == 0 && u->capacity > DELIVERY_TAGS_KEPT_CAPACITY) {
-        free(u->ring);
-        u->ring = NULL;
-        u->capacity = 0;
-    }
+    if (u->length == 0 && u->capacity > DELIVERY_TAGS_KEPT_CAPACITY)
+        delivery_tags_free(u);
 }
 
 uint64_t delivery_tags_first(const struct delivery_tags *u)
 {
-    return u->length != 0 ? u->first_tag : 0;
+    return u->length != 0 ? at(u, 0)->tag : 0;
 }
 
 uint64_t delivery_tags_next(const struct delivery_tags *u, uint64_t tag)
 {
-    uint64_t end = u->first_tag + u->length;
-
-    for (tag = tag < u->first_tag ? u->first_tag : tag + 1; tag < end; tag++) {
-        if (slot(u, tag)->subscription != NULL)
-            return tag;
+    if (tag == UINT64_MAX)
+        return 0;
+    for (uint32_t i = distance_to(u, tag + 1); i < u->length; i++) {
+        if (at(u, i)->subscription != NULL)
+            return at(u, i)->tag;
     }
     return 0;
 }

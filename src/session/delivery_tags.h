@@ -1,6 +1,9 @@
-/* The deliveries of a channel that are not settled yet, by delivery tag: a ring, so that settling
- * one is O(1) and settling many is a run. Grows by doubling, forgets its memory when it empties
- * large. One thread: the channel's worker. */
+/* The deliveries of a channel that are not settled yet, by delivery tag.
+ *
+ * Adding, finding and settling are O(1) while tags are settled roughly in order. Where one is kept
+ * back while many later ones are settled, the memory stays in proportion to those that are left
+ * and finding is a binary search. Memory is forgotten when a large ring empties. One thread: the
+ * channel's worker. */
 #ifndef LEVERET_SESSION_DELIVERY_TAGS_H
 #define LEVERET_SESSION_DELIVERY_TAGS_H
 
@@ -11,16 +14,17 @@ struct subscription;
 
 struct delivery_tag_entry {
     struct subscription *subscription; /* NULL: settled */
-    uint64_t number : 63;              /* the consumer's number for it (broker/queue.h) */
-    uint64_t in_transaction : 1;       /* settled by a transaction that has not committed */
+    uint64_t tag;
+    uint64_t number : 63;        /* the consumer's number for it (broker/queue.h) */
+    uint64_t in_transaction : 1; /* settled by a transaction that has not committed */
 };
 
 struct delivery_tags {
-    struct delivery_tag_entry *ring;
-    uint32_t capacity;  /* a power of two, or 0 */
-    uint32_t length;    /* tags from first_tag on that the ring covers */
-    uint32_t count;     /* of them, those that are not settled */
-    uint64_t first_tag; /* everything below is settled */
+    struct delivery_tag_entry *ring; /* in ascending order of tags */
+    uint32_t capacity;               /* a power of two, or 0 */
+    uint32_t first;                  /* the place of the oldest entry */
+    uint32_t length;                 /* entries from the oldest to the newest, settled ones too */
+    uint32_t count;                  /* of them, those that are not settled */
 };
 
 void delivery_tags_init(struct delivery_tags *u);

@@ -137,7 +137,8 @@ void output_add_reference(struct output *o, struct message *msg, struct bytes ru
     o->pending_bytes += run.size;
 }
 
-/* The unwritten runs of a chunk, in order. Returns how many `runs` are used afterwards. */
+/* The unwritten runs of a chunk, in order. Returns how many `runs` are used afterwards: all of
+ * them when some of the chunk had no place. */
 static int gather(const struct output_chunk *chunk, struct iovec *runs, int count)
 {
     uint32_t at = chunk->sent;
@@ -145,13 +146,13 @@ static int gather(const struct output_chunk *chunk, struct iovec *runs, int coun
     for (uint32_t i = chunk->reference_first; i < chunk->reference_count; i++) {
         const struct output_reference *r = &chunk->references[i];
 
-        if (count + 2 > OUTPUT_RUNS)
-            return count;
-        if (r->at > at) {
+        if (r->at > at && count < OUTPUT_RUNS) {
             runs[count++] = (struct iovec){.iov_base = (void *)(uintptr_t)(chunk->data + at),
                                            .iov_len = r->at - at};
             at = r->at;
         }
+        if (count == OUTPUT_RUNS)
+            return count;
         runs[count++] =
             (struct iovec){.iov_base = (void *)(uintptr_t)r->run.data, .iov_len = r->run.size};
     }

@@ -356,19 +356,40 @@ void queue_release_link(struct shard *s, struct subscription *sub)
     send_link(s, sub->queue->home_worker, handle_release, sub->link, sub, 0);
 }
 
+struct window_record {
+    struct mail_record head;
+    struct consumer_link *link;
+    uint64_t bytes;
+    uint32_t count;
+};
+
+static bool window_is_open(const struct consumer_link *link)
+{
+    return link->in_flight < CONSUMER_LINK_WINDOW &&
+           link->in_flight_bytes < CONSUMER_LINK_WINDOW_BYTES;
+}
+
 static void handle_window(struct worker *w, struct mail_record *r)
 {
-    struct link_record *c = (struct link_record *)(void *)r;
+    struct window_record *c = (struct window_record *)(void *)r;
 
     (void)w;
     c->link->in_flight -= c->count;
-    if (c->link->consumer != NULL && c->link->in_flight < CONSUMER_LINK_WINDOW)
+    c->link->in_flight_bytes -= c->bytes;
+    if (c->link->consumer != NULL && window_is_open(c->link))
         consumer_resume(c->link->consumer);
 }
 
-void queue_return_window(struct shard *s, struct subscription *sub, uint32_t count)
+void queue_return_window(struct shard *s, struct subscription *sub, uint32_t count, uint64_t bytes)
 {
-    send_link(s, sub->queue->home_worker, handle_window, sub->link, sub, count);
+    struct window_record c = {
+        .head = {.handle = handle_window, .size = sizeof(c)},
+        .link = sub->link,
+        .bytes = bytes,
+        .count = count,
+    };
+
+    shard_send(s, sub->queue->home_worker, &c.head);
 }
 
 struct pool_record {
@@ -440,7 +461,9 @@ static void deliver_by_mail(struct shard *s, struct consumer_link *link, const s
     d->message = owned ? e->message : message_ref(e->message);
     d->number = e->number;
     d->redelivered = e->redelivered;
-    if (++link->in_flight >= CONSUMER_LINK_WINDOW)
+    link->in_flight++;
+    link->in_flight_bytes += e->message->body_size;
+    if (!window_is_open(link))
         consumer_pause(link->consumer);
 }
 

@@ -17,8 +17,10 @@ struct subscription;
 struct vhost;
 
 enum {
-    /* Deliveries on their way to another worker's connection for one consumer. */
+    /* Deliveries on their way to another worker's connection for one consumer, and their bytes
+     * (the last one may exceed them). */
     CONSUMER_LINK_WINDOW = 1024,
+    CONSUMER_LINK_WINDOW_BYTES = 1024 * 1024,
 };
 
 /* The queue's end of a subscription. Lives on the queue's home. */
@@ -28,6 +30,7 @@ struct consumer_link {
     struct queue_handle *queue;        /* a reference */
     uint32_t worker;                   /* where the subscription lives */
     uint32_t in_flight;                /* deliveries mailed and not taken yet */
+    uint64_t in_flight_bytes;          /* of their bodies */
 };
 
 enum queue_operation {
@@ -87,8 +90,8 @@ void queue_settle(struct shard *s, struct subscription *sub, uint64_t first, uin
 /* Ends the link; the home answers and the subscription is freed. */
 void queue_release_link(struct shard *s, struct subscription *sub);
 
-/* Gives the home `count` deliveries of its window back. */
-void queue_return_window(struct shard *s, struct subscription *sub, uint32_t count);
+/* Gives the home `count` deliveries with `bytes` of bodies of its window back. */
+void queue_return_window(struct shard *s, struct subscription *sub, uint32_t count, uint64_t bytes);
 
 /* Puts the consumer under the channel's common limit, which it did not have when it began. */
 void queue_set_pool(struct shard *s, struct subscription *sub, struct credit_pool *pool);

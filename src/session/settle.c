@@ -40,6 +40,9 @@ void settle_tags(struct channel *ch, uint64_t first, uint64_t last, enum settle_
         }
         run.last = entry.number;
         run.count++;
+        /* What is settled behind the last tag is not walked over once more for each ack. */
+        if (tag == last)
+            break;
         tag = delivery_tags_next(&ch->unacked, tag);
     }
     settle_run(ch, &run, outcome);
@@ -54,7 +57,7 @@ static int settle_in_transaction(struct channel *ch, uint64_t first, uint64_t la
                                  enum settle_outcome outcome)
 {
     for (uint64_t tag = delivery_tags_next(&ch->unacked, first - 1); tag != 0 && tag <= last;
-         tag = delivery_tags_next(&ch->unacked, tag)) {
+         tag = tag != last ? delivery_tags_next(&ch->unacked, tag) : 0) {
         struct delivery_tag_entry *entry = delivery_tags_find(&ch->unacked, tag);
 
         if (entry->in_transaction)

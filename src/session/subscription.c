@@ -80,8 +80,9 @@ static void hold_back(struct subscription *s)
 
 static void return_window(struct subscription *s)
 {
-    queue_return_window(s->channel->shard, s, s->unreturned);
+    queue_return_window(s->channel->shard, s, s->unreturned, s->unreturned_bytes);
     s->unreturned = 0;
+    s->unreturned_bytes = 0;
 }
 
 void subscription_deliver(struct subscription *s, uint64_t number, struct message *msg,
@@ -98,11 +99,14 @@ void subscription_deliver(struct subscription *s, uint64_t number, struct messag
             s->unacked++;
         }
         delivery_write(c, ch->number, s->tag, tag, redelivered, msg);
-        if (!is_local(s))
+        if (!is_local(s)) {
             s->unreturned++;
+            s->unreturned_bytes += msg->body_size;
+        }
         if (connection_congested(c))
             hold_back(s);
-        else if (s->unreturned >= CONSUMER_LINK_WINDOW / 2)
+        else if (s->unreturned >= CONSUMER_LINK_WINDOW / 2 ||
+                 s->unreturned_bytes >= CONSUMER_LINK_WINDOW_BYTES / 2)
             return_window(s);
     }
     if (owned)

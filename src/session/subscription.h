@@ -36,7 +36,8 @@ struct subscription {
     bool abandoned;      /* the channel ended while it was opening */
     uint32_t unacked;    /* entries of the channel's ring that point here */
     uint32_t unreturned; /* deliveries from another worker that were taken, not told to it yet */
-    struct bytes tag;    /* owned */
+    uint64_t unreturned_bytes;
+    struct bytes tag; /* owned */
 };
 
 /* A subscription in state opening, linked into its channel; takes a reference to `queue`. */
