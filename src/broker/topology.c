@@ -15,7 +15,8 @@ struct topology {
     struct hash_map queues;    /* struct queue_handle by name */
     struct hash_map bindings;  /* struct binding by identity */
     struct list doomed;        /* exchanges that are being deleted */
-    struct bytes name;         /* in the same allocation */
+    const struct topology_observer *observer;
+    struct bytes name; /* in the same allocation */
 };
 
 static const struct {
@@ -67,6 +68,13 @@ static void add_exchange(struct topology *t, const struct exchange_router *route
 
     hash_map_insert(&t->exchanges, &e->by_name, bytes_hash(e->name));
     raise_epoch(t);
+    if (t->observer != NULL)
+        t->observer->exchange_added(t->observer->context, e);
+}
+
+void topology_observe(struct topology *t, const struct topology_observer *observer)
+{
+    t->observer = observer;
 }
 
 struct topology *topology_create(struct bytes name, void *vhost)
@@ -146,6 +154,8 @@ static void delete_doomed(struct topology *t)
         remove_bindings_to(t, &e->incoming);
         list_remove(&e->doomed);
         hash_map_remove(&t->exchanges, &e->by_name);
+        if (t->observer != NULL)
+            t->observer->exchange_removed(t->observer->context, e);
         exchange_free(e);
     }
 }
@@ -207,6 +217,8 @@ void topology_add_queue(struct topology *t, struct queue_handle *h)
     h->vhost = t->vhost;
     hash_map_insert(&t->queues, &h->by_name, bytes_hash(h->name));
     raise_epoch(t);
+    if (t->observer != NULL)
+        t->observer->queue_added(t->observer->context, h);
 }
 
 void topology_remove_queue(struct topology *t, struct queue_handle *h)
@@ -217,6 +229,8 @@ void topology_remove_queue(struct topology *t, struct queue_handle *h)
     delete_doomed(t);
     hash_map_remove(&t->queues, &h->by_name);
     raise_epoch(t);
+    if (t->observer != NULL)
+        t->observer->queue_removed(t->observer->context, h);
     queue_handle_unref(h);
 }
 
@@ -377,6 +391,13 @@ static void add_binding(struct topology *t, const struct binding_ends *ends,
     raise_epoch(t);
 }
 
+static bool ends_are_durable(const struct binding_ends *ends)
+{
+    return exchange_durable(ends->source) &&
+           (ends->queue != NULL ? ends->queue->options.durable
+                                : exchange_durable(ends->to_exchange));
+}
+
 int topology_bind(struct topology *t, const struct binding_declaration *b, struct refusal *r)
 {
     struct binding_arguments *arguments;
@@ -407,10 +428,13 @@ int topology_bind(struct topology *t, const struct binding_declaration *b, struc
         .key = b->routing_key,
         .arguments = arguments,
     };
-    if (find_binding(t, &identity) != NULL)
+    if (find_binding(t, &identity) != NULL) {
         binding_arguments_free(arguments);
-    else
-        add_binding(t, &ends, &identity, arguments);
+        return 0;
+    }
+    add_binding(t, &ends, &identity, arguments);
+    if (t->observer != NULL)
+        t->observer->binding_added(t->observer->context, b, ends_are_durable(&ends));
     return 0;
 }
 
@@ -442,6 +466,8 @@ int topology_unbind(struct topology *t, const struct binding_declaration *b, str
     rc = check_owner(t, ends.queue, b->connection, r);
     if (rc < 0)
         return rc;
+    if (t->observer != NULL)
+        t->observer->binding_removed(t->observer->context, b, ends_are_durable(&ends));
     remove_binding(t, found);
     delete_doomed(t);
     raise_epoch(t);

@@ -22,6 +22,7 @@
 struct topology;
 struct exchange;
 struct binding;
+struct binding_declaration;
 
 /* A queue as all workers know it. Reference-counted, any thread; the topology holds one while the
  * name exists. The name, options, home and owner do not change while it lives. */
@@ -51,6 +52,23 @@ void queue_handle_unref(struct queue_handle *h);
 struct topology *topology_create(struct bytes name, void *vhost);
 void topology_destroy(struct topology *t);
 struct bytes topology_name(const struct topology *t);
+
+/* Who is told of every change, while it is made and under the lock that it is made under: so the
+ * order of the calls is the order of the changes, whatever worker makes them. Removing an exchange
+ * or a queue takes its bindings with it without a call for each. */
+struct topology_observer {
+    void *context;
+    void (*exchange_added)(void *context, const struct exchange *e);
+    void (*exchange_removed)(void *context, const struct exchange *e);
+    void (*queue_added)(void *context, const struct queue_handle *h);
+    void (*queue_removed)(void *context, const struct queue_handle *h);
+    /* `durable` when both ends are. */
+    void (*binding_added)(void *context, const struct binding_declaration *b, bool durable);
+    void (*binding_removed)(void *context, const struct binding_declaration *b, bool durable);
+};
+
+/* Tells `observer` (borrowed; NULL ends it) of changes from now on; not of topology_destroy(). */
+void topology_observe(struct topology *t, const struct topology_observer *observer);
 
 /* Rises with every change that may alter a route. May be read without the lock. */
 uint64_t topology_epoch(const struct topology *t);
