@@ -9,6 +9,7 @@
 void timer_wheel_init(struct timer_wheel *w, int64_t now_ms)
 {
     w->now_ms = now_ms;
+    w->present_ms = now_ms;
     for (int level = 0; level < TIMER_WHEEL_LEVELS; level++) {
         w->occupied[level] = 0;
         for (int slot = 0; slot < TIMER_WHEEL_SLOTS; slot++)
@@ -50,8 +51,8 @@ void timer_set(struct timer_wheel *w, struct timer *t, int64_t due_ms)
     const int64_t horizon_ms = (INT64_C(1) << (WHEEL_SPAN_BITS - 1)) - 1;
 
     timer_cancel(w, t);
-    if (due_ms <= w->now_ms)
-        due_ms = w->now_ms + 1;
+    if (due_ms <= w->present_ms)
+        due_ms = w->present_ms + 1;
     if (due_ms > w->now_ms + horizon_ms)
         due_ms = w->now_ms + horizon_ms;
     if (level_of(w->now_ms, due_ms) >= TIMER_WHEEL_LEVELS)
@@ -117,6 +118,8 @@ void timer_wheel_advance(struct timer_wheel *w, int64_t now_ms)
     int slot;
     int64_t begins_ms;
 
+    if (now_ms > w->present_ms)
+        w->present_ms = now_ms;
     while (next_slot(w, &level, &slot, &begins_ms) && begins_ms <= now_ms) {
         w->now_ms = begins_ms;
         turn_slot(w, level, slot);

@@ -24,7 +24,8 @@ struct timer {
 };
 
 struct timer_wheel {
-    int64_t now_ms; /* everything due up to here has fired */
+    int64_t now_ms;     /* everything due up to here has fired */
+    int64_t present_ms; /* what the wheel was told last: ahead of now_ms while it advances */
     uint64_t occupied[TIMER_WHEEL_LEVELS];
     struct list slots[TIMER_WHEEL_LEVELS][TIMER_WHEEL_SLOTS];
 };
