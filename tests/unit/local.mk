@@ -83,6 +83,11 @@ TESTS += tests/unit/test_config_yaml_tree
 tests_unit_test_config_yaml_tree_SOURCES = tests/unit/test_config_yaml_tree.c
 tests_unit_test_config_yaml_tree_LDADD = $(CONFIG_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_confirms
+TESTS += tests/unit/test_confirms
+tests_unit_test_confirms_SOURCES = tests/unit/test_confirms.c
+tests_unit_test_confirms_LDADD = $(SESSION_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_credit_pool
 TESTS += tests/unit/test_credit_pool
 tests_unit_test_credit_pool_SOURCES = tests/unit/test_credit_pool.c
@@ -92,6 +97,11 @@ check_PROGRAMS += tests/unit/test_dead_letter
 TESTS += tests/unit/test_dead_letter
 tests_unit_test_dead_letter_SOURCES = tests/unit/test_dead_letter.c
 tests_unit_test_dead_letter_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_delivery_tags
+TESTS += tests/unit/test_delivery_tags
+tests_unit_test_delivery_tags_SOURCES = tests/unit/test_delivery_tags.c
+tests_unit_test_delivery_tags_LDADD = $(SESSION_LIBS) $(CHECK_LIBS)
 
 check_PROGRAMS += tests/unit/test_entries
 TESTS += tests/unit/test_entries
@@ -131,15 +141,30 @@ TESTS += tests/unit/test_list
 tests_unit_test_list_SOURCES = tests/unit/test_list.c
 tests_unit_test_list_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_listener
+TESTS += tests/unit/test_listener
+tests_unit_test_listener_SOURCES = tests/unit/test_listener.c
+tests_unit_test_listener_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_log
 TESTS += tests/unit/test_log
 tests_unit_test_log_SOURCES = tests/unit/test_log.c
 tests_unit_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_mail
+TESTS += tests/unit/test_mail
+tests_unit_test_mail_SOURCES = tests/unit/test_mail.c
+tests_unit_test_mail_LDADD = src/server/libleveret_server.a $(BASE_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_message
 TESTS += tests/unit/test_message
 tests_unit_test_message_SOURCES = tests/unit/test_message.c
 tests_unit_test_message_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_output
+TESTS += tests/unit/test_output
+tests_unit_test_output_SOURCES = tests/unit/test_output.c
+tests_unit_test_output_LDADD = $(SESSION_LIBS) $(CHECK_LIBS)
 
 check_PROGRAMS += tests/unit/test_perf_histogram
 TESTS += tests/unit/test_perf_histogram
@@ -177,11 +202,31 @@ TESTS += tests/unit/test_random
 tests_unit_test_random_SOURCES = tests/unit/test_random.c
 tests_unit_test_random_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_reactor
+TESTS += tests/unit/test_reactor
+tests_unit_test_reactor_SOURCES = tests/unit/test_reactor.c
+tests_unit_test_reactor_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_reply_registry
+TESTS += tests/unit/test_reply_registry
+tests_unit_test_reply_registry_SOURCES = tests/unit/test_reply_registry.c
+tests_unit_test_reply_registry_LDADD = $(SESSION_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_route
 TESTS += tests/unit/test_route
 tests_unit_test_route_SOURCES = tests/unit/test_route.c \
 	tests/unit/topology_helpers.c tests/unit/topology_helpers.h
 tests_unit_test_route_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_route_cache
+TESTS += tests/unit/test_route_cache
+tests_unit_test_route_cache_SOURCES = tests/unit/test_route_cache.c
+tests_unit_test_route_cache_LDADD = $(SESSION_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_server_names
+TESTS += tests/unit/test_server_names
+tests_unit_test_server_names_SOURCES = tests/unit/test_server_names.c
+tests_unit_test_server_names_LDADD = $(SESSION_LIBS) $(CHECK_LIBS)
 
 check_PROGRAMS += tests/unit/test_simulation
 TESTS += tests/unit/test_simulation
@@ -198,6 +243,12 @@ dist_check_SCRIPTS += tests/unit/test_check_layers
 
 TESTS += tests/unit/test_man_pages
 dist_check_SCRIPTS += tests/unit/test_man_pages
+
+check_PROGRAMS += tests/unit/test_timer_wheel
+TESTS += tests/unit/test_timer_wheel
+tests_unit_test_timer_wheel_SOURCES = tests/unit/test_timer_wheel.c
+tests_unit_test_timer_wheel_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_topology
 TESTS += tests/unit/test_topology
 tests_unit_test_topology_SOURCES = tests/unit/test_topology.c \
@@ -214,3 +265,7 @@ TESTS += tests/unit/test_value_text
 tests_unit_test_value_text_SOURCES = tests/unit/test_value_text.c
 tests_unit_test_value_text_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_vhost
+TESTS += tests/unit/test_vhost
+tests_unit_test_vhost_SOURCES = tests/unit/test_vhost.c
+tests_unit_test_vhost_LDADD = src/server/libleveret_server.a $(BROKER_LIBS) $(CHECK_LIBS)
