@@ -98,4 +98,9 @@ TESTS += tests/wire/test_settle
 tests_wire_test_settle_SOURCES = tests/wire/test_settle.c
 tests_wire_test_settle_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_stress
+TESTS += tests/wire/test_stress
+tests_wire_test_stress_SOURCES = tests/wire/test_stress.c
+tests_wire_test_stress_LDADD = $(WIRE_LIBS)
+
 EXTRA_DIST += tests/wire/README.md
