@@ -1,0 +1,99 @@
+/* The definitions that survive a restart: virtual hosts, exchanges, queues, bindings (and users,
+ * permissions, policies, parameters), in one SQLite file (WAL, synchronous=FULL) with a schema
+ * version.
+ *
+ * Reading happens at start, on the caller's thread. Writing happens on the definitions' own thread:
+ * changes are queued in order, many share one transaction, and each tells when it is committed. */
+#ifndef LEVERET_STORE_DEFINITIONS_H
+#define LEVERET_STORE_DEFINITIONS_H
+
+#include "base/bytes.h"
+#include "base/table.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct definitions;
+
+struct exchange_definition {
+    struct bytes vhost;
+    struct bytes name;
+    struct bytes type;
+    bool auto_delete;
+    bool internal;
+    const struct table *arguments; /* or NULL */
+};
+
+struct queue_definition {
+    struct bytes vhost;
+    struct bytes name;
+    uint64_t id;    /* unique for ever, > 0: never given to another queue */
+    uint32_t shard; /* whose journal has its messages */
+    bool auto_delete;
+    const struct table *arguments; /* or NULL */
+};
+
+struct binding_definition {
+    struct bytes vhost;
+    struct bytes source;
+    struct bytes destination;
+    bool to_exchange;
+    struct bytes routing_key;
+    const struct table *arguments; /* or NULL */
+};
+
+/* Opens or creates `path`, migrating an older schema. Returns 0, -ENOTSUP for a newer schema (with
+ * its number in `*found`), -EBUSY when another process holds it, -EBADMSG when it is damaged, or
+ * another -errno. `error` is filled with one line for the log. */
+int definitions_open(struct definitions **out, const char *path, char *error, size_t error_size);
+
+/* Commits what is queued, ends the thread, closes the file. */
+void definitions_close(struct definitions *d);
+
+/* Calls back for each, in an order in which they can be declared. Returns 0 or -errno with one line
+ * in `error`. The definitions are borrowed for the call. Before the first change is queued. */
+struct definitions_visitor {
+    void *context;
+    void (*vhost)(void *context, struct bytes name);
+    void (*exchange)(void *context, const struct exchange_definition *e);
+    void (*queue)(void *context, const struct queue_definition *q);
+    void (*binding)(void *context, const struct binding_definition *b);
+};
+int definitions_read(struct definitions *d, const struct definitions_visitor *visitor,
+                     char *error, size_t error_size);
+
+/* A queue id that was never given before, also over restarts. Any thread. */
+uint64_t definitions_next_queue_id(struct definitions *d);
+
+/* What happens when a change is committed: called on the definitions' thread with 0, or with
+ * -errno when it could not be (then it is not in the file). A NULL `call` is fine. */
+struct definitions_done {
+    void (*call)(void *context, int result);
+    void *context;
+};
+
+/* Changes, in the order of the calls. Any thread; what the definitions point at is copied. Adding
+ * what is there replaces it; removing what is not there is fine. Removing a queue or an exchange
+ * removes its bindings. */
+void definitions_add_vhost(struct definitions *d, struct bytes name, struct definitions_done done);
+void definitions_add_exchange(struct definitions *d, const struct exchange_definition *e,
+                              struct definitions_done done);
+void definitions_remove_exchange(struct definitions *d, struct bytes vhost, struct bytes name,
+                                 struct definitions_done done);
+void definitions_add_queue(struct definitions *d, const struct queue_definition *q,
+                           struct definitions_done done);
+void definitions_remove_queue(struct definitions *d, struct bytes vhost, struct bytes name,
+                              struct definitions_done done);
+void definitions_add_binding(struct definitions *d, const struct binding_definition *b,
+                             struct definitions_done done);
+void definitions_remove_binding(struct definitions *d, const struct binding_definition *b,
+                                struct definitions_done done);
+
+/* Calls `done` when everything queued before it is committed. */
+void definitions_barrier(struct definitions *d, struct definitions_done done);
+
+/* Writes a consistent copy to `path`, while changes go on. Any thread. Returns 0 or -errno. */
+int definitions_backup(const char *from, const char *to, char *error, size_t error_size);
+
+#endif

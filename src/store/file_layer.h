@@ -1,0 +1,29 @@
+/* The file operations the store is written on, so that tests can stand between it and the system:
+ * record writes and syncs, drop or tear what was not synced, and fail with ENOSPC or EIO. Same
+ * meaning and errors (-errno) as the system calls they are named after. Any thread. */
+#ifndef LEVERET_STORE_FILE_LAYER_H
+#define LEVERET_STORE_FILE_LAYER_H
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct file_layer {
+    void *context; /* the first argument of each operation */
+    int (*open)(void *context, const char *path, int flags, mode_t mode);
+    int (*close)(void *context, int fd);
+    ssize_t (*pread)(void *context, int fd, void *out, size_t size, uint64_t offset);
+    ssize_t (*pwritev)(void *context, int fd, const struct iovec *runs, int count,
+                       uint64_t offset);
+    int (*datasync)(void *context, int fd);
+    int (*truncate)(void *context, int fd, uint64_t size);
+    int (*preallocate)(void *context, int fd, uint64_t size);
+    int (*rename)(void *context, const char *from, const char *to);
+    int (*unlink)(void *context, const char *path);
+    int (*sync_directory)(void *context, const char *path);
+};
+
+/* The system's. */
+extern const struct file_layer SYSTEM_FILES;
+
+#endif

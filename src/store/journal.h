@@ -1,0 +1,167 @@
+/* A journal: what the durable queues of one worker must remember over a restart, appended to
+ * segment files and made durable in groups (group commit).
+ *
+ * Appending copies into memory and never waits. journal_submit() hands what was gathered to the
+ * journal's thread, which writes it and syncs it; when that is done, `notify` is called on that
+ * thread, and the owner calls journal_collect() on its own. While one group is being synced the next
+ * one gathers: one sync serves all that waited in the meantime.
+ *
+ * A segment is deleted when nothing in it is needed any more: no message of it is live, and no
+ * state record in it is a queue's newest. Sparse segments are emptied by appending what is live in
+ * them again (compaction). All functions are the owner's, except where they say otherwise. */
+#ifndef LEVERET_STORE_JOURNAL_H
+#define LEVERET_STORE_JOURNAL_H
+
+#include "base/list.h"
+#include "broker/message.h"
+#include "broker/store_location.h"
+#include "store/file_layer.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct journal;
+
+enum journal_sync {
+    JOURNAL_SYNC_ALWAYS,   /* durable means synced */
+    JOURNAL_SYNC_INTERVAL, /* durable means written; synced at least every interval_ms */
+    JOURNAL_SYNC_NEVER,    /* durable means written */
+};
+
+struct journal_options {
+    const struct file_layer *files; /* the system's, or a test's */
+    const char *directory;          /* exists; this journal's alone */
+    uint64_t segment_size_bytes;    /* a new segment begins beyond it (64 MiB) */
+    enum journal_sync sync;
+    uint32_t sync_interval_ms;
+    uint32_t compact_below_percent; /* live bytes at which a segment is compacted (50) */
+    /* Called on the journal's thread when journal_collect() or a finished read has something. */
+    void (*notify)(void *context);
+    /* Fills the state of a queue as of now: everything below `*head` is settled, but for the
+     * `*kept_count` sequence numbers at `*kept` (ascending; valid until the next call). */
+    void (*queue_state)(void *context, uint64_t queue_id, uint64_t *head, const uint64_t **kept,
+                        uint32_t *kept_count);
+    /* Compaction: whether the queue still holds the message `sequence` at `from`; if so it is at
+     * `to` from now on. Called after the copy at `to` is durable. */
+    bool (*relocate)(void *context, uint64_t queue_id, uint64_t sequence,
+                     struct store_location from, struct store_location to);
+    void *context;
+};
+
+/* A durable queue as its journal sees it. Sits inside the owner's object; zeroed at first. */
+struct journal_queue {
+    uint64_t id;                 /* unique for ever, > 0 */
+    struct list_node dirty;      /* has settled messages since its newest state record */
+    struct list_node in_segment; /* its newest state record's segment, while there is one */
+    uint32_t state_segment;
+};
+
+/* Opens the journal of a directory after recovery (store/recovery.h), which has told the live
+ * bytes of each old segment; new records go to a new segment. Starts its thread. Returns 0 or
+ * -errno. */
+int journal_open(struct journal **out, const struct journal_options *options);
+
+/* Writes and syncs what is gathered, ends the thread, frees the journal. */
+void journal_close(struct journal *j);
+
+/* ---- Recovery's part ---- */
+
+/* Adopts a segment file found at start. */
+void journal_adopt_segment(struct journal *j, uint32_t segment, uint64_t size_bytes);
+
+/* Counts a recovered message as live, as journal_append_message() does for a new one. */
+void journal_adopt_message(struct journal *j, struct store_location location);
+
+/* ---- Appending ---- */
+
+void journal_queue_init(struct journal_queue *q, uint64_t id);
+
+/* The queue is deleted: forgets its state record. Its live messages are released by the caller. */
+void journal_queue_release(struct journal *j, struct journal_queue *q);
+
+/* Records that the queue holds `msg` as `sequence`. A message that goes to several queues one right
+ * after the other is written once. Returns where its bytes are. */
+struct store_location journal_append_message(struct journal *j, struct journal_queue *q,
+                                             uint64_t sequence, const struct message *msg);
+
+/* Records that the message is gone from the queue, and releases its bytes. */
+void journal_append_settle(struct journal *j, struct journal_queue *q, uint64_t sequence,
+                           struct store_location location);
+
+/* Records that everything below `sequence` was delivered at least once. */
+void journal_append_delivered(struct journal *j, struct journal_queue *q, uint64_t sequence);
+
+/* Records how often a message that came back was delivered. */
+void journal_append_returned(struct journal *j, struct journal_queue *q, uint64_t sequence,
+                             uint32_t delivery_count);
+
+/* Records the queue's state (options.queue_state): what a purge does at once for all. The bytes
+ * are released with journal_release_message(). */
+void journal_append_state(struct journal *j, struct journal_queue *q);
+
+/* Releases a message's bytes without a record: the queue is purged or deleted. */
+void journal_release_message(struct journal *j, struct store_location location);
+
+/* ---- Group commit ---- */
+
+/* Rises with every append; what is appended is durable once journal_durable() has reached the value
+ * journal_appended() had afterwards. */
+uint64_t journal_appended(const struct journal *j);
+uint64_t journal_durable(const struct journal *j);
+
+/* The end of a turn: has the gathered records written unless a write is under way (then they follow
+ * it). No system call of its own beyond waking the thread. With nothing but settled and delivered
+ * records gathered, nothing is synced for them alone. */
+void journal_submit(struct journal *j);
+
+enum journal_progress {
+    JOURNAL_NOTHING,
+    JOURNAL_ADVANCED, /* journal_durable() rose */
+    JOURNAL_FAILED,   /* a write or sync failed: see below */
+};
+
+/* After `notify`. On JOURNAL_FAILED everything appended after journal_durable() is lost and never
+ * becomes durable, `*error` is the errno, and the journal takes no more until journal_retry().
+ * The segment that failed is left as it is and never written again. */
+enum journal_progress journal_collect(struct journal *j, int *error);
+
+/* Whether appends are refused (since a failure). */
+bool journal_is_failed(const struct journal *j);
+
+/* Tries to go on after a failure with a new segment, written and synced. Returns 0 or -errno (and
+ * stays failed). Called now and then by the owner; blocks for one small write. */
+int journal_retry(struct journal *j);
+
+/* ---- Reading back ---- */
+
+/* Reads messages on the journal's read thread. `locations` is copied. When done, `notify` is called
+ * and journal_take_read() gives the result. `token` comes back with it. */
+void journal_read(struct journal *j, const struct store_location *locations, uint32_t count,
+                  void *token);
+
+struct journal_read_result {
+    void *token;
+    int error;                 /* 0, or -errno: then there are no messages */
+    uint32_t count;
+    struct message **messages; /* one reference each, for the caller; the array is freed by
+                                * journal_read_result_free() */
+};
+
+/* A finished read, oldest first. Returns false when there is none. */
+bool journal_take_read(struct journal *j, struct journal_read_result *out);
+void journal_read_result_free(struct journal_read_result *r);
+
+/* ---- Figures ---- */
+
+struct journal_figures {
+    uint64_t segments;
+    uint64_t bytes;      /* of all segment files */
+    uint64_t live_bytes; /* of messages that queues hold */
+    uint64_t syncs;
+    uint64_t records;
+    uint64_t compacted_bytes;
+};
+
+void journal_figures(const struct journal *j, struct journal_figures *out);
+
+#endif
