@@ -16,7 +16,7 @@
 
 enum {
     TICK_MS = 10,
-    QUIET_MS = 5000,      /* without a delivery, what is missing is taken for lost */
+    QUIET_MS = 15000,     /* without a delivery, what is missing is taken for lost */
     DRAIN_MS = 60000,     /* a longer backlog is left where it is */
     GUESS_QUIET_MS = 500, /* the same when it is not known what has to arrive */
 };
