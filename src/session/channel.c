@@ -123,8 +123,14 @@ static void end_channel(struct channel *ch)
     ch->ending = false;
     release_state(ch);
     ch->waiting = false;
-    if (ch->connection != NULL && ch->connection->body_channel == ch)
+    if (ch->connection == NULL)
+        return;
+    if (ch->connection->body_channel == ch)
         ch->connection->body_channel = NULL;
+    /* What the peer sent while this channel waited may have stopped its reading; the backlog is
+     * gone. */
+    if ((ch->connection->read_paused & READ_PAUSED_BY_BACKLOG) != 0)
+        connection_resume_reading(ch->connection, READ_PAUSED_BY_BACKLOG);
 }
 
 void channel_orphan(struct channel *ch)

@@ -34,7 +34,7 @@ static void create_pool(struct channel *ch)
     list_for_each_safe(&ch->subscriptions, node) {
         struct subscription *s = container_of(node, struct subscription, in_channel);
 
-        if (s->link != NULL && !s->getter && !s->no_ack)
+        if (s->link != NULL && s->state != SUBSCRIPTION_RELEASING && !s->getter && !s->no_ack)
             queue_set_pool(ch->shard, s, ch->pool);
     }
 }

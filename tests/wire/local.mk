@@ -103,4 +103,9 @@ TESTS += tests/wire/test_stress
 tests_wire_test_stress_SOURCES = tests/wire/test_stress.c
 tests_wire_test_stress_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_workers
+TESTS += tests/wire/test_workers
+tests_wire_test_workers_SOURCES = tests/wire/test_workers.c
+tests_wire_test_workers_LDADD = $(WIRE_LIBS)
+
 EXTRA_DIST += tests/wire/README.md
