@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct table normal_table(struct arena *a, const struct table *t);
 
@@ -96,6 +97,15 @@ void binding_arguments_free(struct binding_arguments *a)
 
 static bool normal_tables_equal(const struct table *a, const struct table *b);
 
+static uint64_t real_bits(double real)
+{
+    uint64_t bits;
+
+    static_assert(sizeof(bits) == sizeof(real), "a double's bits");
+    memcpy(&bits, &real, sizeof(bits));
+    return bits;
+}
+
 /* The same type and content: 1 as a byte and 1 as a long make two bindings (RabbitMQ). Numbers
  * with a fraction are compared by their bits, so that each one equals itself. */
 static bool normal_values_equal(const struct value *a, const struct value *b)
@@ -105,7 +115,7 @@ static bool normal_values_equal(const struct value *a, const struct value *b)
     if (a->type == VALUE_TABLE)
         return normal_tables_equal(&a->table, &b->table);
     if (a->type == VALUE_FLOAT || a->type == VALUE_DOUBLE)
-        return memcmp(&a->real, &b->real, sizeof(a->real)) == 0;
+        return real_bits(a->real) == real_bits(b->real);
     if (a->type != VALUE_ARRAY)
         return value_equal(a, b);
     if (a->array.count != b->array.count)

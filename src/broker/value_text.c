@@ -104,7 +104,7 @@ static void append_real(struct text *t, double n)
         return;
     }
     append(t, "%.*s%s", (int)(exponent - digits), digits, strchr(digits, '.') != NULL ? "" : ".0");
-    append(t, "e%d", atoi(exponent + 1));
+    append(t, "e%ld", strtol(exponent + 1, NULL, 10));
 }
 
 static void append_term(struct text *t, const struct value *v);

@@ -37,7 +37,7 @@ int client_target_init(struct client_target *t, const struct perf_options *o, ch
 
     snprintf(port, sizeof(port), "%u", o->broker.port);
     rc = getaddrinfo(o->broker.host, port, &hints, &found);
-    if (rc != 0) {
+    if (rc != 0 || found == NULL) {
         snprintf(error, error_size, "%s: %s", o->broker.host, gai_strerror(rc));
         return -1;
     }

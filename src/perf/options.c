@@ -179,12 +179,10 @@ static void print_entry(FILE *out, const char *name, const char *help)
     enum { INDENT = 29 };
     int used = fprintf(out, "  %s", name);
 
-    if (used > INDENT - 2) {
+    if (used > INDENT - 2)
         fprintf(out, "\n%*s", INDENT, "");
-        used = INDENT;
-    } else {
+    else
         fprintf(out, "%*s", INDENT - used, "");
-    }
     print_wrapped(out, help, INDENT, INDENT);
 }
 
@@ -476,7 +474,7 @@ enum options_outcome options_parse(struct perf_options *o, int argc, char **argv
         const char *name = argv[at];
         size_t length;
         const struct option_row *row;
-        const char *value = NULL;
+        const char *value = ""; /* of an option that takes none */
         enum options_outcome outcome;
 
         if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +97,8 @@ static int process_rss_bytes(pid_t pid, int64_t *out)
 {
     char path[64];
     char text[256];
+    char *resident;
+    char *end;
     int64_t pages;
     int rc;
 
@@ -105,7 +106,11 @@ static int process_rss_bytes(pid_t pid, int64_t *out)
     rc = proc_read(path, text, sizeof(text));
     if (rc < 0)
         return rc;
-    if (sscanf(text, "%*s %" SCNd64, &pages) != 1)
+    resident = strchr(text, ' '); /* behind the total size */
+    if (resident == NULL)
+        return -EIO;
+    pages = strtoll(resident, &end, 10);
+    if (end == resident)
         return -EIO;
     *out = pages * sysconf(_SC_PAGESIZE);
     return 0;

@@ -131,6 +131,7 @@ int channel_bind(struct channel *ch, struct binding_declaration *b, struct amqp_
     if (rc == 0) {
         b->arguments = &arguments;
         rc = change_binding(ch, b, bind);
+        b->arguments = NULL;
     }
     arena_free(&arena);
     return rc;

@@ -272,7 +272,7 @@ static int on_declare(struct channel *ch, const struct amqp_queue_declare *m)
                                        &arguments, name, ch->connection->vhost->name, &r) < 0)
         rc = channel_refuse_with(ch, &r);
     arena_free(&arena);
-    return rc < 0 ? rc : declare(ch, name, m, &options);
+    return rc != 0 ? rc : declare(ch, name, m, &options);
 }
 
 /* ---- The others ---- */

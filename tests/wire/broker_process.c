@@ -408,7 +408,7 @@ int leveretd_run(char *const arguments[], const char *input, char *output, size_
     int status;
     pid_t pid;
 
-    for (int i = 0; arguments[i] != NULL && i < 14; i++)
+    for (int i = 0; i < 14 && arguments[i] != NULL; i++)
         argv[i + 1] = arguments[i];
     if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
         ck_abort_msg("pipe: %s", strerror(errno));

@@ -170,6 +170,7 @@ static struct event *event_take(struct event_list *list, struct event **link)
 {
     struct event *e = *link;
 
+    ck_assert_ptr_nonnull(e);
     *link = e->next;
     if (list->tail == &e->next)
         list->tail = link;
