@@ -4,6 +4,7 @@
 #define LEVERET_BROKER_EFFECTS_H
 
 #include "broker/message.h"
+#include "broker/store_location.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,6 +16,9 @@ enum effect_type {
     EFFECT_DELIVER,     /* send `message` to `consumer` as its delivery `number` */
     EFFECT_DEAD_LETTER, /* publish `message` to the dead-letter exchange of `queue` */
     EFFECT_UNUSED,      /* the last consumer of the auto-delete `queue` is gone: delete it */
+    EFFECT_SETTLED,     /* the message `sequence` left for good: `location` is free */
+    EFFECT_RETURNED,    /* the message `sequence` was requeued: `delivery_count` is new */
+    EFFECT_FETCH,       /* messages of `queue` are wanted in memory: queue_fetch_list() */
 };
 
 enum dead_letter_reason {
@@ -28,7 +32,7 @@ struct effect {
     enum effect_type type;
     bool redelivered;               /* deliver */
     enum dead_letter_reason reason; /* dead letter */
-    uint32_t delivery_count;        /* deliver: how often it was delivered before */
+    uint32_t delivery_count;        /* deliver, dead letter: how often it was delivered before */
     struct queue *queue;
     struct consumer *consumer; /* deliver */
     uint64_t number;           /* deliver: the consumer's number for it, 0 with no_ack */
@@ -36,7 +40,13 @@ struct effect {
      * is called again; take a reference to keep it. Deliver with no_ack and dead letter: the
      * effect's own reference, to be dropped by whoever carries it out. */
     struct message *message;
+    /* Deliver, dead letter, settled, returned. Settled and returned come only for messages with a
+     * location, settled behind the deliver or dead letter of the same message. */
+    uint64_t sequence;
+    struct store_location location;
 };
+
+static_assert(sizeof(struct effect) <= 64, "one cache line");
 
 struct effects {
     struct effect *items;

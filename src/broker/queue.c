@@ -18,8 +18,10 @@ struct queue *queue_create(const struct queue_options *options, void *owner, str
     return q;
 }
 
-void queue_destroy(struct queue *q)
+void queue_destroy(struct queue *q, queue_release release, void *context)
 {
+    (void)release;
+    (void)context;
     assert(list_empty(&q->consumers));
     list_remove(&q->active_link);
     entries_clear(&q->ready);
@@ -68,10 +70,12 @@ void queue_update_active(struct queue *q)
         list_remove(&q->active_link);
 }
 
-uint64_t queue_enqueue(struct queue *q, struct message *msg, int64_t now_ms, struct effects *out)
+uint64_t queue_enqueue(struct queue *q, struct message *msg, struct store_location location,
+                       int64_t now_ms, struct effects *out)
 {
     uint64_t sequence = entries_append(&q->ready, msg);
 
+    (void)location;
     (void)now_ms;
     (void)out;
     if (sequence == 0)
@@ -117,25 +121,27 @@ bool queue_deliver(struct queue *q, uint32_t budget, int64_t now_ms, struct effe
     return list_linked(&q->active_link);
 }
 
-uint64_t queue_purge(struct queue *q)
+uint64_t queue_purge(struct queue *q, queue_release release, void *context)
 {
     uint64_t purged = entries_count(&q->ready);
 
+    (void)release;
+    (void)context;
     entries_clear(&q->ready);
     q->ready_bytes = 0;
     queue_update_active(q);
     return purged;
 }
 
-bool queue_get(struct queue *q, struct consumer *getter, int64_t now_ms, struct effect *out,
-               struct effects *effects)
+enum queue_get_outcome queue_get(struct queue *q, struct consumer *getter, int64_t now_ms,
+                                 struct effect *out, struct effects *effects)
 {
     struct entry entry;
 
     (void)now_ms;
     (void)effects;
     if (!take_first(q, &entry))
-        return false;
+        return QUEUE_GET_EMPTY;
 
     *out = (struct effect){.type = EFFECT_DELIVER, .queue = q};
     if (getter != NULL) {
@@ -146,5 +152,5 @@ bool queue_get(struct queue *q, struct consumer *getter, int64_t now_ms, struct 
         out->redelivered = entry.delivery_count != 0;
     }
     queue_update_active(q);
-    return true;
+    return QUEUE_GET_MESSAGE;
 }

@@ -2,7 +2,11 @@
  * message's stay (ack, rejection, purge, dead-lettering).
  *
  * Lives on its home worker; every function here must be called on it. Pure: time comes in as
- * `now_ms` (monotonic), what must happen outside comes out as effects. */
+ * `now_ms` (monotonic), what must happen outside comes out as effects.
+ *
+ * A message may have a location: where the store keeps it. The queue carries the location along,
+ * tells when such a message leaves for good or comes back, and can do without the message itself
+ * while it waits (paging) or from the start (recovery): it asks for it in time by EFFECT_FETCH. */
 #ifndef LEVERET_BROKER_QUEUE_H
 #define LEVERET_BROKER_QUEUE_H
 
@@ -12,6 +16,7 @@
 #include "broker/effects.h"
 #include "broker/message.h"
 #include "broker/queue_options.h"
+#include "broker/store_location.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,9 +30,12 @@ struct consumer;
  * itself at the end of `active`, where the home worker finds it. */
 struct queue *queue_create(const struct queue_options *options, void *owner, struct list *active);
 
-/* Drops every message, ready and unacked, and frees the queue. All consumers must have been
- * released (queue_first_consumer() walks them). */
-void queue_destroy(struct queue *q);
+/* Called for the location of a message that leaves the queue without an effect. */
+typedef void (*queue_release)(void *context, struct store_location location);
+
+/* Drops every message and frees the queue. All consumers must have been released
+ * (queue_first_consumer() walks them), which puts what was unacked back. `release` may be NULL. */
+void queue_destroy(struct queue *q, queue_release release, void *context);
 
 void *queue_owner(const struct queue *q);
 
@@ -35,30 +43,38 @@ void *queue_owner(const struct queue *q);
 struct queue *queue_from_active(struct list_node *link);
 
 /* Adds `msg` at the tail. Takes its own reference. Nothing is delivered yet: the queue links
- * itself into its active list when a consumer can take it.
+ * itself into its active list when a consumer can take it. `location` is none when no store keeps
+ * the message.
  *
  * Returns the entry's sequence number (> 0, ascending), or 0 when the message was refused by the
  * queue's limits: the caller nacks it. */
-uint64_t queue_enqueue(struct queue *q, struct message *msg, int64_t now_ms, struct effects *out);
+uint64_t queue_enqueue(struct queue *q, struct message *msg, struct store_location location,
+                       int64_t now_ms, struct effects *out);
+
+/* What the next queue_enqueue() will return unless it refuses. */
+uint64_t queue_next_sequence(const struct queue *q);
 
 /* Hands out up to `budget` messages to consumers with credit: consumers of the highest priority
  * first, round-robin among equals in the order they came (RabbitMQ "Consumer Priorities").
- * Appends one EFFECT_DELIVER a message. O(1) a message, whatever the number of consumers that
- * cannot take one.
+ * Appends one EFFECT_DELIVER a message, with an EFFECT_SETTLED behind it when the message has a
+ * location and its consumer needs no acknowledgement. O(1) a message, whatever the number of
+ * consumers that cannot take one.
+ *
+ * Where the first message is not in memory, or will soon not be (read-ahead), appends EFFECT_FETCH.
  *
  * Returns whether more could be delivered now: the caller comes back after other work. Unlinks
  * the queue from its active list when not. */
 bool queue_deliver(struct queue *q, uint32_t budget, int64_t now_ms, struct effects *out);
 
 /* Ready messages (RabbitMQ's message_count: without the unacked), consumers that are not
- * cancelled, unacked entries, bytes of ready bodies. */
+ * cancelled, unacked entries, bytes of ready bodies. In memory or not, all ready messages count. */
 uint64_t queue_message_count(const struct queue *q);
 uint32_t queue_consumer_count(const struct queue *q);
 uint64_t queue_unacked_count(const struct queue *q);
 uint64_t queue_ready_bytes(const struct queue *q);
 
-/* Drops all ready messages without dead-lettering them. Returns how many. */
-uint64_t queue_purge(struct queue *q);
+/* Drops all ready messages without dead-lettering them. `release` may be NULL. Returns how many. */
+uint64_t queue_purge(struct queue *q, queue_release release, void *context);
 
 struct consumer_options {
     bool no_ack;
@@ -90,12 +106,19 @@ void consumer_set_pool(struct consumer *c, struct credit_pool *pool);
 struct consumer *queue_first_consumer(struct queue *q);
 struct consumer *queue_next_consumer(struct queue *q, struct consumer *c);
 
+enum queue_get_outcome {
+    QUEUE_GET_EMPTY,   /* there is no ready message */
+    QUEUE_GET_MESSAGE, /* `*out` has it */
+    QUEUE_GET_WAIT,    /* the first one is not in memory: to be tried again after queue_fetched() */
+};
+
 /* Takes one ready message for basic.get. With `getter` (a consumer of this queue made with
  * getter = true) the message becomes its unacked delivery; with NULL it leaves the queue.
- * Returns false when the queue is empty; else `*out` is the same as an EFFECT_DELIVER, with the
- * same ownership of the message, and `out->number` is the getter's number or 0. */
-bool queue_get(struct queue *q, struct consumer *getter, int64_t now_ms, struct effect *out,
-               struct effects *effects);
+ * With QUEUE_GET_MESSAGE `*out` is the same as an EFFECT_DELIVER, with the same ownership of the
+ * message, and `out->number` is the getter's number or 0. Appends EFFECT_SETTLED and EFFECT_FETCH
+ * as queue_deliver() does; `out` may be an effect of `effects`. */
+enum queue_get_outcome queue_get(struct queue *q, struct consumer *getter, int64_t now_ms,
+                                 struct effect *out, struct effects *effects);
 
 /* Stops deliveries for good; unacked ones stay until they are settled or the consumer is
  * released. EFFECT_UNUSED when it was the last consumer of an auto-delete queue. Idempotent. */
@@ -119,9 +142,95 @@ enum settle_outcome {
 };
 
 /* Settles the deliveries numbered `first` to `last` (inclusive) of this consumer; those that are
- * settled already are passed over. O(1) each, credit comes back at once. Returns how many it
- * settled. */
+ * settled already are passed over. O(1) each, credit comes back at once. Appends EFFECT_SETTLED or
+ * EFFECT_RETURNED for each that has a location. Returns how many it settled. */
 uint32_t consumer_settle(struct consumer *c, uint64_t first, uint64_t last,
                          enum settle_outcome outcome, int64_t now_ms, struct effects *out);
+
+/* ---- What a journal needs ---- */
+
+/* Everything below was delivered at least once: the sequence number of the first message that
+ * waits for its first delivery, or queue_next_sequence() when none does. Never falls. O(1). */
+uint64_t queue_delivered_below(const struct queue *q);
+
+/* An array of sequence numbers that its owner uses again and again. Starts zeroed. */
+struct sequence_list {
+    uint64_t *items;
+    uint32_t count;
+    uint32_t capacity;
+};
+
+void sequence_list_free(struct sequence_list *l);
+
+/* What of the queue must outlive a restart: everything from `*head` (queue_delivered_below()) on,
+ * and below it those in `kept`, ascending: the unacked and the returned that have a location.
+ * O(n log n) of the latter. */
+void queue_state(const struct queue *q, uint64_t *head, struct sequence_list *kept);
+
+/* Tells that the store moved a message. Returns whether the queue holds `sequence` at `from`,
+ * waiting, returned or unacked; it is at `to` then.
+ *
+ * O(1) for those that wait (O(log n) where a recovered queue has gaps). For the others the first
+ * call after a delivery or a settlement sorts all of them, O(n log n), and the calls that follow
+ * without one in between are O(log n) each: relocate in batches. */
+bool queue_relocate(struct queue *q, uint64_t sequence, struct store_location from,
+                    struct store_location to);
+
+/* Adds a recovered message to a queue that is new, in ascending order of sequence numbers; gaps
+ * are fine (a message costs at most 64 bytes then). `msg` is NULL for one that is in the store
+ * alone, the usual case, else the queue takes its own reference. One that was delivered before
+ * (`delivery_count` > 0) comes redelivered. Returns 0 or -ENOMEM. */
+int queue_restore(struct queue *q, uint64_t sequence, struct message *msg,
+                  struct store_location location, uint32_t delivery_count, uint32_t body_size);
+
+/* Ends recovery. The next message will have the number `next_sequence` or a higher one. To be
+ * called before anything else is done with the queue. */
+void queue_restore_done(struct queue *q, uint64_t next_sequence);
+
+/* ---- Paging ---- */
+
+/* Bytes in memory of the messages that wait for their first delivery (message_footprint()). */
+uint64_t queue_resident_bytes(const struct queue *q);
+
+/* Where a message that has no location yet is to be kept from now on (a paging file), or none when
+ * it cannot be. */
+typedef struct store_location (*queue_page)(void *context, struct message *m);
+
+/* Drops from memory the messages that wait for their first delivery, lie behind the first
+ * `keep_first` ready ones and have sequence numbers up to `up_to_sequence` (those that are durable
+ * as far as they have a location). For those without a location asks `page`, and leaves those alone
+ * for which it returns none.
+ *
+ * Looks at `max_messages` at most and goes on behind them the next time; never looks at a message
+ * twice, but for queue_page_again(). Returns the bytes of memory given back, those of messages
+ * that are in use elsewhere not counted. O(messages looked at). */
+uint64_t queue_page_out(struct queue *q, uint64_t keep_first, uint64_t up_to_sequence,
+                        uint32_t max_messages, queue_page page, void *context);
+
+/* Makes queue_page_out() start over at the front: there is room again in the paging file, or
+ * `keep_first` is lower than it was. */
+void queue_page_again(struct queue *q);
+
+/* Read-ahead: EFFECT_FETCH comes when fewer messages than this, of fewer bytes than this by the
+ * average of the queue, are in memory before the first one that is not. */
+#define QUEUE_READ_AHEAD_MESSAGES 1024u
+#define QUEUE_READ_AHEAD_BYTES (1024u * 1024u)
+
+/* The answer to EFFECT_FETCH: the next messages that are not in memory, from the front, at most
+ * `max`, and of about `max_bytes` by the average of the queue's bodies (at least one). Returns how
+ * many; 0 when there are none any more, then queue_fetched() need not be called.
+ *
+ * Until queue_fetched() is called there is no further EFFECT_FETCH. After a read that failed the
+ * caller asks for the list again, which is then that of what is missing by then. */
+uint32_t queue_fetch_list(struct queue *q, uint32_t max, uint64_t max_bytes, uint64_t *sequences,
+                          struct store_location *locations);
+
+/* Brings the messages of a queue_fetch_list(), or some of them, and takes over their references.
+ * Those that left the queue or came in the meantime are dropped. A NULL among the messages says
+ * that it is lost (its bytes are damaged): it leaves the queue with an EFFECT_SETTLED, and
+ * queue_ready_bytes() counts it until the queue has run empty. O(1) each, or O(log n) where a
+ * recovered queue has gaps. */
+void queue_fetched(struct queue *q, const uint64_t *sequences, struct message *const *messages,
+                   uint32_t count, struct effects *out);
 
 #endif

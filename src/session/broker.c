@@ -251,7 +251,7 @@ void broker_reload(struct broker *b, const struct config *config, struct config_
 static bool free_queue(struct queue_handle *h, void *context)
 {
     (void)context;
-    queue_destroy(h->queue);
+    queue_destroy(h->queue, NULL, NULL);
     h->queue = NULL;
     return true;
 }

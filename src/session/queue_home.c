@@ -57,7 +57,8 @@ static enum queue_outcome do_get(struct shard *s, struct queue_command *c)
             c->link = link_create(c, &getter);
         consumer = c->link->consumer;
     }
-    if (!queue_get(c->queue->queue, consumer, shard_now_ms(s), &got, &s->effects))
+    if (queue_get(c->queue->queue, consumer, shard_now_ms(s), &got, &s->effects) !=
+        QUEUE_GET_MESSAGE)
         return QUEUE_EMPTY;
     c->message = consumer != NULL ? message_ref(got.message) : got.message;
     c->number = got.number;
@@ -91,7 +92,7 @@ static enum queue_outcome do_operation(struct shard *s, struct queue_command *c)
     case QUEUE_GET:
         return do_get(s, c);
     case QUEUE_PURGE:
-        c->messages = queue_purge(c->queue->queue);
+        c->messages = queue_purge(c->queue->queue, NULL, NULL);
         return QUEUE_OK;
     case QUEUE_DELETE:
         return do_delete(s, c);
@@ -196,7 +197,8 @@ static bool enqueue(struct shard *s, struct queue_handle *queue, struct message 
 {
     if (queue->queue == NULL)
         return true;
-    return queue_enqueue(queue->queue, msg, shard_now_ms(s), &s->effects) != 0;
+    return queue_enqueue(queue->queue, msg, (struct store_location){0}, shard_now_ms(s),
+                         &s->effects) != 0;
 }
 
 static void handle_publish(struct worker *w, struct mail_record *r)
@@ -543,7 +545,7 @@ uint64_t queue_home_delete(struct shard *s, struct queue_handle *queue)
     ready = queue_message_count(q);
     queue->queue = NULL;
     end_consumers(s, q);
-    queue_destroy(q);
+    queue_destroy(q, NULL, NULL);
     queue_handle_unref(queue);
     return ready;
 }

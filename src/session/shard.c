@@ -69,6 +69,10 @@ static void run_effect(struct shard *s, const struct effect *e)
     case EFFECT_UNUSED:
         queue_home_delete(s, queue_owner(e->queue));
         return;
+    case EFFECT_SETTLED:
+    case EFFECT_RETURNED:
+    case EFFECT_FETCH:
+        return;
     }
 }
 

@@ -66,7 +66,7 @@ static void finish(void)
     while ((c = queue_first_consumer(queue)) != NULL)
         consumer_release(c, 0, &effects);
     carry_out();
-    queue_destroy(queue);
+    queue_destroy(queue, NULL, NULL);
     ck_assert(list_empty(&active));
     effects_free(&effects);
 }
@@ -78,7 +78,7 @@ static uint64_t publish(const char *body)
     uint64_t sequence;
 
     memcpy(message_body(m), body, strlen(body));
-    sequence = queue_enqueue(queue, m, 0, &effects);
+    sequence = queue_enqueue(queue, m, (struct store_location){0}, 0, &effects);
     message_unref(m);
     return sequence;
 }
@@ -179,7 +179,7 @@ START_TEST(queue_is_active_while_it_can_deliver_and_no_longer)
     ck_assert(list_empty(&active));
     consumer_resume(c);
     ck_assert(!list_empty(&active));
-    ck_assert_uint_eq(queue_purge(queue), 1);
+    ck_assert_uint_eq(queue_purge(queue, NULL, NULL), 1);
     ck_assert(list_empty(&active));
     finish();
 }
@@ -466,9 +466,9 @@ START_TEST(get_takes_the_first_ready_message)
     struct effect got;
 
     start();
-    ck_assert(!queue_get(queue, NULL, 0, &got, &effects));
+    ck_assert_int_eq(queue_get(queue, NULL, 0, &got, &effects), QUEUE_GET_EMPTY);
     publish_all("ab");
-    ck_assert(queue_get(queue, NULL, 0, &got, &effects));
+    ck_assert_int_eq(queue_get(queue, NULL, 0, &got, &effects), QUEUE_GET_MESSAGE);
     ck_assert(bytes_equal_string(message_body_bytes(got.message), "a"));
     ck_assert_uint_eq(got.number, 0);
     ck_assert(!got.redelivered);
@@ -490,11 +490,11 @@ START_TEST(getter_settles_as_a_consumer_and_counts_as_none)
     ck_assert_uint_eq(queue_consumer_count(queue), 0);
     publish_all("ab");
     ck_assert(list_empty(&active));
-    ck_assert(queue_get(queue, getter, 0, &got, &effects));
+    ck_assert_int_eq(queue_get(queue, getter, 0, &got, &effects), QUEUE_GET_MESSAGE);
     ck_assert_ptr_eq(got.consumer, getter);
     ck_assert_uint_eq(got.number, 1);
     settle(getter, 1, 1, SETTLE_REQUEUE, 1);
-    ck_assert(queue_get(queue, getter, 0, &got, &effects));
+    ck_assert_int_eq(queue_get(queue, getter, 0, &got, &effects), QUEUE_GET_MESSAGE);
     ck_assert(bytes_equal_string(message_body_bytes(got.message), "a"));
     ck_assert(got.redelivered);
     ck_assert_uint_eq(got.number, 2);
@@ -512,7 +512,7 @@ START_TEST(get_works_beside_an_exclusive_consumer)
     start();
     queue_consume(queue, &(struct consumer_options){.exclusive = true}, NULL);
     ck_assert_ptr_nonnull(queue_consume(queue, &(struct consumer_options){.getter = true}, NULL));
-    ck_assert(!queue_get(queue, NULL, 0, &got, &effects));
+    ck_assert_int_eq(queue_get(queue, NULL, 0, &got, &effects), QUEUE_GET_EMPTY);
     finish();
 }
 END_TEST
@@ -682,11 +682,11 @@ START_TEST(purge_drops_ready_messages_alone)
     deliver(10);
     settle(c, 1, 1, SETTLE_REQUEUE, 1);
     next_effect = effects.count;
-    ck_assert_uint_eq(queue_purge(queue), 4);
+    ck_assert_uint_eq(queue_purge(queue, NULL, NULL), 4);
     expect_nothing_more();
     expect_counts(0, 1);
     ck_assert_uint_eq(queue_ready_bytes(queue), 0);
-    ck_assert_uint_eq(queue_purge(queue), 0);
+    ck_assert_uint_eq(queue_purge(queue, NULL, NULL), 0);
     ck_assert_uint_eq(publish("f"), 6);
     finish();
 }
@@ -759,7 +759,7 @@ static bool pass_through(struct consumer *c, struct message *m, uint32_t batch)
     bool more;
 
     for (uint32_t i = 0; i < batch; i++)
-        queue_enqueue(queue, m, 0, &effects);
+        queue_enqueue(queue, m, (struct store_location){0}, 0, &effects);
     more = queue_deliver(queue, batch, 0, &effects);
     last = effects.items[batch - 1].number;
     effects.count = 0;

@@ -433,7 +433,7 @@ static void enqueue_one(struct model_queue *q, struct message *m)
 
     if (q->count == ENTRIES)
         return;
-    sequence = queue_enqueue(q->real, m, 0, &sim.effects);
+    sequence = queue_enqueue(q->real, m, (struct store_location){0}, 0, &sim.effects);
     q->entries[q->count++] = (struct model_entry){.message = m, .state = ENTRY_READY};
     require(sequence == q->count, "sequence %" PRIu64 " instead of %" PRIu32, sequence, q->count);
     settle_world(q);
@@ -607,7 +607,8 @@ static void command_get(void)
     got = effects_add(&sim.effects, EFFECT_UNUSED, NULL);
     if (sequence != 0)
         model_hand_out(q, sequence, c, expect(EFFECT_DELIVER, q));
-    require(queue_get(q->real, c != NULL ? c->real : NULL, 0, got, &sim.effects) == (sequence != 0),
+    require(queue_get(q->real, c != NULL ? c->real : NULL, 0, got, &sim.effects) ==
+                (sequence != 0 ? QUEUE_GET_MESSAGE : QUEUE_GET_EMPTY),
             "get");
     if (sequence == 0)
         sim.effects.count--;
@@ -623,7 +624,7 @@ static void command_purge(void)
         if (q->entries[i].state == ENTRY_READY)
             q->entries[i].state = ENTRY_GONE;
     }
-    require(queue_purge(q->real) == ready, "purged not %" PRIu32, ready);
+    require(queue_purge(q->real, NULL, NULL) == ready, "purged not %" PRIu32, ready);
     settle_world(q);
 }
 
@@ -670,7 +671,7 @@ static void destroy_queue(struct model_queue *q)
     require_walk(q);
     while ((c = queue_first_consumer(q->real)) != NULL)
         release(consumer_session(c));
-    queue_destroy(q->real);
+    queue_destroy(q->real, NULL, NULL);
     q->real = NULL;
     model_update_active(q);
     require_active_list();
