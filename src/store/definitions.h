@@ -60,10 +60,12 @@ struct definitions_visitor {
     void (*queue)(void *context, const struct queue_definition *q);
     void (*binding)(void *context, const struct binding_definition *b);
 };
-int definitions_read(struct definitions *d, const struct definitions_visitor *visitor,
-                     char *error, size_t error_size);
+int definitions_read(struct definitions *d, const struct definitions_visitor *visitor, char *error,
+                     size_t error_size);
 
-/* A queue id that was never given before, also over restarts. Any thread. */
+/* A queue id that was never given before, also over restarts. Returns 0 when the file could not be
+ * written to reserve more of them (a million are reserved ahead). Any thread but the definitions'
+ * own. */
 uint64_t definitions_next_queue_id(struct definitions *d);
 
 /* What happens when a change is committed: called on the definitions' thread with 0, or with
@@ -77,6 +79,9 @@ struct definitions_done {
  * what is there replaces it; removing what is not there is fine. Removing a queue or an exchange
  * removes its bindings. */
 void definitions_add_vhost(struct definitions *d, struct bytes name, struct definitions_done done);
+/* Removes the virtual host and everything in it. */
+void definitions_remove_vhost(struct definitions *d, struct bytes name,
+                              struct definitions_done done);
 void definitions_add_exchange(struct definitions *d, const struct exchange_definition *e,
                               struct definitions_done done);
 void definitions_remove_exchange(struct definitions *d, struct bytes vhost, struct bytes name,
@@ -93,7 +98,12 @@ void definitions_remove_binding(struct definitions *d, const struct binding_defi
 /* Calls `done` when everything queued before it is committed. */
 void definitions_barrier(struct definitions *d, struct definitions_done done);
 
-/* Writes a consistent copy to `path`, while changes go on. Any thread. Returns 0 or -errno. */
+/* Writes a consistent copy of the file `from` to `to`, which must not exist, while changes go on,
+ * in this process or another. Any thread. Returns 0, or -errno with one line in `error`. */
 int definitions_backup(const char *from, const char *to, char *error, size_t error_size);
+
+/* Whether the file is whole and of a version that can be read. Returns as definitions_open() does,
+ * and does not change it. Any thread. */
+int definitions_verify(const char *path, char *error, size_t error_size);
 
 #endif

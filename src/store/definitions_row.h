@@ -32,8 +32,8 @@ void row_add_integer(struct row *r, int64_t n);
 /* The checksum of a row of `table`: the same row of another table has another. */
 int64_t row_checksum(const char *table, const struct row *r);
 
-/* Binds the cells to the parameters ?1, ?2, … and, unless `table` is NULL, the row's checksum to the
- * one behind them. The bytes must live until the statement is reset. Returns an SQLite code. */
+/* Binds the cells to the parameters ?1, ?2, … and, unless `table` is NULL, the row's checksum to
+ * the one behind them. The bytes must live until the statement is reset. Returns an SQLite code. */
 int row_bind(sqlite3_stmt *s, const char *table, const struct row *r);
 
 /* The row that the statement stands on; its last column is the checksum. The bytes are valid until

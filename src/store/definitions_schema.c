@@ -135,8 +135,8 @@ int definitions_schema_inspect(sqlite3 *db, const struct migrations *m, const ch
     }
     if (found > m->count) {
         *version = (int)found;
-        error_line_set(line, path, "has schema version %d, newer than this leveret's %d",
-                       *version, m->count);
+        error_line_set(line, path, "has schema version %d, newer than this leveret's %d", *version,
+                       m->count);
         return -ENOTSUP;
     }
     if (found < 0 || (found == 0) != (tables == 0)) {

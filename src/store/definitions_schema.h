@@ -25,8 +25,8 @@ struct migrations {
 extern const struct migrations DEFINITIONS_MIGRATIONS;
 
 /* Whether the file is one that this program can read or bring up to date; changes nothing. Returns
- * 0 and the version (0: an empty file), -ENOTSUP for a newer version, -EBADMSG when it is damaged or
- * not a definitions file, or another -errno; the line is set. */
+ * 0 and the version (0: an empty file), -ENOTSUP for a newer version, -EBADMSG when it is damaged
+ * or not a definitions file, or another -errno; the line is set. */
 int definitions_schema_inspect(sqlite3 *db, const struct migrations *m, const char *path,
                                int *version, struct error_line line);
 

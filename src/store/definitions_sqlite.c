@@ -66,8 +66,8 @@ int definitions_fail(sqlite3 *db, int code, const char *path, const char *what,
 int definitions_connect(sqlite3 **out, const char *path, int flags, struct error_line line)
 {
     sqlite3 *db = NULL;
-    int code = sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_EXRESCODE,
-                               NULL);
+    int code =
+        sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 
     if (code == SQLITE_OK) {
         sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);

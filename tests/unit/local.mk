@@ -98,6 +98,12 @@ TESTS += tests/unit/test_dead_letter
 tests_unit_test_dead_letter_SOURCES = tests/unit/test_dead_letter.c
 tests_unit_test_dead_letter_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_definitions
+TESTS += tests/unit/test_definitions
+tests_unit_test_definitions_SOURCES = tests/unit/test_definitions.c \
+	tests/unit/store_helpers.c tests/unit/store_helpers.h
+tests_unit_test_definitions_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_delivery_tags
 TESTS += tests/unit/test_delivery_tags
 tests_unit_test_delivery_tags_SOURCES = tests/unit/test_delivery_tags.c

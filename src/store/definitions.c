@@ -1,0 +1,263 @@
+#include "store/definitions.h"
+
+#include "amqp/table.h"
+#include "base/buffer.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "store/definitions_internal.h"
+#include "store/definitions_schema.h"
+#include "store/definitions_sqlite.h"
+#include "store/definitions_wal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+/* ---- Opening ---- */
+
+/* Creates the file if it is missing and keeps other brokers out. SQLite itself is left in its
+ * normal locking mode, so that a backup may read beside the broker; its locks are of another kind
+ * (fcntl) than this one (flock), and the system drops them when any descriptor of the file is
+ * closed: this one is closed last. */
+static int lock_file(struct definitions *d, struct error_line line)
+{
+    d->lock_fd = open(d->path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (d->lock_fd < 0) {
+        int rc = -errno;
+
+        error_line_set(line, d->path, "cannot be opened: %s", strerror(-rc));
+        return rc;
+    }
+    if (flock(d->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno != EWOULDBLOCK) {
+        int rc = -errno;
+
+        error_line_set(line, d->path, "cannot be locked: %s", strerror(-rc));
+        return rc;
+    }
+    error_line_set(line, d->path, "is in use by another process");
+    return -EBUSY;
+}
+
+static int inspect_wal(const struct definitions *d, struct error_line line)
+{
+    size_t size = strlen(d->path) + sizeof("-wal");
+    char *wal = memory_alloc(size);
+    struct wal_report report;
+    int rc;
+
+    snprintf(wal, size, "%s-wal", d->path);
+    rc = definitions_wal_inspect(wal, &report);
+    if (rc < 0) {
+        error_line_set(line, wal, "cannot be read: %s", strerror(-rc));
+    } else if (report.damaged) {
+        error_line_set(line, wal, "damaged at offset %" PRIu64 ": committed changes would be lost",
+                       report.damaged_offset);
+        rc = -EBADMSG;
+    } else if (report.cut_frames != 0) {
+        log_warning("definitions",
+                    "%s: %" PRIu64 " pages of unfinished changes at its end are "
+                    "dropped",
+                    wal, report.cut_frames);
+    }
+    free(wal);
+    return rc;
+}
+
+static int prepare_file(struct definitions *d, struct error_line line)
+{
+    int version = 0;
+    int code;
+    int rc = definitions_schema_inspect(d->db, &DEFINITIONS_MIGRATIONS, d->path, &version, line);
+
+    if (rc == 0 && version > 0)
+        rc = definitions_check(d->db, d->path, line);
+    if (rc < 0)
+        return rc;
+    code = definitions_execute(d->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+                                      "PRAGMA journal_size_limit=4194304");
+    if (code != SQLITE_OK)
+        return definitions_fail(d->db, code, d->path, "cannot be written", line);
+    return definitions_schema_migrate(d->db, &DEFINITIONS_MIGRATIONS, d->path, version, line);
+}
+
+int definitions_open(struct definitions **out, const char *path, char *error, size_t error_size)
+{
+    struct error_line line = {.text = error, .size = error_size};
+    struct definitions *d = memory_alloc_zeroed(1, sizeof(*d));
+    int rc;
+
+    *out = NULL;
+    d->path = bytes_to_string(bytes_from_string(path));
+    rc = lock_file(d, line);
+    if (rc < 0)
+        goto fail_lock;
+    rc = inspect_wal(d, line);
+    if (rc < 0)
+        goto fail_lock;
+    rc = definitions_connect(&d->db, path, SQLITE_OPEN_READWRITE, line);
+    if (rc < 0)
+        goto fail_lock;
+    rc = prepare_file(d, line);
+    if (rc < 0)
+        goto fail_connection;
+    rc = definitions_ids_open(&d->ids, d->db, path, line);
+    if (rc < 0)
+        goto fail_connection;
+    rc = definitions_writer_start(&d->writer, d->db, d->path);
+    if (rc < 0) {
+        error_line_set(line, path, "its thread cannot be started: %s", strerror(-rc));
+        goto fail_ids;
+    }
+    *out = d;
+    return 0;
+
+fail_ids:
+    definitions_ids_close(&d->ids);
+fail_connection:
+    sqlite3_close(d->db);
+fail_lock:
+    if (d->lock_fd >= 0)
+        close(d->lock_fd);
+    free(d->path);
+    free(d);
+    return rc;
+}
+
+void definitions_close(struct definitions *d)
+{
+    definitions_writer_stop(d->writer);
+    definitions_ids_close(&d->ids);
+    if (sqlite3_close(d->db) != SQLITE_OK)
+        log_error("definitions", "%s: cannot be closed: %s", d->path, sqlite3_errmsg(d->db));
+    close(d->lock_fd);
+    free(d->path);
+    free(d);
+}
+
+uint64_t definitions_next_queue_id(struct definitions *d)
+{
+    return definitions_ids_take(&d->ids, d->writer);
+}
+
+/* ---- Changes: rows in the order of the tables' columns, or of their keys ---- */
+
+static void add_arguments(struct row *row, const struct table *arguments, struct buffer *encoded)
+{
+    buffer_init(encoded);
+    if (arguments != NULL)
+        amqp_table_encode_fields(arguments, encoded);
+    row_add_bytes(row, buffer_bytes(encoded));
+}
+
+static struct row name_row(struct bytes vhost, struct bytes name)
+{
+    struct row row = {.count = 0};
+
+    row_add_bytes(&row, vhost);
+    row_add_bytes(&row, name);
+    return row;
+}
+
+static void change_vhost(struct definitions *d, enum change_kind kind, struct bytes name,
+                         struct definitions_done done)
+{
+    struct row row = {.count = 0};
+
+    row_add_bytes(&row, name);
+    definitions_writer_add(d->writer, kind, &row, done);
+}
+
+static void change_binding(struct definitions *d, enum change_kind kind,
+                           const struct binding_definition *b, struct definitions_done done)
+{
+    struct row row = name_row(b->vhost, b->destination);
+    struct buffer arguments;
+
+    row_add_integer(&row, b->to_exchange);
+    row_add_bytes(&row, b->source);
+    row_add_bytes(&row, b->routing_key);
+    add_arguments(&row, b->arguments, &arguments);
+    definitions_writer_add(d->writer, kind, &row, done);
+    buffer_free(&arguments);
+}
+
+void definitions_add_vhost(struct definitions *d, struct bytes name, struct definitions_done done)
+{
+    change_vhost(d, CHANGE_ADD_VHOST, name, done);
+}
+
+void definitions_remove_vhost(struct definitions *d, struct bytes name,
+                              struct definitions_done done)
+{
+    change_vhost(d, CHANGE_REMOVE_VHOST, name, done);
+}
+
+void definitions_add_exchange(struct definitions *d, const struct exchange_definition *e,
+                              struct definitions_done done)
+{
+    struct row row = name_row(e->vhost, e->name);
+    struct buffer arguments;
+
+    row_add_bytes(&row, e->type);
+    row_add_integer(&row, e->auto_delete);
+    row_add_integer(&row, e->internal);
+    add_arguments(&row, e->arguments, &arguments);
+    definitions_writer_add(d->writer, CHANGE_ADD_EXCHANGE, &row, done);
+    buffer_free(&arguments);
+}
+
+void definitions_remove_exchange(struct definitions *d, struct bytes vhost, struct bytes name,
+                                 struct definitions_done done)
+{
+    struct row row = name_row(vhost, name);
+
+    definitions_writer_add(d->writer, CHANGE_REMOVE_EXCHANGE, &row, done);
+}
+
+void definitions_add_queue(struct definitions *d, const struct queue_definition *q,
+                           struct definitions_done done)
+{
+    struct row row = name_row(q->vhost, q->name);
+    struct buffer arguments;
+
+    row_add_integer(&row, (int64_t)q->id);
+    row_add_integer(&row, q->shard);
+    row_add_integer(&row, q->auto_delete);
+    add_arguments(&row, q->arguments, &arguments);
+    definitions_writer_add(d->writer, CHANGE_ADD_QUEUE, &row, done);
+    buffer_free(&arguments);
+}
+
+void definitions_remove_queue(struct definitions *d, struct bytes vhost, struct bytes name,
+                              struct definitions_done done)
+{
+    struct row row = name_row(vhost, name);
+
+    definitions_writer_add(d->writer, CHANGE_REMOVE_QUEUE, &row, done);
+}
+
+void definitions_add_binding(struct definitions *d, const struct binding_definition *b,
+                             struct definitions_done done)
+{
+    change_binding(d, CHANGE_ADD_BINDING, b, done);
+}
+
+void definitions_remove_binding(struct definitions *d, const struct binding_definition *b,
+                                struct definitions_done done)
+{
+    change_binding(d, CHANGE_REMOVE_BINDING, b, done);
+}
+
+void definitions_barrier(struct definitions *d, struct definitions_done done)
+{
+    struct row none = {.count = 0};
+
+    definitions_writer_add(d->writer, CHANGE_NOTHING, &none, done);
+}

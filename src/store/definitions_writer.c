@@ -1,0 +1,383 @@
+#include "store/definitions_writer.h"
+
+#include "amqp/table.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "store/definitions_sqlite.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum statement {
+    SET_COUNTER,
+    INSERT_VHOST,
+    DELETE_VHOST,
+    DELETE_VHOST_PERMISSIONS,
+    DELETE_VHOST_TOPIC_PERMISSIONS,
+    DELETE_VHOST_EXCHANGES,
+    DELETE_VHOST_QUEUES,
+    DELETE_VHOST_BINDINGS,
+    DELETE_VHOST_POLICIES,
+    DELETE_VHOST_PARAMETERS,
+    INSERT_EXCHANGE,
+    DELETE_EXCHANGE,
+    DELETE_BINDINGS_OF_SOURCE,
+    DELETE_BINDINGS_TO_EXCHANGE,
+    INSERT_QUEUE,
+    DELETE_QUEUE,
+    DELETE_BINDINGS_TO_QUEUE,
+    INSERT_BINDING,
+    DELETE_BINDING,
+    BEGIN,
+    COMMIT,
+    SELECT_BINDING_ARGUMENTS,
+    STATEMENT_COUNT,
+};
+
+/* The parameters are the cells of the change's row, and the row's checksum behind them. */
+static const char *const SQL[STATEMENT_COUNT] = {
+    [SET_COUNTER] = "INSERT OR REPLACE INTO counters VALUES (?1, ?2, ?3)",
+    [INSERT_VHOST] = "INSERT OR REPLACE INTO vhosts VALUES (?1, ?2)",
+    [DELETE_VHOST] = "DELETE FROM vhosts WHERE name = ?1",
+    [DELETE_VHOST_PERMISSIONS] = "DELETE FROM permissions WHERE vhost = ?1",
+    [DELETE_VHOST_TOPIC_PERMISSIONS] = "DELETE FROM topic_permissions WHERE vhost = ?1",
+    [DELETE_VHOST_EXCHANGES] = "DELETE FROM exchanges WHERE vhost = ?1",
+    [DELETE_VHOST_QUEUES] = "DELETE FROM queues WHERE vhost = ?1",
+    [DELETE_VHOST_BINDINGS] = "DELETE FROM bindings WHERE vhost = ?1",
+    [DELETE_VHOST_POLICIES] = "DELETE FROM policies WHERE vhost = ?1",
+    [DELETE_VHOST_PARAMETERS] = "DELETE FROM parameters WHERE vhost = ?1",
+    [INSERT_EXCHANGE] = "INSERT OR REPLACE INTO exchanges VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [DELETE_EXCHANGE] = "DELETE FROM exchanges WHERE vhost = ?1 AND name = ?2",
+    [DELETE_BINDINGS_OF_SOURCE] = "DELETE FROM bindings WHERE vhost = ?1 AND source = ?2",
+    [DELETE_BINDINGS_TO_EXCHANGE] =
+        "DELETE FROM bindings WHERE vhost = ?1 AND destination = ?2 AND to_exchange = 1",
+    [INSERT_QUEUE] = "INSERT OR REPLACE INTO queues VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [DELETE_QUEUE] = "DELETE FROM queues WHERE vhost = ?1 AND name = ?2",
+    [DELETE_BINDINGS_TO_QUEUE] =
+        "DELETE FROM bindings WHERE vhost = ?1 AND destination = ?2 AND to_exchange = 0",
+    [INSERT_BINDING] = "INSERT OR REPLACE INTO bindings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [DELETE_BINDING] = "DELETE FROM bindings WHERE vhost = ?1 AND destination = ?2 AND "
+                       "to_exchange = ?3 AND source = ?4 AND routing_key = ?5 AND arguments = ?6",
+    [BEGIN] = "BEGIN IMMEDIATE",
+    [COMMIT] = "COMMIT",
+    [SELECT_BINDING_ARGUMENTS] =
+        "SELECT arguments FROM bindings WHERE vhost = ?1 AND destination = ?2 AND "
+        "to_exchange = ?3 AND source = ?4 AND routing_key = ?5",
+};
+
+enum {
+    CHANGE_STATEMENTS_MAX = 8,
+    BINDING_ARGUMENTS_CELL = 5,
+};
+
+/* What a change does, in this order. */
+struct change_rule {
+    const char *table; /* the one whose checksum is bound; NULL: none is */
+    enum statement statements[CHANGE_STATEMENTS_MAX];
+    unsigned count;
+};
+
+static const struct change_rule RULES[CHANGE_KIND_COUNT] = {
+    [CHANGE_NOTHING] = {.count = 0},
+    [CHANGE_SET_COUNTER] = {"counters", {SET_COUNTER}, 1},
+    [CHANGE_ADD_VHOST] = {"vhosts", {INSERT_VHOST}, 1},
+    [CHANGE_REMOVE_VHOST] = {NULL,
+                             {DELETE_VHOST, DELETE_VHOST_PERMISSIONS,
+                              DELETE_VHOST_TOPIC_PERMISSIONS, DELETE_VHOST_EXCHANGES,
+                              DELETE_VHOST_QUEUES, DELETE_VHOST_BINDINGS, DELETE_VHOST_POLICIES,
+                              DELETE_VHOST_PARAMETERS},
+                             8},
+    [CHANGE_ADD_EXCHANGE] = {"exchanges", {INSERT_EXCHANGE}, 1},
+    [CHANGE_REMOVE_EXCHANGE] =
+        {NULL, {DELETE_EXCHANGE, DELETE_BINDINGS_OF_SOURCE, DELETE_BINDINGS_TO_EXCHANGE}, 3},
+    [CHANGE_ADD_QUEUE] = {"queues", {INSERT_QUEUE}, 1},
+    [CHANGE_REMOVE_QUEUE] = {NULL, {DELETE_QUEUE, DELETE_BINDINGS_TO_QUEUE}, 2},
+    [CHANGE_ADD_BINDING] = {"bindings", {INSERT_BINDING}, 1},
+    [CHANGE_REMOVE_BINDING] = {NULL, {DELETE_BINDING}, 1},
+};
+
+struct change {
+    struct change *next;
+    enum change_kind kind;
+    struct row row;
+    struct definitions_done done;
+    uint8_t bytes[]; /* of the row's cells */
+};
+
+struct definitions_writer {
+    sqlite3 *db;      /* the thread's */
+    const char *path; /* borrowed */
+    sqlite3_stmt *statements[STATEMENT_COUNT];
+    pthread_t thread;
+
+    pthread_mutex_t mutex; /* over the rest */
+    pthread_cond_t wake;
+    struct change *first;
+    struct change **end;
+    bool ending;
+};
+
+/* ---- Queue ---- */
+
+static struct change *change_new(enum change_kind kind, const struct row *row,
+                                 struct definitions_done done)
+{
+    struct change *c;
+    uint8_t *room;
+    size_t size = 0;
+
+    for (unsigned i = 0; i < row->count; i++)
+        size += row->cells[i].bytes.size;
+    c = memory_alloc(sizeof(*c) + size);
+    c->next = NULL;
+    c->kind = kind;
+    c->row = *row;
+    c->done = done;
+    room = c->bytes;
+    for (unsigned i = 0; i < row->count; i++) {
+        struct bytes *b = &c->row.cells[i].bytes;
+
+        if (b->size == 0)
+            continue;
+        memcpy(room, b->data, b->size);
+        b->data = room;
+        room += b->size;
+    }
+    return c;
+}
+
+void definitions_writer_add(struct definitions_writer *w, enum change_kind kind,
+                            const struct row *row, struct definitions_done done)
+{
+    struct change *c = change_new(kind, row, done);
+    bool was_empty;
+
+    pthread_mutex_lock(&w->mutex);
+    was_empty = w->first == NULL;
+    *w->end = c;
+    w->end = &c->next;
+    pthread_mutex_unlock(&w->mutex);
+    if (was_empty)
+        pthread_cond_signal(&w->wake);
+}
+
+/* Waits for changes and takes them all; NULL at the end. */
+static struct change *take_all(struct definitions_writer *w)
+{
+    struct change *all;
+
+    pthread_mutex_lock(&w->mutex);
+    while (w->first == NULL && !w->ending)
+        pthread_cond_wait(&w->wake, &w->mutex);
+    all = w->first;
+    w->first = NULL;
+    w->end = &w->first;
+    pthread_mutex_unlock(&w->mutex);
+    return all;
+}
+
+static void finish_all(struct change *all, int result)
+{
+    while (all != NULL) {
+        struct change *next = all->next;
+
+        if (all->done.call != NULL)
+            all->done.call(all->done.context, result);
+        free(all);
+        all = next;
+    }
+}
+
+/* ---- Statements: SQLite codes ---- */
+
+static int step(sqlite3_stmt *s)
+{
+    int code = sqlite3_step(s);
+    int reset = sqlite3_reset(s);
+
+    if (reset != SQLITE_OK)
+        return reset;
+    return code == SQLITE_DONE || code == SQLITE_ROW ? SQLITE_OK : code;
+}
+
+static int run_statement(struct definitions_writer *w, enum statement statement, const char *table,
+                         const struct row *row)
+{
+    sqlite3_stmt *s = w->statements[statement];
+    int code = row_bind(s, table, row);
+
+    return code == SQLITE_OK ? step(s) : code;
+}
+
+static bool arguments_equal(struct bytes a, struct bytes b)
+{
+    struct arena arena;
+    struct table left;
+    struct table right;
+    bool equal;
+
+    arena_init(&arena);
+    equal = amqp_table_decode(&arena, a, &left, NULL) == 0 &&
+            amqp_table_decode(&arena, b, &right, NULL) == 0 && table_equal(&left, &right);
+    arena_free(&arena);
+    return equal;
+}
+
+/* Finds a binding whose arguments are equal but written in another way (fields in another order,
+ * integers of another width), and puts them into the row. Returns SQLITE_ROW, SQLITE_DONE when
+ * there is none, or an error. */
+static int find_equal_binding(struct definitions_writer *w, struct row *row, struct bytes wanted,
+                              struct arena *arena)
+{
+    sqlite3_stmt *s = w->statements[SELECT_BINDING_ARGUMENTS];
+    struct row key = *row;
+    int code;
+
+    key.count = BINDING_ARGUMENTS_CELL;
+    code = row_bind(s, NULL, &key);
+    if (code != SQLITE_OK)
+        return code;
+    while ((code = sqlite3_step(s)) == SQLITE_ROW) {
+        const void *data = sqlite3_column_blob(s, 0);
+        struct bytes found = bytes_of(data, (size_t)sqlite3_column_bytes(s, 0));
+
+        if (arguments_equal(found, wanted)) {
+            row->cells[BINDING_ARGUMENTS_CELL].bytes = arena_copy(arena, found);
+            break;
+        }
+    }
+    sqlite3_reset(s);
+    return code;
+}
+
+static int remove_equal_binding(struct definitions_writer *w, const struct row *row)
+{
+    struct row other = *row;
+    struct arena arena;
+    int code;
+
+    arena_init(&arena);
+    code = find_equal_binding(w, &other, row->cells[BINDING_ARGUMENTS_CELL].bytes, &arena);
+    if (code == SQLITE_ROW)
+        code = run_statement(w, DELETE_BINDING, NULL, &other);
+    else if (code == SQLITE_DONE)
+        code = SQLITE_OK;
+    arena_free(&arena);
+    return code;
+}
+
+static int apply(struct definitions_writer *w, const struct change *c)
+{
+    const struct change_rule *rule = &RULES[c->kind];
+    int code = SQLITE_OK;
+
+    for (unsigned i = 0; i < rule->count && code == SQLITE_OK; i++)
+        code = run_statement(w, rule->statements[i], rule->table, &c->row);
+    if (c->kind == CHANGE_REMOVE_BINDING && code == SQLITE_OK && sqlite3_changes(w->db) == 0)
+        code = remove_equal_binding(w, &c->row);
+    return code;
+}
+
+/* ---- Transactions ---- */
+
+/* A commit whose sync failed may be whole on the disk all the same, and would be believed after a
+ * crash. Another one in its place makes that impossible. */
+static void write_over_failed_commit(struct definitions_writer *w)
+{
+    if (definitions_execute(w->db, "BEGIN IMMEDIATE; UPDATE counters SET value = value; COMMIT") !=
+        SQLITE_OK)
+        sqlite3_exec(w->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static int transact(struct definitions_writer *w, const struct change *all)
+{
+    bool committing = false;
+    int code = step(w->statements[BEGIN]);
+    int rc;
+
+    for (const struct change *c = all; c != NULL && code == SQLITE_OK; c = c->next)
+        code = apply(w, c);
+    if (code == SQLITE_OK) {
+        committing = true;
+        code = step(w->statements[COMMIT]);
+    }
+    if (code == SQLITE_OK)
+        return 0;
+    rc = definitions_errno(w->db, code);
+    log_error("definitions", "%s: cannot be written: %s (%s)", w->path, strerror(-rc),
+              sqlite3_errmsg(w->db));
+    if (!sqlite3_get_autocommit(w->db))
+        sqlite3_exec(w->db, "ROLLBACK", NULL, NULL, NULL);
+    if (committing)
+        write_over_failed_commit(w);
+    return rc;
+}
+
+static bool has_work(const struct change *all)
+{
+    for (const struct change *c = all; c != NULL; c = c->next) {
+        if (c->kind != CHANGE_NOTHING)
+            return true;
+    }
+    return false;
+}
+
+static void *run(void *context)
+{
+    struct definitions_writer *w = context;
+    struct change *all;
+
+    while ((all = take_all(w)) != NULL)
+        finish_all(all, has_work(all) ? transact(w, all) : 0);
+    return NULL;
+}
+
+/* ---- Life ---- */
+
+static void release(struct definitions_writer *w)
+{
+    for (unsigned i = 0; i < STATEMENT_COUNT; i++)
+        sqlite3_finalize(w->statements[i]);
+    pthread_cond_destroy(&w->wake);
+    pthread_mutex_destroy(&w->mutex);
+    free(w);
+}
+
+int definitions_writer_start(struct definitions_writer **out, sqlite3 *db, const char *path)
+{
+    struct definitions_writer *w = memory_alloc_zeroed(1, sizeof(*w));
+    int code = SQLITE_OK;
+    int rc;
+
+    w->db = db;
+    w->path = path;
+    w->end = &w->first;
+    pthread_mutex_init(&w->mutex, NULL);
+    pthread_cond_init(&w->wake, NULL);
+    for (unsigned i = 0; i < STATEMENT_COUNT && code == SQLITE_OK; i++)
+        code =
+            sqlite3_prepare_v3(db, SQL[i], -1, SQLITE_PREPARE_PERSISTENT, &w->statements[i], NULL);
+    rc =
+        code == SQLITE_OK ? -pthread_create(&w->thread, NULL, run, w) : definitions_errno(db, code);
+    if (rc < 0) {
+        release(w);
+        *out = NULL;
+        return rc;
+    }
+    *out = w;
+    return 0;
+}
+
+void definitions_writer_stop(struct definitions_writer *w)
+{
+    pthread_mutex_lock(&w->mutex);
+    w->ending = true;
+    pthread_mutex_unlock(&w->mutex);
+    pthread_cond_signal(&w->wake);
+    pthread_join(w->thread, NULL);
+    assert(w->first == NULL);
+    release(w);
+}
