@@ -166,6 +166,9 @@ static void *worker_run(void *argument)
         work_left = w->ops->end_turn(w);
         send_mail(w);
     }
+    /* What came while the last worker finished. */
+    handle_mail(w);
+    w->ops->end_turn(w);
     w->ops->stop(w);
     return NULL;
 }

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "session/broker.h"
 #include "session/channel_topology.h"
+#include "session/connection_place.h"
 #include "session/delivery.h"
 #include "session/reply_registry.h"
 #include "session/server_names.h"
@@ -161,6 +162,10 @@ static int consume(struct channel *ch, const struct amqp_basic_consume *m, struc
     question.queue = channel_find_queue(ch, name);
     if (question.queue == NULL)
         return -EPROTO;
+    if (connection_place(ch->connection, question.queue->home_worker)) {
+        queue_handle_unref(question.queue);
+        return 0;
+    }
     question.subscription = subscription_create(ch, question.queue, tag, m->no_ack, false);
     ch->consumer_count++;
     channel_wait(ch);

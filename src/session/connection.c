@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "session/broker.h"
 #include "session/channel.h"
+#include "session/connection_place.h"
 #include "session/shard.h"
 #include "session/subscription.h"
 
@@ -42,7 +43,6 @@ void connection_accept(struct shard *s, int fd, const struct socket_address *pee
 {
     struct server *server = s->worker->server;
     struct connection *c;
-    int rc;
 
     if (atomic_fetch_add(&server->connection_count, 1) >= server->max_connections) {
         atomic_fetch_sub(&server->connection_count, 1);
@@ -67,16 +67,39 @@ void connection_accept(struct shard *s, int fd, const struct socket_address *pee
     list_init(&c->exclusive_queues);
     list_init(&c->congested);
     timer_init(&c->timer, connection_on_timer);
+    connection_join(c, s);
+    if (c->state != CONNECTION_DEAD)
+        set_timer(c, s->broker->limits->handshake_timeout_ms);
+}
+
+void connection_join(struct connection *c, struct shard *s)
+{
+    int rc;
+
     list_append(&s->connections, &c->in_shard);
     hash_map_insert(&s->connections_by_id, &c->by_id, c->id);
-
-    rc = reactor_add(&s->worker->reactor, &c->source, fd, REACTOR_READ, connection_on_ready);
+    atomic_fetch_add_explicit(&s->connection_count, 1, memory_order_relaxed);
+    rc = reactor_add(&s->worker->reactor, &c->source, c->stream.fd, REACTOR_READ,
+                     connection_on_ready);
     if (rc < 0) {
         log_error("connection", "%s: cannot be watched: %s", c->peer, strerror(-rc));
         connection_kill(c);
         return;
     }
-    set_timer(c, s->broker->limits->handshake_timeout_ms);
+    if (c->heartbeat_s != 0)
+        set_timer(c, INT64_C(500) * c->heartbeat_s);
+    if (c->output.pending_bytes != 0)
+        connection_touch(c);
+}
+
+void connection_leave(struct connection *c)
+{
+    timer_cancel(timers(c), &c->timer);
+    reactor_remove(&c->shard->worker->reactor, &c->source);
+    list_remove(&c->dirty);
+    list_remove(&c->in_shard);
+    hash_map_remove(&c->shard->connections_by_id, &c->by_id);
+    atomic_fetch_sub_explicit(&c->shard->connection_count, 1, memory_order_relaxed);
 }
 
 static void end_channels(struct connection *c)
@@ -107,12 +130,8 @@ void connection_kill(struct connection *c)
     c->state = CONNECTION_DEAD;
     end_channels(c);
     connection_delete_exclusive_queues(c);
-    timer_cancel(timers(c), &c->timer);
-    reactor_remove(&c->shard->worker->reactor, &c->source);
+    connection_leave(c);
     stream_close(&c->stream);
-    list_remove(&c->dirty);
-    list_remove(&c->in_shard);
-    hash_map_remove(&c->shard->connections_by_id, &c->by_id);
     list_append(&c->shard->dead_connections, &c->in_shard);
     atomic_fetch_sub(&c->shard->worker->server->connection_count, 1);
 }
@@ -455,6 +474,8 @@ static size_t handle_input(struct connection *c, const uint8_t *data, size_t siz
         }
         at += (size_t)used;
         on_frame(c, &frame);
+        if (c->moving_to != 0)
+            return at - (size_t)used;
     }
     return c->state < CONNECTION_DRAINING ? at : size;
 }
@@ -489,6 +510,24 @@ static void keep_partial(struct connection *c, const uint8_t *data, size_t size)
     c->partial_size = (uint32_t)size;
 }
 
+/* What is left of the input goes with a connection that moves. */
+static void keep_rest(struct connection *c, const uint8_t *data, size_t size)
+{
+    if (c->moving_to != 0) {
+        keep_partial(c, NULL, 0);
+        connection_depart(c, bytes_of(data, size));
+    } else if (c->state < CONNECTION_DRAINING) {
+        keep_partial(c, data, size);
+    }
+}
+
+void connection_take_input(struct connection *c, struct bytes input)
+{
+    size_t used = handle_input(c, input.data, input.size);
+
+    keep_rest(c, input.data + used, input.size - used);
+}
+
 /* Reads once, as much as the budget allows, behind what the last read left over. */
 static void read_input(struct connection *c)
 {
@@ -517,8 +556,7 @@ static void read_input(struct connection *c)
         used = handle_protocol_header(c, start, size);
     if (c->state != CONNECTION_EXPECT_HEADER && c->state < CONNECTION_DRAINING)
         used += handle_input(c, start + used, size - used);
-    if (c->state < CONNECTION_DRAINING)
-        keep_partial(c, start + used, size - used);
+    keep_rest(c, start + used, size - used);
 }
 
 static void connection_on_ready(struct reactor_source *source, uint32_t ready)
@@ -528,6 +566,8 @@ static void connection_on_ready(struct reactor_source *source, uint32_t ready)
     if ((ready & REACTOR_READ) != 0) {
         if (connection_refresh_auth(c) == 0)
             read_input(c);
+        if (c->moving_to != 0)
+            return;
     }
     if ((ready & REACTOR_WRITE) != 0 && c->state != CONNECTION_DEAD)
         connection_touch(c);

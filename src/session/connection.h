@@ -57,6 +57,8 @@ struct connection {
     uint8_t client_capabilities;
     uint8_t read_paused;   /* of enum read_pause */
     bool closing_channels; /* a close by the peer is telling the channels */
+    bool placed;           /* connection_place() was asked */
+    uint32_t moving_to;    /* the worker that it is to move to, plus 1; 0: none */
 
     struct stream stream;
     struct reactor_source source;
@@ -93,6 +95,13 @@ struct connection {
 
 /* Takes over `fd`. Refuses by closing it when the broker has too many connections. */
 void connection_accept(struct shard *s, int fd, const struct socket_address *peer);
+
+/* Leaving a shard and joining one: its lists, its loop and its timers (connection_place.h). */
+void connection_leave(struct connection *c);
+void connection_join(struct connection *c, struct shard *s);
+
+/* Handles input as if it had just been read; what is not whole is kept. */
+void connection_take_input(struct connection *c, struct bytes input);
 
 /* Frees a dead connection. */
 void connection_free(struct connection *c);

@@ -13,6 +13,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/connection.c \
 	src/session/connection.h \
 	src/session/connection_handshake.c \
+	src/session/connection_place.c \
+	src/session/connection_place.h \
 	src/session/dead_letters.c \
 	src/session/dead_letters.h \
 	src/session/delivery.c \

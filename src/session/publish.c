@@ -5,6 +5,7 @@
 #include "server/vhost.h"
 #include "session/broker.h"
 #include "session/channel.h"
+#include "session/connection_place.h"
 #include "session/delivery.h"
 #include "session/message_properties.h"
 #include "session/queue_home.h"
@@ -27,12 +28,29 @@ void content_free(struct content *content)
 
 /* ---- Taking content in ---- */
 
+/* A connection's first publish, to one queue: the connection may move to that queue's worker. */
+static bool moves_to_queue(struct channel *ch, const struct amqp_basic_publish *m)
+{
+    struct connection *c = ch->connection;
+    struct routed r;
+    bool moves = false;
+
+    route_names(ch->shard, c->vhost, m->exchange, m->routing_key, &r);
+    if (r.count == 1)
+        moves = connection_place(c, r.queues[0]->home_worker);
+    c->placed = true;
+    routed_release(&r);
+    return moves;
+}
+
 int publish_on_method(struct channel *ch, const struct amqp_basic_publish *m)
 {
     struct content *content = ch->content;
 
     if (m->immediate)
         return channel_refuse(ch, AMQP_NOT_IMPLEMENTED, "immediate=true");
+    if (!ch->connection->placed && moves_to_queue(ch, m))
+        return 0;
     if (content == NULL) {
         content = memory_alloc_zeroed(1, sizeof(*content));
         ch->content = content;

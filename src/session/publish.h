@@ -52,6 +52,10 @@ struct routed {
  * until the next routing on this shard, and to be released before it. */
 void route_message(struct shard *s, struct vhost *vhost, struct bytes exchange,
                    const struct message *msg, struct routed *out);
+/* As route_message, for a message with these names, no headers and no further keys. */
+void route_names(struct shard *s, struct vhost *vhost, struct bytes exchange,
+                 struct bytes routing_key, struct routed *out);
+
 void routed_release(struct routed *r);
 
 /* Publishes a message of a transaction that commits: an exchange that is gone by now routes to

@@ -72,6 +72,13 @@ static void route_anew(struct shard *s, struct vhost *vhost, struct bytes exchan
     vhost_unlock(vhost);
 }
 
+static void take_cached(struct routed *out)
+{
+    out->status = (enum route_status)out->slot->status;
+    out->count = out->slot->count;
+    out->queues = out->slot->queues;
+}
+
 static void route_by_key(struct shard *s, struct vhost *vhost, struct bytes exchange,
                          const struct message *msg, struct routed *out)
 {
@@ -87,9 +94,7 @@ static void route_by_key(struct shard *s, struct vhost *vhost, struct bytes exch
 
     out->slot = route_cache_find(&s->routes, vhost, exchange, routing_key, &hit);
     if (hit) {
-        out->status = (enum route_status)out->slot->status;
-        out->count = out->slot->count;
-        out->queues = out->slot->queues;
+        take_cached(out);
         return;
     }
     arena_init(&lazy.arena);
@@ -114,6 +119,20 @@ static void route_by_keys(struct shard *s, struct vhost *vhost, struct bytes exc
     out->slot = route_cache_find(&s->routes, vhost, exchange, message_routing_key(msg), &hit);
     route_anew(s, vhost, exchange, &request, out);
     arena_free(&lazy.arena);
+}
+
+void route_names(struct shard *s, struct vhost *vhost, struct bytes exchange,
+                 struct bytes routing_key, struct routed *out)
+{
+    const struct route_request request = {.routing_keys = &routing_key, .routing_key_count = 1};
+    bool hit;
+
+    *out = (struct routed){.status = ROUTE_NO_EXCHANGE};
+    out->slot = route_cache_find(&s->routes, vhost, exchange, routing_key, &hit);
+    if (hit)
+        take_cached(out);
+    else
+        route_anew(s, vhost, exchange, &request, out);
 }
 
 void route_message(struct shard *s, struct vhost *vhost, struct bytes exchange,

@@ -12,6 +12,7 @@
 #include "session/output.h"
 #include "session/route_cache.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@ struct shard {
     struct broker *broker; /* common to all shards */
 
     struct list connections;       /* all, by struct connection.in_shard */
+    atomic_uint connection_count;  /* of them; other workers read it */
     struct list dirty_connections; /* with output to write, by .dirty */
     struct list dead_connections;  /* to be freed at the end of the turn, by .in_shard */
     struct list dirty_channels;    /* with confirms to report, by struct channel.dirty */
