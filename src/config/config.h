@@ -57,6 +57,32 @@ struct config_server {
     const char *cluster_name; /* NULL: "leveret@" and the host's name */
 };
 
+enum config_sync {
+    CONFIG_SYNC_ALWAYS,
+    CONFIG_SYNC_INTERVAL,
+    CONFIG_SYNC_NEVER,
+};
+
+struct config_journal {
+    enum config_sync sync;
+    uint32_t sync_interval_ms;
+    uint64_t segment_size_bytes;
+    uint32_t compact_below_percent; /* 0: never */
+};
+
+/* Sizes of 0 leave it to the percentage, which is of the machine's memory or of the cgroup's limit,
+ * whichever is less. */
+struct config_memory {
+    uint64_t target_bytes;
+    uint32_t target_percent;
+    uint64_t high_watermark_bytes;
+    uint32_t high_watermark_percent; /* 0, and high_watermark_bytes too: no alarm */
+};
+
+struct config_disk {
+    uint64_t free_limit_bytes; /* 0: no alarm */
+};
+
 struct config_log {
     enum log_level level;
     enum log_format format;
@@ -183,6 +209,9 @@ struct config {
     const char *data_dir;
     struct config_server server;
     struct config_limits limits;
+    struct config_journal journal;
+    struct config_memory memory;
+    struct config_disk disk;
     struct config_log log;
     struct config_users users;
     struct config_vhosts vhosts;

@@ -16,6 +16,9 @@
         .name = NULL \
     }
 
+/* More than there will be: 1 PiB. */
+#define BYTES_MAX (UINT64_C(1) << 50)
+
 static const char *check_address(struct bytes text)
 {
     const char *s = (const char *)text.data;
@@ -188,6 +191,111 @@ static const struct config_key LIMITS_KEYS[] = {
 static const struct config_section LIMITS = {
     .keys = LIMITS_KEYS,
     .struct_size = sizeof(struct config_limits),
+};
+
+static const struct config_choice SYNCS[] = {
+    {"always", CONFIG_SYNC_ALWAYS},
+    {"interval", CONFIG_SYNC_INTERVAL},
+    {"never", CONFIG_SYNC_NEVER},
+    {.name = NULL},
+};
+
+static const struct config_key JOURNAL_KEYS[] = {
+    {.name = "sync",
+     .type = CONFIG_TYPE_CHOICE,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "always",
+     FIELD(config_journal, sync),
+     .choices = SYNCS,
+     .doc = "When a message counts as durable: synced, synced now and then, or written."},
+    {.name = "sync_interval_ms",
+     .type = CONFIG_TYPE_INTEGER,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "100",
+     .min = 1,
+     .max = 60000,
+     FIELD(config_journal, sync_interval_ms),
+     .doc = "Time between syncs with sync: interval."},
+    {.name = "segment_size",
+     .type = CONFIG_TYPE_SIZE,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "64MiB",
+     .min = 1024 * 1024,
+     .max = 1024 * 1024 * 1024,
+     FIELD(config_journal, segment_size_bytes),
+     .doc = "Size at which a segment file ends and the next one begins."},
+    {.name = "compact_below_percent",
+     .type = CONFIG_TYPE_INTEGER,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "50",
+     .min = 0,
+     .max = 90,
+     FIELD(config_journal, compact_below_percent),
+     .doc = "Share of live bytes below which a segment is emptied into a newer one; 0: never."},
+    END_OF_KEYS,
+};
+
+static const struct config_section JOURNAL = {
+    .keys = JOURNAL_KEYS,
+    .struct_size = sizeof(struct config_journal),
+};
+
+static const struct config_key MEMORY_KEYS[] = {
+    {.name = "target",
+     .type = CONFIG_TYPE_SIZE,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "0",
+     .min = 0,
+     .max = BYTES_MAX,
+     FIELD(config_memory, target_bytes),
+     .doc = "Memory above which bodies of messages go to the disk; 0: by target_percent."},
+    {.name = "target_percent",
+     .type = CONFIG_TYPE_INTEGER,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "40",
+     .min = 1,
+     .max = 100,
+     FIELD(config_memory, target_percent),
+     .doc = "The same as a share of the memory of the machine or the cgroup."},
+    {.name = "high_watermark",
+     .type = CONFIG_TYPE_SIZE,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "0",
+     .min = 0,
+     .max = BYTES_MAX,
+     FIELD(config_memory, high_watermark_bytes),
+     .doc = "Memory at which publishers are blocked; 0: by high_watermark_percent."},
+    {.name = "high_watermark_percent",
+     .type = CONFIG_TYPE_INTEGER,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "60",
+     .min = 0,
+     .max = 100,
+     FIELD(config_memory, high_watermark_percent),
+     .doc = "The same as a share of the memory of the machine or the cgroup; 0: no alarm."},
+    END_OF_KEYS,
+};
+
+static const struct config_section MEMORY = {
+    .keys = MEMORY_KEYS,
+    .struct_size = sizeof(struct config_memory),
+};
+
+static const struct config_key DISK_KEYS[] = {
+    {.name = "free_limit",
+     .type = CONFIG_TYPE_SIZE,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "50MiB",
+     .min = 0,
+     .max = BYTES_MAX,
+     FIELD(config_disk, free_limit_bytes),
+     .doc = "Free space of data_dir below which publishers are blocked; 0: no alarm."},
+    END_OF_KEYS,
+};
+
+static const struct config_section DISK = {
+    .keys = DISK_KEYS,
+    .struct_size = sizeof(struct config_disk),
 };
 
 static const struct config_choice LOG_LEVELS[] = {
@@ -538,6 +646,24 @@ static const struct config_key TOP_KEYS[] = {
      FIELD(config, limits),
      .section = &LIMITS,
      .doc = "What a client may ask for."},
+    {.name = "journal",
+     .type = CONFIG_TYPE_SECTION,
+     .applies = CONFIG_AT_RESTART,
+     FIELD(config, journal),
+     .section = &JOURNAL,
+     .doc = "How messages are made durable."},
+    {.name = "memory",
+     .type = CONFIG_TYPE_SECTION,
+     .applies = CONFIG_AT_RESTART,
+     FIELD(config, memory),
+     .section = &MEMORY,
+     .doc = "How much memory messages may take."},
+    {.name = "disk",
+     .type = CONFIG_TYPE_SECTION,
+     .applies = CONFIG_AT_RESTART,
+     FIELD(config, disk),
+     .section = &DISK,
+     .doc = "How much of the disk stays free."},
     {.name = "log",
      .type = CONFIG_TYPE_SECTION,
      FIELD(config, log),

@@ -102,6 +102,15 @@ static void expect_defaults(const struct config *c)
     ck_assert_uint_eq(c->limits.max_message_size_bytes, 16 * 1024 * 1024);
     ck_assert_uint_eq(c->limits.max_header_table_size_bytes, 128 * 1024);
     ck_assert_uint_eq(c->limits.read_budget_bytes, 256 * 1024);
+    ck_assert_int_eq(c->journal.sync, CONFIG_SYNC_ALWAYS);
+    ck_assert_uint_eq(c->journal.sync_interval_ms, 100);
+    ck_assert_uint_eq(c->journal.segment_size_bytes, 64 * 1024 * 1024);
+    ck_assert_uint_eq(c->journal.compact_below_percent, 50);
+    ck_assert_uint_eq(c->memory.target_bytes, 0);
+    ck_assert_uint_eq(c->memory.target_percent, 40);
+    ck_assert_uint_eq(c->memory.high_watermark_bytes, 0);
+    ck_assert_uint_eq(c->memory.high_watermark_percent, 60);
+    ck_assert_uint_eq(c->disk.free_limit_bytes, 50 * 1024 * 1024);
     ck_assert_int_eq(c->log.level, LOG_LEVEL_INFO);
     ck_assert_int_eq(c->log.format, LOG_FORMAT_TEXT);
     ck_assert_ptr_null(c->log.path);
@@ -171,6 +180,17 @@ START_TEST(every_scalar_key_reaches_its_field)
                               "  max_table_depth: 7\n"
                               "  output_high_watermark: 1GiB\n"
                               "  read_budget: 0x2000\n"
+                              "journal:\n"
+                              "  sync: interval\n"
+                              "  sync_interval_ms: 107\n"
+                              "  segment_size: 1GiB\n"
+                              "  compact_below_percent: 0\n"
+                              "memory:\n"
+                              "  target: 3GiB\n"
+                              "  target_percent: 100\n"
+                              "  high_watermark: 1048576GiB\n"
+                              "  high_watermark_percent: 0\n"
+                              "disk: {free_limit: 5GiB}\n"
                               "log: {level: debug, format: json, output: /tmp/log}\n");
 
     ck_assert_uint_eq(c->workers, 3);
@@ -190,6 +210,15 @@ START_TEST(every_scalar_key_reaches_its_field)
     ck_assert_uint_eq(c->limits.max_table_depth, 7);
     ck_assert_uint_eq(c->limits.output_high_watermark_bytes, 1024 * 1024 * 1024);
     ck_assert_uint_eq(c->limits.read_budget_bytes, 0x2000);
+    ck_assert_int_eq(c->journal.sync, CONFIG_SYNC_INTERVAL);
+    ck_assert_uint_eq(c->journal.sync_interval_ms, 107);
+    ck_assert_uint_eq(c->journal.segment_size_bytes, 1024 * 1024 * 1024);
+    ck_assert_uint_eq(c->journal.compact_below_percent, 0);
+    ck_assert_uint_eq(c->memory.target_bytes, UINT64_C(3) << 30);
+    ck_assert_uint_eq(c->memory.target_percent, 100);
+    ck_assert_uint_eq(c->memory.high_watermark_bytes, UINT64_C(1) << 50);
+    ck_assert_uint_eq(c->memory.high_watermark_percent, 0);
+    ck_assert_uint_eq(c->disk.free_limit_bytes, UINT64_C(5) << 30);
     ck_assert_int_eq(c->log.level, LOG_LEVEL_DEBUG);
     ck_assert_int_eq(c->log.format, LOG_FORMAT_JSON);
     ck_assert_str_eq(c->log.path, "/tmp/log");
@@ -396,6 +425,8 @@ START_TEST(wrong_types_are_refused)
          "1: 'tags' must be a list, not 'administrator'\n"},
         {"users: [{name: a, password: b, tags: [monitoring, monitoring]}]\n",
          "1: 'tags' names 'monitoring' twice\n"},
+        {"journal: {sync: sometimes}\n",
+         "1: 'sync' must be always, interval or never, not 'sometimes'\n"},
         {"vhosts: [1]\n", "1: 'vhosts' must be a string in quotes, not '1'\n"},
         {"topology: {queues: [{name: q, arguments: []}]}\n",
          "1: 'arguments' must be a mapping, not a list\n"},
@@ -425,6 +456,10 @@ START_TEST(numbers_out_of_range_are_refused)
          "1: 'frame_max' must be between 4KiB and 16MiB, not '17179869185GiB'\n"},
         {"limits: {frame_max: 18446744073709551617KiB}\n",
          "1: 'frame_max' must be between 4KiB and 16MiB, not '18446744073709551617KiB'\n"},
+        {"journal: {segment_size: 1048575}\n",
+         "1: 'segment_size' must be between 1MiB and 1GiB, not '1048575'\n"},
+        {"memory: {target_percent: 0}\n",
+         "1: 'target_percent' must be between 1 and 100, not '0'\n"},
         {"data_dir: ''\n", "1: 'data_dir' must have 1 to 4095 bytes, not 0\n"},
     };
 

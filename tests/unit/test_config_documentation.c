@@ -226,6 +226,9 @@ START_TEST(shipped_file_says_the_defaults)
     ck_assert_str_eq(shipped->listeners.items[0].address, defaults->listeners.items[0].address);
     ck_assert_uint_eq(shipped->listeners.items[0].port, defaults->listeners.items[0].port);
     ck_assert_mem_eq(&shipped->limits, &defaults->limits, sizeof(defaults->limits));
+    ck_assert_mem_eq(&shipped->journal, &defaults->journal, sizeof(defaults->journal));
+    ck_assert_mem_eq(&shipped->memory, &defaults->memory, sizeof(defaults->memory));
+    ck_assert_mem_eq(&shipped->disk, &defaults->disk, sizeof(defaults->disk));
     ck_assert_uint_eq(shipped->users.count, 1);
     ck_assert_str_eq(shipped->users.items[0].password, defaults->users.items[0].password);
     ck_assert(shipped->users.items[0].loopback_only);
@@ -247,6 +250,9 @@ START_TEST(commented_settings_of_the_shipped_file_are_valid)
     struct config *defaults = config_default();
 
     ck_assert_mem_eq(&c->limits, &defaults->limits, sizeof(defaults->limits));
+    ck_assert_mem_eq(&c->journal, &defaults->journal, sizeof(defaults->journal));
+    ck_assert_mem_eq(&c->memory, &defaults->memory, sizeof(defaults->memory));
+    ck_assert_mem_eq(&c->disk, &defaults->disk, sizeof(defaults->disk));
     ck_assert_str_eq(c->data_dir, defaults->data_dir);
     ck_assert_str_eq(c->server.product, defaults->server.product);
     ck_assert_int_eq(c->log.level, defaults->log.level);
