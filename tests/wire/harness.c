@@ -89,10 +89,13 @@ const char TEST_CONFIG[] =
     "    password: reader-pw\n"
     "  - name: nobody\n"
     "    password: nobody-pw\n"
+    "  - name: visitor\n"
+    "    password: visitor-pw\n"
     "permissions:\n"
     "  - {user: guest, configure: '.*', write: '.*', read: '.*'}\n"
     "  - {user: limited, configure: '^mine', write: '^mine', read: '^mine'}\n"
-    "  - {user: reader, configure: '', write: '', read: '.*'}\n";
+    "  - {user: reader, configure: '', write: '', read: '.*'}\n"
+    "  - {user: visitor, vhost: other, configure: '.*', write: '.*', read: '.*'}\n";
 
 void harness_at(const char *file, int line)
 {

@@ -68,6 +68,11 @@ TESTS += tests/wire/test_limits
 tests_wire_test_limits_SOURCES = tests/wire/test_limits.c
 tests_wire_test_limits_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_mutations
+TESTS += tests/wire/test_mutations
+tests_wire_test_mutations_SOURCES = tests/wire/test_mutations.c
+tests_wire_test_mutations_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_permissions
 TESTS += tests/wire/test_permissions
 tests_wire_test_permissions_SOURCES = tests/wire/test_permissions.c

@@ -39,6 +39,12 @@ struct raw_frame {
     uint32_t size;
 };
 
+/* RabbitMQ's methods that librabbitmq does not know. */
+enum {
+    CONNECTION_UPDATE_SECRET_METHOD = 10 << 16 | 70,
+    CONNECTION_UPDATE_SECRET_OK_METHOD = 10 << 16 | 71,
+};
+
 /* For the method that a close names: not held to any. */
 enum { ANY_METHOD = -1 };
 

@@ -469,6 +469,20 @@ START_TEST(connection_close_is_answered)
 }
 END_TEST
 
+START_TEST(new_secret_is_taken)
+{
+    struct raw *r = raw_connect(test_broker());
+    struct raw_bytes b = {.size = 0};
+
+    raw_handshake(r);
+    put_long_string(&b, "guest", 5);
+    put_short_string(&b, "it was time");
+    raw_send_method(r, 0, CONNECTION_UPDATE_SECRET_METHOD, &b);
+    raw_expect_method(r, 0, CONNECTION_UPDATE_SECRET_OK_METHOD);
+    raw_open_channel(r, 1);
+}
+END_TEST
+
 START_TEST(frames_after_close_are_discarded)
 {
     struct raw *r = raw_connect(test_broker());
@@ -528,6 +542,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, no_heartbeats_when_none_were_agreed);
     tcase = wire_tcase(suite, "close");
     tcase_add_test(tcase, connection_close_is_answered);
+    tcase_add_test(tcase, new_secret_is_taken);
     tcase_add_test(tcase, frames_after_close_are_discarded);
     return suite;
 }

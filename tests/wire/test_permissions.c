@@ -169,6 +169,36 @@ START_TEST(reply_address_needs_no_permission_to_read)
 }
 END_TEST
 
+START_TEST(virtual_hosts_know_nothing_of_each_other)
+{
+    struct channel *here = connect_channel();
+    struct channel *there = open_channel(connect_client_as("visitor", "visitor-pw", "other"));
+
+    confirm_select(here);
+    confirm_select(there);
+    declare_queue(here, "q", 0, NO_ARGS);
+    declare_exchange(here, "x", "direct", 0, NO_ARGS);
+    send_queue_declare(there, "q", PASSIVE, NO_ARGS);
+    expect_channel_error(there, 404, "NOT_FOUND - no queue 'q' in vhost 'other'");
+    reopen_channel(there);
+    publish_to(there, "x", "k", "a");
+    expect_channel_error(there, 404, "NOT_FOUND - no exchange 'x' in vhost 'other'");
+    reopen_channel(there);
+    confirm_select(there);
+    declare_exchange(there, "x", "fanout", AUTO_DELETE, NO_ARGS); /* of another type */
+    declare_queue(there, "q", EXCLUSIVE, NO_ARGS);
+    bind_queue(there, "q", "x", "", NO_ARGS);
+    publish_to(there, "x", "", "there");
+    publish(here, "q", "here");
+    await_confirms(there);
+    await_confirms(here);
+    expect_get(there, "q", "there", NO_ACK);
+    expect_get(here, "q", "here", NO_ACK);
+    expect_get_empty(there, "q");
+    expect_get_empty(here, "q");
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("permissions");
@@ -176,6 +206,7 @@ static Suite *make_suite(void)
 
     tcase_add_loop_test(tcase, patterns_bind_each_method, 0, LIMITED_COUNT);
     tcase_add_loop_test(tcase, reading_alone_allows_what_reads, 0, READER_COUNT);
+    tcase_add_test(tcase, virtual_hosts_know_nothing_of_each_other);
     tcase_add_test(tcase, reply_address_needs_no_permission_to_read);
     return suite;
 }
