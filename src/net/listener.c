@@ -14,6 +14,8 @@
 /* Connections taken from one listener before other work gets its turn. */
 #define LISTENER_ACCEPT_BATCH 64
 #define LISTENER_BACKLOG 4096
+/* How long nothing is accepted after the system had no descriptor or memory for a connection. */
+#define LISTENER_PAUSE_MS 100
 
 static struct sockaddr_in *as_ipv4(struct socket_address *a)
 {
@@ -113,6 +115,23 @@ static int set_flag(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
+int listener_probe(const struct socket_address *address)
+{
+    int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int rc;
+
+    if (fd < 0)
+        return -errno;
+    rc = set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (rc == 0 && address->storage.ss_family == AF_INET6)
+        rc = set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY,
+                      !IN6_IS_ADDR_UNSPECIFIED(&as_ipv6_const(address)->sin6_addr));
+    if (rc == 0 && bind(fd, (const struct sockaddr *)&address->storage, address->size) < 0)
+        rc = -errno;
+    close(fd);
+    return rc;
+}
+
 int listener_open_socket(const struct socket_address *address, struct socket_address *bound)
 {
     int family = address->storage.ss_family;
@@ -141,6 +160,21 @@ int listener_open_socket(const struct socket_address *address, struct socket_add
     return fd;
 }
 
+static void resume_accepting(struct timer *t)
+{
+    struct listener *l = container_of(t, struct listener, resume);
+
+    reactor_set_interest(l->reactor, &l->source, REACTOR_READ);
+}
+
+static void pause_accepting(struct listener *l, int error)
+{
+    log_warning("listener", "a connection could not be accepted: %s; trying again in %d ms",
+                strerror(error), LISTENER_PAUSE_MS);
+    reactor_set_interest(l->reactor, &l->source, 0);
+    timer_set(l->timers, &l->resume, l->timers->now_ms + LISTENER_PAUSE_MS);
+}
+
 static void listener_on_ready(struct reactor_source *source, uint32_t ready)
 {
     struct listener *l = container_of(source, struct listener, source);
@@ -155,7 +189,7 @@ static void listener_on_ready(struct reactor_source *source, uint32_t ready)
             continue;
         if (fd < 0) {
             if (errno != EAGAIN && errno != EWOULDBLOCK)
-                log_warning("listener", "a connection could not be accepted: %s", strerror(errno));
+                pause_accepting(l, errno);
             return;
         }
         set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -163,12 +197,15 @@ static void listener_on_ready(struct reactor_source *source, uint32_t ready)
     }
 }
 
-int listener_start(struct listener *l, struct reactor *r, int fd,
+int listener_start(struct listener *l, struct reactor *r, struct timer_wheel *timers, int fd,
                    const struct socket_address *address,
                    void (*on_accept)(struct listener *l, int fd, const struct socket_address *peer),
                    void *context)
 {
     l->fd = fd;
+    l->reactor = r;
+    l->timers = timers;
+    timer_init(&l->resume, resume_accepting);
     l->address = *address;
     l->on_accept = on_accept;
     l->context = context;
@@ -179,6 +216,7 @@ void listener_stop(struct listener *l, struct reactor *r)
 {
     if (l->fd < 0)
         return;
+    timer_cancel(l->timers, &l->resume);
     reactor_remove(r, &l->source);
     close(l->fd);
     l->fd = -1;

@@ -4,6 +4,7 @@
 #define LEVERET_NET_LISTENER_H
 
 #include "net/reactor.h"
+#include "net/timer_wheel.h"
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -23,6 +24,9 @@ struct socket_address {
 
 struct listener {
     struct reactor_source source;
+    struct reactor *reactor;
+    struct timer_wheel *timers;
+    struct timer resume; /* set while nothing is accepted for want of descriptors or memory */
     int fd;
     struct socket_address address; /* as bound: with the port that the system chose */
     /* A connected, non-blocking socket; the callee owns it. */
@@ -46,12 +50,18 @@ void socket_address_set_port(struct socket_address *a, uint16_t port);
 /* Whether the address is of this machine's loopback (127.0.0.0/8, ::1, and the former in IPv6). */
 bool socket_address_is_loopback(const struct socket_address *a);
 
+/* Whether somebody else, another process of the same user too, listens on the address: SO_REUSEPORT
+ * alone would share its connections silently. Returns 0, -EADDRINUSE, or another -errno. */
+int listener_probe(const struct socket_address *address);
+
 /* Opens a listening socket with SO_REUSEADDR and SO_REUSEPORT. Returns its descriptor or -errno;
  * `bound` is the address with the port that was chosen. */
 int listener_open_socket(const struct socket_address *address, struct socket_address *bound);
 
-/* Takes over `fd` (from listener_open_socket) and accepts in `r`. Returns 0 or -errno. */
-int listener_start(struct listener *l, struct reactor *r, int fd,
+/* Takes over `fd` (from listener_open_socket) and accepts in `r`. When the system has no descriptor
+ * or memory for a connection, it waits a little (`timers`) before it tries again. Returns 0 or
+ * -errno. */
+int listener_start(struct listener *l, struct reactor *r, struct timer_wheel *timers, int fd,
                    const struct socket_address *address,
                    void (*on_accept)(struct listener *l, int fd, const struct socket_address *peer),
                    void *context);

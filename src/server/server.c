@@ -66,6 +66,10 @@ static int open_listener(struct server *s, const struct config_listener *configu
     char text[SOCKET_ADDRESS_TEXT_SIZE];
     int rc = socket_address_parse(&address, configured->address, configured->port);
 
+    if (rc == 0 && configured->port != 0)
+        rc = listener_probe(&address);
+    if (rc == -EAFNOSUPPORT)
+        rc = 0; /* told below */
     for (uint32_t i = 0; rc == 0 && i < s->worker_count; i++) {
         int fd = listener_open_socket(&address, &bound);
 

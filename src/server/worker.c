@@ -80,7 +80,7 @@ static void worker_on_accept(struct listener *l, int fd, const struct socket_add
 int worker_listen(struct worker *w, int fd, const struct socket_address *address)
 {
     struct listener *l = &w->listeners[w->listener_count];
-    int rc = listener_start(l, &w->reactor, fd, address, worker_on_accept, w);
+    int rc = listener_start(l, &w->reactor, &w->timers, fd, address, worker_on_accept, w);
 
     if (rc == 0)
         w->listener_count++;

@@ -43,6 +43,15 @@ static void grow(struct confirms *c)
     c->capacity = capacity;
 }
 
+static void note_early(struct confirms *c, uint64_t number)
+{
+    if (c->early_count == c->early_capacity) {
+        c->early_capacity = c->early_capacity != 0 ? 2 * c->early_capacity : CONFIRMS_MIN_CAPACITY;
+        c->early = memory_resize(c->early, c->early_capacity, sizeof(*c->early));
+    }
+    c->early[c->early_count++] = number;
+}
+
 uint64_t confirms_add(struct confirms *c, uint32_t pending, bool refused)
 {
     if (c->last + 1 - c->first == c->capacity)
@@ -51,16 +60,9 @@ uint64_t confirms_add(struct confirms *c, uint32_t pending, bool refused)
     *slot(c, c->last) = (struct confirm_slot){.pending = pending, .refused = refused};
     if (pending != 0)
         c->waiting++;
+    else if (c->waiting != 0)
+        note_early(c, c->last);
     return c->last;
-}
-
-static void note_early(struct confirms *c, uint64_t number)
-{
-    if (c->early_count == c->early_capacity) {
-        c->early_capacity = c->early_capacity != 0 ? 2 * c->early_capacity : CONFIRMS_MIN_CAPACITY;
-        c->early = memory_resize(c->early, c->early_capacity, sizeof(*c->early));
-    }
-    c->early[c->early_count++] = number;
 }
 
 void confirms_settle(struct confirms *c, uint64_t number, bool accepted)

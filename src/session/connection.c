@@ -582,16 +582,25 @@ static void send_heartbeat(struct connection *c)
     connection_touch(c);
 }
 
-/* Twice an interval: is the peer there, and does it hear of us (AMQP 0-9-1 §4.2.7)? While its input
- * is not read, its silence says nothing. */
+/* How long the peer has given no sign of life. While its input is not read, what counts is that it
+ * takes output. */
+static int64_t silence_ms(const struct connection *c, int64_t now_ms)
+{
+    if ((c->read_paused & READ_PAUSED_BY_OUTPUT) != 0)
+        return now_ms - c->last_write_ms;
+    return c->read_paused == 0 ? now_ms - c->last_read_ms : 0;
+}
+
+/* Twice an interval: is the peer there, and does it hear of us (AMQP 0-9-1 §4.2.7)? Two intervals
+ * of silence and a half one of grace end it. */
 static void on_heartbeat_timer(struct connection *c)
 {
     int64_t now_ms = shard_now_ms(c->shard);
     int64_t interval_ms = INT64_C(1000) * c->heartbeat_s;
 
-    if (c->read_paused == 0 && now_ms - c->last_read_ms >= 2 * interval_ms) {
+    if (2 * silence_ms(c, now_ms) >= 5 * interval_ms) {
         log_warning("connection", "%s: lost: no heartbeat for %" PRId64 " ms", c->peer,
-                    now_ms - c->last_read_ms);
+                    silence_ms(c, now_ms));
         connection_kill(c);
         return;
     }

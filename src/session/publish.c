@@ -1,6 +1,7 @@
 #include "session/publish.h"
 
 #include "amqp/properties.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "server/vhost.h"
 #include "session/broker.h"
@@ -148,8 +149,6 @@ static void publish_to_queues(struct channel *ch, struct message *msg, const str
         confirms_add(&ch->confirms, pending, refused);
         channel_touch(ch);
     }
-    if (s->effects.count != 0)
-        shard_run_effects(s);
 }
 
 /* A direct reply, handed to the worker of who asked (RabbitMQ "Direct Reply-to"). */
@@ -178,6 +177,10 @@ static void deliver_reply(struct shard *s, const struct reply_record *r)
     ch = r->address.channel < c->channel_slots ? c->channels[r->address.channel] : NULL;
     if (ch == NULL || ch->state != CHANNEL_OPEN || ch->reply_key != r->key)
         return;
+    if (connection_congested(c)) {
+        log_warning("connection", "%s: does not read its direct replies: one is dropped", c->peer);
+        return;
+    }
     delivery_write(c, ch->number, ch->reply_tag, ++ch->last_delivery_tag, false, r->message);
 }
 
@@ -252,9 +255,18 @@ static int check_exchange(struct channel *ch, struct bytes exchange, const struc
     return 0;
 }
 
+/* The route is given back before effects are run: they may route in their turn. */
+static void finish_publish(struct shard *s, struct routed *r)
+{
+    routed_release(r);
+    if (s->effects.count != 0)
+        shard_run_effects(s);
+}
+
 int publish_on_complete(struct channel *ch)
 {
     struct content *content = ch->content;
+    struct shard *s = ch->shard;
     struct message *msg = content->message;
     struct bytes exchange = message_exchange(msg);
     struct routed r;
@@ -270,17 +282,18 @@ int publish_on_complete(struct channel *ch)
         transaction_add_publish(ch->transaction, msg, content->mandatory);
     else
         rc = publish(ch, msg, &r, content->mandatory);
-    routed_release(&r);
+    finish_publish(s, &r);
     return rc;
 }
 
 int publish_committed(struct channel *ch, struct message *msg, bool mandatory)
 {
+    struct shard *s = ch->shard;
     struct routed r;
     int rc;
 
-    route_message(ch->shard, ch->connection->vhost, message_exchange(msg), msg, &r);
+    route_message(s, ch->connection->vhost, message_exchange(msg), msg, &r);
     rc = publish(ch, msg, &r, mandatory);
-    routed_release(&r);
+    finish_publish(s, &r);
     return rc;
 }

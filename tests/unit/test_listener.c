@@ -79,6 +79,7 @@ END_TEST
 /* A listener that keeps what it accepts. */
 struct inbox {
     struct listener listener;
+    struct timer_wheel timers;
     int fds[100];
     unsigned count;
     struct socket_address peer; /* of the last one */
@@ -100,7 +101,8 @@ static void listen_at(struct inbox *in, struct reactor *r, const struct socket_a
 
     ck_assert_msg(fd >= 0, "%s", strerror(-fd));
     memset(in, 0, sizeof(*in));
-    ck_assert_int_eq(listener_start(&in->listener, r, fd, &bound, on_accept, in), 0);
+    timer_wheel_init(&in->timers, 0);
+    ck_assert_int_eq(listener_start(&in->listener, r, &in->timers, fd, &bound, on_accept, in), 0);
 }
 
 static void forget(struct inbox *in, struct reactor *r)
@@ -119,6 +121,21 @@ static int connect_to(const struct socket_address *address)
     ck_assert_int_eq(connect(fd, (const struct sockaddr *)&address->storage, address->size), 0);
     return fd;
 }
+
+START_TEST(an_address_that_somebody_listens_on_is_told)
+{
+    struct socket_address address;
+    struct socket_address bound;
+    int fd;
+
+    ck_assert_int_eq(socket_address_parse(&address, "127.0.0.1", 0), 0);
+    fd = listener_open_socket(&address, &bound);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(listener_probe(&bound), -EADDRINUSE);
+    close(fd);
+    ck_assert_int_eq(listener_probe(&bound), 0);
+}
+END_TEST
 
 START_TEST(port_zero_becomes_the_port_that_the_system_chose)
 {
@@ -251,6 +268,7 @@ END_TEST
 UNIT_MAIN("listener", addresses_are_read_written_and_told_apart,
           port_is_read_and_changed_in_both_families,
           port_zero_becomes_the_port_that_the_system_chose,
+          an_address_that_somebody_listens_on_is_told,
           accepted_socket_is_non_blocking_and_its_peer_known,
           crowd_of_connections_is_accepted_to_the_last, two_listeners_share_an_address,
           stopped_listener_refuses_connections, address_of_another_machine_cannot_be_bound)
