@@ -18,6 +18,7 @@
 static const char STAMP[] = "leveret.format";
 static const char STAMP_UNFINISHED[] = "leveret.format.new";
 static const char LOCK[] = "leveret.lock";
+static const char DEFINITIONS[] = "definitions.sqlite";
 static const char JOURNAL[] = "journal";
 static const char PAGED[] = "paged";
 
@@ -163,6 +164,36 @@ static int check_stamp(const struct opening *o)
         rc = parse_stamp(o, text);
     close(fd);
     return rc < 0 ? rc : 1;
+}
+
+static bool has_entries(DIR *dir)
+{
+    const struct dirent *entry;
+
+    while ((entry = readdir(dir)) != NULL) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            return true;
+    }
+    return false;
+}
+
+/* Journals whose definitions are gone: messages that no queue would take. */
+static int check_definitions(const struct opening *o)
+{
+    struct stat st;
+    DIR *journals;
+    bool has_journals;
+
+    if (fstatat(o->fd, DEFINITIONS, &st, 0) == 0 && st.st_size > 0)
+        return 0;
+    journals = list(o->fd, JOURNAL);
+    if (journals == NULL)
+        return errno == ENOENT ? 0 : refuse(o, -errno, "cannot be read: %s", strerror(errno));
+    has_journals = has_entries(journals);
+    closedir(journals);
+    if (!has_journals)
+        return 0;
+    return refuse(o, -EBADMSG, "%s is missing or empty, and there are journals", DEFINITIONS);
 }
 
 /* ---- Taking it ---- */
@@ -338,7 +369,7 @@ static int take(struct opening *o)
     stamped = check_stamp(o);
     if (stamped < 0)
         return stamped;
-    rc = stamped == 0 ? check_empty(o) : 0;
+    rc = stamped == 0 ? check_empty(o) : check_definitions(o);
     if (rc == 0)
         rc = lock(o);
     if (rc < 0)
@@ -424,7 +455,7 @@ static char *path_format(const char *format, ...)
 
 char *data_directory_definitions(const char *path)
 {
-    return path_format("%s/definitions.sqlite", path);
+    return path_format("%s/%s", path, DEFINITIONS);
 }
 
 char *data_directory_journals(const char *path)

@@ -29,9 +29,9 @@ struct data_directory {
  *
  * Returns 0, to be given back with data_directory_close(), or -errno with one line in `error`:
  * -ENOTDIR, -EACCES or -EROFS; -ENOTEMPTY for a directory with files and no leveret.format;
- * -ENOTSUP for a newer format; -EBADMSG for a leveret.format that cannot be read; -EBUSY when a
- * process (named) uses it; -ENOSPC and what else writing may fail with. A directory that is refused
- * is left as it was. */
+ * -ENOTSUP for a newer format; -EBADMSG for a leveret.format that cannot be read, or when the
+ * definitions are gone and journals are there; -EBUSY when a process (named) uses it; -ENOSPC and
+ * what else writing may fail with. A directory that is refused is left as it was. */
 int data_directory_open(struct data_directory *d, const char *path, char *error, size_t error_size);
 
 /* Lets others have it. */

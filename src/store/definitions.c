@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- Opening ---- */
@@ -43,6 +44,24 @@ static int lock_file(struct definitions *d, struct error_line line)
     }
     error_line_set(line, d->path, "is in use by another process");
     return -EBUSY;
+}
+
+/* SQLite takes a file that is shorter than its smallest page for an empty one. */
+static int check_size(const struct definitions *d, struct error_line line)
+{
+    enum { SMALLEST_PAGE_SIZE = 512 };
+    struct stat st;
+
+    if (fstat(d->lock_fd, &st) < 0) {
+        int rc = -errno;
+
+        error_line_set(line, d->path, "cannot be read: %s", strerror(-rc));
+        return rc;
+    }
+    if (st.st_size == 0 || st.st_size >= SMALLEST_PAGE_SIZE)
+        return 0;
+    error_line_set(line, d->path, "damaged: it has %lld bytes", (long long)st.st_size);
+    return -EBADMSG;
 }
 
 static int inspect_wal(const struct definitions *d, struct error_line line)
@@ -76,6 +95,11 @@ static int prepare_file(struct definitions *d, struct error_line line)
     int code;
     int rc = definitions_schema_inspect(d->db, &DEFINITIONS_MIGRATIONS, d->path, &version, line);
 
+    if (rc == 0 && sqlite3_db_readonly(d->db, "main") == 1) {
+        /* The file itself could be opened for writing. */
+        error_line_set(line, d->path, "damaged: its head forbids writing");
+        rc = -EBADMSG;
+    }
     if (rc == 0 && version > 0)
         rc = definitions_check(d->db, d->path, line);
     if (rc < 0)
@@ -98,7 +122,9 @@ int definitions_open(struct definitions **out, const char *path, char *error, si
     rc = lock_file(d, line);
     if (rc < 0)
         goto fail_lock;
-    rc = inspect_wal(d, line);
+    rc = check_size(d, line);
+    if (rc == 0)
+        rc = inspect_wal(d, line);
     if (rc < 0)
         goto fail_lock;
     rc = definitions_connect(&d->db, path, SQLITE_OPEN_READWRITE, line);

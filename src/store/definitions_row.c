@@ -1,5 +1,7 @@
 #include "store/definitions_row.h"
 
+#include "store/crc32c.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -16,38 +18,28 @@ void row_add_integer(struct row *r, int64_t n)
     r->cells[r->count++] = (struct cell){.is_integer = true, .integer = n};
 }
 
-/* FNV-1a of 64 bits: every step is reversible, so that no change of one byte goes unseen. */
-static uint64_t mix(uint64_t hash, const void *data, size_t size)
-{
-    const uint8_t *octets = data;
-
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ octets[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
-static uint64_t mix_number(uint64_t hash, uint64_t n)
+static uint32_t add_number(uint32_t crc, uint64_t n)
 {
     uint8_t octets[8];
 
     for (unsigned i = 0; i < sizeof(octets); i++)
         octets[i] = (uint8_t)(n >> (8 * i));
-    return mix(hash, octets, sizeof(octets));
+    return crc32c(crc, octets, sizeof(octets));
 }
 
 int64_t row_checksum(const char *table, const struct row *r)
 {
-    uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), table, strlen(table));
+    uint32_t crc = crc32c(0, table, strlen(table));
 
     for (unsigned i = 0; i < r->count; i++) {
         const struct cell *c = &r->cells[i];
 
-        hash = mix(hash, c->is_integer ? "i" : "b", 1);
-        hash = mix_number(hash, c->is_integer ? (uint64_t)c->integer : c->bytes.size);
-        if (!c->is_integer)
-            hash = mix(hash, c->bytes.data, c->bytes.size);
+        crc = crc32c(crc, c->is_integer ? "i" : "b", 1);
+        crc = add_number(crc, c->is_integer ? (uint64_t)c->integer : c->bytes.size);
+        if (!c->is_integer && c->bytes.size != 0)
+            crc = crc32c(crc, c->bytes.data, c->bytes.size);
     }
-    return (int64_t)hash;
+    return crc;
 }
 
 static int bind_bytes(sqlite3_stmt *s, int parameter, struct bytes b)

@@ -29,7 +29,7 @@ struct row {
 void row_add_bytes(struct row *r, struct bytes b);
 void row_add_integer(struct row *r, int64_t n);
 
-/* The checksum of a row of `table`: the same row of another table has another. */
+/* The checksum (CRC32C) of a row of `table`: the same row of another table has another. */
 int64_t row_checksum(const char *table, const struct row *r);
 
 /* Binds the cells to the parameters ?1, ?2, … and, unless `table` is NULL, the row's checksum to

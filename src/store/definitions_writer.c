@@ -284,11 +284,15 @@ static int apply(struct definitions_writer *w, const struct change *c)
 /* ---- Transactions ---- */
 
 /* A commit whose sync failed may be whole on the disk all the same, and would be believed after a
- * crash. Another one in its place makes that impossible. */
+ * crash. Another one in its place makes that impossible: it changes nothing, but writes a page. */
 static void write_over_failed_commit(struct definitions_writer *w)
 {
-    if (definitions_execute(w->db, "BEGIN IMMEDIATE; UPDATE counters SET value = value; COMMIT") !=
-        SQLITE_OK)
+    static const char NOTHING[] = "BEGIN IMMEDIATE;"
+                                  "INSERT INTO counters VALUES (x'', 0, 0);"
+                                  "DELETE FROM counters WHERE name = x'';"
+                                  "COMMIT";
+
+    if (definitions_execute(w->db, NOTHING) != SQLITE_OK)
         sqlite3_exec(w->db, "ROLLBACK", NULL, NULL, NULL);
 }
 

@@ -1,5 +1,7 @@
 noinst_LIBRARIES += src/store/libleveret_store.a
 src_store_libleveret_store_a_SOURCES = \
+	src/store/crc32c.c \
+	src/store/crc32c.h \
 	src/store/data_directory.c \
 	src/store/data_directory.h \
 	src/store/definitions.c \

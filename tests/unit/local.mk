@@ -93,6 +93,12 @@ TESTS += tests/unit/test_credit_pool
 tests_unit_test_credit_pool_SOURCES = tests/unit/test_credit_pool.c
 tests_unit_test_credit_pool_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_data_directory
+TESTS += tests/unit/test_data_directory
+tests_unit_test_data_directory_SOURCES = tests/unit/test_data_directory.c \
+	tests/unit/store_helpers.c tests/unit/store_helpers.h
+tests_unit_test_data_directory_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_dead_letter
 TESTS += tests/unit/test_dead_letter
 tests_unit_test_dead_letter_SOURCES = tests/unit/test_dead_letter.c
@@ -103,6 +109,18 @@ TESTS += tests/unit/test_definitions
 tests_unit_test_definitions_SOURCES = tests/unit/test_definitions.c \
 	tests/unit/store_helpers.c tests/unit/store_helpers.h
 tests_unit_test_definitions_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_definitions_corruption
+TESTS += tests/unit/test_definitions_corruption
+tests_unit_test_definitions_corruption_SOURCES = tests/unit/test_definitions_corruption.c \
+	tests/unit/store_helpers.c tests/unit/store_helpers.h
+tests_unit_test_definitions_corruption_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_definitions_failures
+TESTS += tests/unit/test_definitions_failures
+tests_unit_test_definitions_failures_SOURCES = tests/unit/test_definitions_failures.c \
+	tests/unit/store_helpers.c tests/unit/store_helpers.h
+tests_unit_test_definitions_failures_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
 
 check_PROGRAMS += tests/unit/test_delivery_tags
 TESTS += tests/unit/test_delivery_tags
