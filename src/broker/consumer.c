@@ -189,6 +189,8 @@ void consumer_deliver(struct consumer *c, const struct entry *entry, struct effe
 {
     out->consumer = c;
     out->message = entry->message;
+    out->sequence = entry->sequence;
+    out->location = entry->location;
     out->delivery_count = entry->delivery_count;
     out->redelivered = entry->delivery_count != 0;
     if (!c->no_ack) {
@@ -242,50 +244,63 @@ void consumer_pool_refilled(struct consumer *c)
     consumer_update(c);
 }
 
-void consumer_cancel(struct consumer *c, struct effects *out)
+/* Stops deliveries for good. Returns whether the queue is unused for it now. */
+static bool stop(struct consumer *c)
 {
     struct queue *q = c->queue;
 
     if (c->cancelled)
-        return;
+        return false;
     c->cancelled = true;
     if (c->getter)
-        return;
+        return false;
 
     consumer_update(c);
     q->consumer_count--;
     if (c->exclusive)
         q->exclusive_use = false;
-    if (q->consumer_count == 0 && q->options->auto_delete)
-        effects_add(out, EFFECT_UNUSED, q);
+    return q->consumer_count == 0 && q->options->auto_delete;
+}
+
+void consumer_cancel(struct consumer *c, struct effects *out)
+{
+    if (stop(c))
+        effects_add(out, EFFECT_UNUSED, c->queue);
+}
+
+static void dead_letter(struct queue *q, const struct entry *entry, struct effects *out)
+{
+    struct effect *dead = effects_add(out, EFFECT_DEAD_LETTER, q);
+
+    dead->reason = DEAD_LETTER_REJECTED;
+    dead->delivery_count = entry->delivery_count;
+    dead->message = entry->message;
+    dead->sequence = entry->sequence;
+    dead->location = entry->location;
 }
 
 static void settle_one(struct consumer *c, struct entry entry, enum settle_outcome outcome,
                        struct effects *out)
 {
     struct queue *q = c->queue;
-    struct effect *dead;
 
     q->unacked_count--;
     switch (outcome) {
     case SETTLE_ACK:
         message_unref(entry.message);
-        return;
+        break;
     case SETTLE_REQUEUE:
         entry.delivery_count++;
-        queue_return(q, entry);
+        queue_return(q, &entry, out);
         return;
     case SETTLE_REJECT:
-        if (!q->options->has_dead_letter_exchange) {
+        if (q->options->has_dead_letter_exchange)
+            dead_letter(q, &entry, out);
+        else
             message_unref(entry.message);
-            return;
-        }
-        dead = effects_add(out, EFFECT_DEAD_LETTER, q);
-        dead->reason = DEAD_LETTER_REJECTED;
-        dead->delivery_count = entry.delivery_count;
-        dead->message = entry.message;
-        return;
+        break;
     }
+    queue_settled(q, &entry, out);
 }
 
 uint32_t consumer_settle(struct consumer *c, uint64_t first, uint64_t last,
@@ -309,6 +324,7 @@ uint32_t consumer_settle(struct consumer *c, uint64_t first, uint64_t last,
         return 0;
 
     unacked_tidy(u);
+    queue_held_changed(c->queue);
     if (c->pool != NULL)
         credit_pool_give(c->pool, settled);
     consumer_update(c);
@@ -319,8 +335,12 @@ uint32_t consumer_settle(struct consumer *c, uint64_t first, uint64_t last,
 
 void consumer_release(struct consumer *c, int64_t now_ms, struct effects *out)
 {
-    consumer_cancel(c, out);
+    struct queue *q = c->queue;
+    bool unused = stop(c);
+
     consumer_settle(c, 0, UINT64_MAX, SETTLE_REQUEUE, now_ms, out);
+    if (unused)
+        effects_add(out, EFFECT_UNUSED, q);
 
     list_remove(&c->by_queue);
     if (c->level != NULL)

@@ -1,24 +1,16 @@
-#include "broker/entries.h"
+#include "broker/entries_internal.h"
 
 #include "base/memory.h"
 
 #include <threads.h>
 
-/* With its link a chunk is what glibc hands out for 1032 bytes without waste. */
-#define CHUNK_SLOTS 128u
-
 /* Spare chunks a thread keeps, for its busy queues that run empty again and again. */
-#define SPARE_CHUNKS_MAX 64u
+#define SPARE_CHUNKS_MAX 128u
 
 #define RETURNED_FIRST_CAPACITY 8u
 
 /* The array keeps up to this capacity when it has become empty. */
 #define RETURNED_KEPT_CAPACITY 8u
-
-struct entry_chunk {
-    struct entry_chunk *next;
-    struct message *slots[CHUNK_SLOTS];
-};
 
 struct chunk_cache {
     struct entry_chunk *first;
@@ -56,7 +48,7 @@ static struct entry_chunk *chunk_alloc(void)
     struct entry_chunk *chunk = cache->first;
 
     if (chunk == NULL)
-        return malloc(sizeof(*chunk));
+        return malloc(sizeof(*chunk) + CHUNK_SLOTS * sizeof(chunk->slots[0]));
     cache->first = chunk->next;
     cache->count--;
     return chunk;
@@ -66,7 +58,7 @@ static void chunk_free(struct entry_chunk *chunk)
 {
     struct chunk_cache *cache = &chunk_cache;
 
-    if (cache->count == SPARE_CHUNKS_MAX) {
+    if (cache->count == SPARE_CHUNKS_MAX || chunk->end != CHUNK_SLOTS) {
         free(chunk);
         return;
     }
@@ -85,13 +77,15 @@ void entries_init(struct entries *e)
     *e = (struct entries){.next_sequence = 1, .returned_in_order = true};
 }
 
-static bool grow_tail(struct entries *e)
+bool entries_grow_tail(struct entries *e, uint64_t base)
 {
     struct entry_chunk *chunk = chunk_alloc();
 
     if (chunk == NULL)
         return false;
     chunk->next = NULL;
+    chunk->base = base;
+    chunk->end = CHUNK_SLOTS;
     if (e->tail != NULL) {
         e->tail->next = chunk;
     } else {
@@ -103,19 +97,27 @@ static bool grow_tail(struct entries *e)
     return true;
 }
 
-uint64_t entries_append(struct entries *e, struct message *m)
+uint64_t entries_append(struct entries *e, struct message *m, struct store_location location)
 {
-    if ((e->tail == NULL || e->tail_used == CHUNK_SLOTS) && !grow_tail(e))
+    struct entry_slot *slot;
+
+    if ((e->tail == NULL || e->tail_used == e->tail->end) &&
+        !entries_grow_tail(e, e->next_sequence))
         return 0;
-    e->tail->slots[e->tail_used++] = m;
+    slot = &e->tail->slots[e->tail_used++];
+    slot->message = m;
+    slot->location = location;
     e->waiting++;
+    e->resident_bytes += message_footprint(m);
     return e->next_sequence++;
 }
 
-static void drop_head_chunk(struct entries *e)
+void entries_drop_head_chunk(struct entries *e)
 {
     struct entry_chunk *empty = e->head;
 
+    if (e->depth != NULL)
+        entries_depth_chunk_dropped(e);
     e->head = empty->next;
     e->head_index = 0;
     if (e->head == NULL)
@@ -130,42 +132,50 @@ static void free_returned(struct entries *e)
     e->returned_capacity = 0;
 }
 
-static void clear_returned(struct entries *e)
+typedef void (*location_release)(void *context, struct store_location location);
+
+static void drop(struct message *m, struct store_location location, location_release release,
+                 void *context)
 {
-    for (uint32_t i = 0; i < e->returned_count; i++)
-        message_unref(e->returned[e->returned_front + i].message);
+    if (m != NULL)
+        message_unref(m);
+    if (release != NULL && !store_location_is_none(location))
+        release(context, location);
+}
+
+static void clear_returned(struct entries *e, location_release release, void *context)
+{
+    for (uint32_t i = 0; i < e->returned_count; i++) {
+        const struct entry *entry = &e->returned[e->returned_front + i];
+
+        drop(entry->message, entry->location, release, context);
+    }
     e->returned_front = 0;
     e->returned_count = 0;
     e->returned_in_order = true;
     free_returned(e);
 }
 
-static void clear_waiting(struct entries *e)
+static void clear_waiting(struct entries *e, location_release release, void *context)
 {
     while (e->head != NULL) {
-        uint32_t end = e->head == e->tail ? e->tail_used : CHUNK_SLOTS;
+        uint32_t end = entries_chunk_end(e, e->head);
 
         for (uint32_t i = e->head_index; i < end; i++)
-            message_unref(e->head->slots[i]);
-        drop_head_chunk(e);
+            drop(e->head->slots[i].message, e->head->slots[i].location, release, context);
+        entries_drop_head_chunk(e);
     }
     e->waiting = 0;
+    e->resident_bytes = 0;
 }
 
-void entries_clear(struct entries *e)
+void entries_clear(struct entries *e,
+                   void (*release)(void *context, struct store_location location), void *context)
 {
-    clear_returned(e);
-    clear_waiting(e);
-}
-
-static void take_waiting(struct entries *e, struct entry *out)
-{
-    out->message = e->head->slots[e->head_index++];
-    out->sequence = e->next_sequence - e->waiting;
-    out->delivery_count = 0;
-    e->waiting--;
-    if (e->waiting == 0 || e->head_index == CHUNK_SLOTS)
-        drop_head_chunk(e);
+    clear_returned(e, release, context);
+    clear_waiting(e, release, context);
+    if (e->depth != NULL)
+        entries_depth_clear(e, release, context);
 }
 
 static void slide_returned(struct entries *e)
@@ -203,7 +213,7 @@ void entries_return(struct entries *e, const struct entry *entry)
 {
     uint32_t end;
 
-    assert(entry->sequence < e->next_sequence - e->waiting);
+    assert(entry->sequence < entries_head_sequence(e));
     grow_returned(e);
     end = e->returned_front + e->returned_count;
     if (e->returned_in_order &&
@@ -239,7 +249,7 @@ static void fill_root(struct entries *e, struct entry last)
     e->returned[hole] = last;
 }
 
-static void take_returned(struct entries *e, struct entry *out)
+void entries_take_returned(struct entries *e, struct entry *out)
 {
     *out = e->returned[e->returned_front];
     e->returned_count--;
@@ -257,12 +267,14 @@ static void take_returned(struct entries *e, struct entry *out)
 
 bool entries_take_first(struct entries *e, struct entry *out)
 {
+    if (e->depth != NULL)
+        return entries_depth_take_first(e, out);
     if (e->returned_count != 0) {
-        take_returned(e, out);
+        entries_take_returned(e, out);
         return true;
     }
     if (e->waiting == 0)
         return false;
-    take_waiting(e, out);
+    entries_take_waiting(e, out);
     return true;
 }

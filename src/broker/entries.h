@@ -1,30 +1,51 @@
 /* The ready messages of a queue, in order: those that wait for their first delivery, and those
  * that were delivered and came back.
  *
- * The first kind enters at the tail with ascending, consecutive sequence numbers and leaves at the
- * head, so a slot is no more than a pointer and its number follows from its place. The second
+ * The first kind enters at the tail with ascending sequence numbers and leaves at the head, so a
+ * slot is no more than a pointer and a location, and its number follows from its place. The second
  * kind is always older than the head of the first (it passed it once), so order needs no merge:
  * what came back goes first, the lowest number before the others.
+ *
+ * A queue that was paged or recovered is deep (broker/entries_depth.h): messages may be missing
+ * from memory, numbers may be missing between the slots, and what was delivered before a restart
+ * makes a third part. A queue that is not deep knows nothing of this and does nothing for it.
  *
  * Holds one reference to each message. One thread; chunks are recycled within a thread. */
 #ifndef LEVERET_BROKER_ENTRIES_H
 #define LEVERET_BROKER_ENTRIES_H
 
 #include "broker/message.h"
+#include "broker/store_location.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 /* One place in a queue. */
 struct entry {
-    struct message *message;
+    struct message *message; /* NULL while it is not in memory */
     uint64_t sequence;
-    uint32_t delivery_count; /* how often it was delivered before */
+    struct store_location location; /* none when no store keeps the message */
+    uint32_t delivery_count;        /* how often it was delivered before */
 };
 
-static_assert(sizeof(struct entry) <= 24, "the cost of each unacked or returned message");
+static_assert(sizeof(struct entry) <= 32, "the cost of each unacked or returned message");
 
-struct entry_chunk;
+/* A place whose number follows from where it is. Without message and location it is no one's. */
+struct entry_slot {
+    struct message *message;
+    struct store_location location;
+};
+
+static_assert(sizeof(struct entry_slot) <= 16, "the cost of each waiting message");
+
+struct entry_chunk {
+    struct entry_chunk *next;
+    uint64_t base; /* the sequence number of the first slot */
+    uint32_t end;  /* how many slots there are */
+    struct entry_slot slots[];
+};
+
+struct entries_depth;
 
 struct entries {
     struct entry_chunk *head;
@@ -33,6 +54,7 @@ struct entries {
     uint32_t tail_used;  /* slots used up in the tail chunk */
     uint64_t waiting;    /* messages in the chunks */
     uint64_t next_sequence;
+    uint64_t resident_bytes; /* footprints of the messages in the chunks */
     /* What came back, in order for as long as it came in order (a nack of many, the end of a
      * channel): taken from the front. Else a binary heap by sequence, which an array in order
      * happens to be, with the front at 0. */
@@ -41,29 +63,51 @@ struct entries {
     uint32_t returned_count;
     uint32_t returned_capacity;
     bool returned_in_order;
+    struct entries_depth *depth; /* NULL while the queue is not deep */
 };
 
 /* Empty; holds no memory. The first sequence number will be 1. */
 void entries_init(struct entries *e);
 
-/* Drops every message and frees the memory. Sequence numbers go on from where they were. */
-void entries_clear(struct entries *e);
+/* Drops every message, calls `release` (may be NULL) for each location, and frees the memory.
+ * Sequence numbers go on from where they were. */
+void entries_clear(struct entries *e,
+                   void (*release)(void *context, struct store_location location), void *context);
 
+/* The deep queue's part of the functions below. */
+uint64_t entries_depth_count(const struct entries *e);
+bool entries_depth_can_take(const struct entries *e);
+
+/* All ready messages, in memory or not. */
 static inline uint64_t entries_count(const struct entries *e)
 {
-    return e->waiting + e->returned_count;
+    return e->depth != NULL ? entries_depth_count(e) : e->waiting + e->returned_count;
 }
 
 /* Adds a message at the tail and takes over the caller's reference. Returns its sequence number,
  * or 0, with the reference still the caller's, when memory is refused. O(1). */
-uint64_t entries_append(struct entries *e, struct message *m);
+uint64_t entries_append(struct entries *e, struct message *m, struct store_location location);
 
 /* Puts an entry that was taken back in its place, with its reference. O(1) while they come back in
  * order, else O(log n) of those that did. */
 void entries_return(struct entries *e, const struct entry *entry);
 
-/* Takes the first entry, with its reference. Returns false when there is none. O(1), or O(log n)
- * of those that came back out of order while there are any. */
+/* Whether there is a first entry and its message is in memory. */
+static inline bool entries_can_take(const struct entries *e)
+{
+    return e->depth != NULL ? entries_depth_can_take(e) : (e->waiting | e->returned_count) != 0;
+}
+
+/* Takes the first entry, with its reference, when its message is in memory. Returns false when it
+ * is not, or there is none. O(1), or O(log n) of those that came back out of order while there are
+ * any. */
 bool entries_take_first(struct entries *e, struct entry *out);
+
+/* The sequence number of the first that waits for its first delivery, or the one that the next
+ * message will get. */
+static inline uint64_t entries_head_sequence(const struct entries *e)
+{
+    return e->waiting != 0 ? e->head->base + e->head_index : e->next_sequence;
+}
 
 #endif

@@ -12,6 +12,9 @@ src_broker_libleveret_broker_a_SOURCES = \
 	src/broker/effects.h \
 	src/broker/entries.c \
 	src/broker/entries.h \
+	src/broker/entries_depth.c \
+	src/broker/entries_depth.h \
+	src/broker/entries_internal.h \
 	src/broker/exchange.c \
 	src/broker/exchange.h \
 	src/broker/exchange_direct.c \
@@ -29,10 +32,13 @@ src_broker_libleveret_broker_a_SOURCES = \
 	src/broker/queue_internal.h \
 	src/broker/queue_options.c \
 	src/broker/queue_options.h \
+	src/broker/queue_paging.c \
+	src/broker/queue_store.c \
 	src/broker/refusal.c \
 	src/broker/refusal.h \
 	src/broker/route.c \
 	src/broker/route.h \
+	src/broker/store_location.h \
 	src/broker/topology.c \
 	src/broker/topology.h \
 	src/broker/unacked.c \

@@ -20,11 +20,10 @@ struct queue *queue_create(const struct queue_options *options, void *owner, str
 
 void queue_destroy(struct queue *q, queue_release release, void *context)
 {
-    (void)release;
-    (void)context;
     assert(list_empty(&q->consumers));
     list_remove(&q->active_link);
-    entries_clear(&q->ready);
+    queue_held_changed(q);
+    entries_clear(&q->ready, release, context);
     free(q);
 }
 
@@ -58,13 +57,26 @@ uint64_t queue_ready_bytes(const struct queue *q)
     return q->ready_bytes;
 }
 
+uint64_t queue_next_sequence(const struct queue *q)
+{
+    return q->ready.next_sequence;
+}
+
+/* A queue that has to ask for its first message is woken for that alone. */
+static bool has_what_to_do(const struct queue *q)
+{
+    if (list_empty(&q->ready_levels))
+        return false;
+    return entries_can_take(&q->ready) || (!q->fetching && entries_count(&q->ready) != 0);
+}
+
 void queue_update_active(struct queue *q)
 {
-    bool deliverable = !list_empty(&q->ready_levels) && entries_count(&q->ready) != 0;
+    bool active = has_what_to_do(q);
 
-    if (deliverable == list_linked(&q->active_link))
+    if (active == list_linked(&q->active_link))
         return;
-    if (deliverable)
+    if (active)
         list_append(q->active, &q->active_link);
     else
         list_remove(&q->active_link);
@@ -73,9 +85,8 @@ void queue_update_active(struct queue *q)
 uint64_t queue_enqueue(struct queue *q, struct message *msg, struct store_location location,
                        int64_t now_ms, struct effects *out)
 {
-    uint64_t sequence = entries_append(&q->ready, msg);
+    uint64_t sequence = entries_append(&q->ready, msg, location);
 
-    (void)location;
     (void)now_ms;
     (void)out;
     if (sequence == 0)
@@ -86,10 +97,18 @@ uint64_t queue_enqueue(struct queue *q, struct message *msg, struct store_locati
     return sequence;
 }
 
-void queue_return(struct queue *q, struct entry entry)
+void queue_return(struct queue *q, const struct entry *entry, struct effects *out)
 {
-    entries_return(&q->ready, &entry);
-    q->ready_bytes += entry.message->body_size;
+    struct effect *returned;
+
+    entries_return(&q->ready, entry);
+    q->ready_bytes += entry->message->body_size;
+    if (store_location_is_none(entry->location))
+        return;
+    returned = effects_add(out, EFFECT_RETURNED, q);
+    returned->sequence = entry->sequence;
+    returned->location = entry->location;
+    returned->delivery_count = entry->delivery_count;
 }
 
 static bool take_first(struct queue *q, struct entry *entry)
@@ -105,7 +124,8 @@ bool queue_deliver(struct queue *q, uint32_t budget, int64_t now_ms, struct effe
     uint32_t delivered = 0;
 
     (void)now_ms;
-    while (delivered < budget && entries_count(&q->ready) != 0) {
+    queue_held_changed(q);
+    while (delivered < budget && entries_can_take(&q->ready)) {
         struct consumer *c = queue_next_consumer_ready(q);
         struct entry entry;
 
@@ -115,8 +135,12 @@ bool queue_deliver(struct queue *q, uint32_t budget, int64_t now_ms, struct effe
             continue;
         take_first(q, &entry);
         consumer_deliver(c, &entry, effects_add(out, EFFECT_DELIVER, q));
+        if (c->no_ack)
+            queue_settled(q, &entry, out);
         delivered++;
     }
+    if (delivered != 0 || !list_empty(&q->ready_levels))
+        queue_fetch_ahead(q, out);
     queue_update_active(q);
     return list_linked(&q->active_link);
 }
@@ -125,12 +149,21 @@ uint64_t queue_purge(struct queue *q, queue_release release, void *context)
 {
     uint64_t purged = entries_count(&q->ready);
 
-    (void)release;
-    (void)context;
-    entries_clear(&q->ready);
+    queue_held_changed(q);
+    entries_clear(&q->ready, release, context);
     q->ready_bytes = 0;
     queue_update_active(q);
     return purged;
+}
+
+/* As consumer_deliver(), to nobody. */
+static void hand_out(const struct entry *entry, struct effect *out)
+{
+    out->message = entry->message;
+    out->sequence = entry->sequence;
+    out->location = entry->location;
+    out->delivery_count = entry->delivery_count;
+    out->redelivered = entry->delivery_count != 0;
 }
 
 enum queue_get_outcome queue_get(struct queue *q, struct consumer *getter, int64_t now_ms,
@@ -139,18 +172,24 @@ enum queue_get_outcome queue_get(struct queue *q, struct consumer *getter, int64
     struct entry entry;
 
     (void)now_ms;
-    (void)effects;
-    if (!take_first(q, &entry))
+    if (entries_count(&q->ready) == 0)
         return QUEUE_GET_EMPTY;
+    queue_held_changed(q);
+    if (!take_first(q, &entry)) {
+        queue_fetch_ahead(q, effects);
+        queue_update_active(q);
+        return QUEUE_GET_WAIT;
+    }
 
+    /* Before anything is appended: `out` may be one of `effects`, which move then. */
     *out = (struct effect){.type = EFFECT_DELIVER, .queue = q};
     if (getter != NULL) {
         consumer_deliver(getter, &entry, out);
     } else {
-        out->message = entry.message;
-        out->delivery_count = entry.delivery_count;
-        out->redelivered = entry.delivery_count != 0;
+        hand_out(&entry, out);
+        queue_settled(q, &entry, effects);
     }
+    queue_fetch_ahead(q, effects);
     queue_update_active(q);
     return QUEUE_GET_MESSAGE;
 }

@@ -124,7 +124,8 @@ enum queue_get_outcome queue_get(struct queue *q, struct consumer *getter, int64
  * released. EFFECT_UNUSED when it was the last consumer of an auto-delete queue. Idempotent. */
 void consumer_cancel(struct consumer *c, struct effects *out);
 
-/* Cancels, puts every unacked delivery back in its place (redelivered), and frees `c`. */
+/* Cancels, puts every unacked delivery back in its place (redelivered), and frees `c`. An
+ * EFFECT_UNUSED comes last. */
 void consumer_release(struct consumer *c, int64_t now_ms, struct effects *out);
 
 /* Stops and resumes deliveries while the consumer's connection does not take what it is sent.
@@ -189,8 +190,10 @@ void queue_restore_done(struct queue *q, uint64_t next_sequence);
 
 /* ---- Paging ---- */
 
-/* Bytes in memory of the messages that wait for their first delivery (message_footprint()). */
+/* Bytes in memory of the messages that wait for their first delivery (message_footprint()), and how
+ * many ready messages are not in memory. */
 uint64_t queue_resident_bytes(const struct queue *q);
+uint64_t queue_paged_count(const struct queue *q);
 
 /* Where a message that has no location yet is to be kept from now on (a paging file), or none when
  * it cannot be. */

@@ -1,4 +1,5 @@
-/* What queue.c and consumer.c share: the two structs and the seam between them. */
+/* What the queue's parts share (queue.c, queue_paging.c, queue_store.c, consumer.c): the two
+ * structs and the seams between them. */
 #ifndef LEVERET_BROKER_QUEUE_INTERNAL_H
 #define LEVERET_BROKER_QUEUE_INTERNAL_H
 
@@ -15,6 +16,8 @@ struct priority_level {
     uint32_t consumer_count;
 };
 
+struct held_index;
+
 /* Owned by whoever created it. */
 struct queue {
     struct list_node active_link; /* in `active` while the queue can deliver */
@@ -29,9 +32,11 @@ struct queue {
     struct list levels;      /* highest priority first */
     uint32_t consumer_count; /* without getters and cancelled ones */
     bool exclusive_use;      /* its one consumer is exclusive */
+    bool fetching;           /* since EFFECT_FETCH */
+    struct held_index *held; /* finds the unacked and the returned by number, or NULL */
 };
 
-static_assert(sizeof(struct queue) <= 256, "the fixed cost of each queue");
+static_assert(sizeof(struct queue) <= 200, "the fixed cost of each queue");
 
 /* Owned by the session that created it, freed by consumer_release. */
 struct consumer {
@@ -57,7 +62,31 @@ static_assert(sizeof(struct consumer) <= 128, "two cache lines, and the first fo
 void queue_update_active(struct queue *q);
 
 /* Takes back an entry of a consumer, with its reference. */
-void queue_return(struct queue *q, struct entry entry);
+void queue_return(struct queue *q, const struct entry *entry, struct effects *out);
+
+/* Tells that an entry left for good, when it has a location. */
+static inline void queue_settled(struct queue *q, const struct entry *entry, struct effects *out)
+{
+    struct effect *settled;
+
+    if (store_location_is_none(entry->location))
+        return;
+    settled = effects_add(out, EFFECT_SETTLED, q);
+    settled->sequence = entry->sequence;
+    settled->location = entry->location;
+}
+
+/* To be called when unacked or returned entries come, go or move. */
+void queue_free_held_index(struct queue *q);
+
+static inline void queue_held_changed(struct queue *q)
+{
+    if (q->held != NULL)
+        queue_free_held_index(q);
+}
+
+/* Asks for messages that are not in memory when they are, or will soon be, the next ones. */
+void queue_fetch_ahead(struct queue *q, struct effects *out);
 
 /* The consumer that is to have the next message, or NULL when none can take one. */
 struct consumer *queue_next_consumer_ready(struct queue *q);

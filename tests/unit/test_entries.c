@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+static const struct store_location nowhere = {.segment = 0};
 static struct entries entries;
 
 static void start(void)
@@ -13,7 +14,7 @@ static void start(void)
 
 static void finish(void)
 {
-    entries_clear(&entries);
+    entries_clear(&entries, NULL, NULL);
     ck_assert_ptr_null(entries.head);
     ck_assert_ptr_null(entries.returned);
 }
@@ -22,7 +23,8 @@ static void append(uint32_t count)
 {
     while (count-- != 0)
         entries_append(&entries,
-                       message_create(bytes_of(NULL, 0), bytes_of(NULL, 0), bytes_of(NULL, 0), 0));
+                       message_create(bytes_of(NULL, 0), bytes_of(NULL, 0), bytes_of(NULL, 0), 0),
+                       nowhere);
 }
 
 static struct entry take(void)
@@ -46,7 +48,7 @@ START_TEST(sequence_numbers_are_those_given_at_the_tail)
 
     start();
     append(300);
-    ck_assert_uint_eq(entries_append(&entries, m), 301);
+    ck_assert_uint_eq(entries_append(&entries, m, nowhere), 301);
     for (uint64_t i = 1; i <= 300; i++) {
         taken = take();
         ck_assert_uint_eq(taken.sequence, i);
@@ -67,7 +69,7 @@ START_TEST(numbers_go_on_after_a_clear)
     start();
     append(200);
     ck_assert_uint_eq(entries_count(&entries), 200);
-    entries_clear(&entries);
+    entries_clear(&entries, NULL, NULL);
     ck_assert_uint_eq(entries_count(&entries), 0);
     append(1);
     ck_assert_uint_eq(entries.next_sequence, 202);
@@ -168,7 +170,8 @@ static void *use_and_end(void *context)
     entries_init(&own);
     for (int i = 0; i < 1000; i++)
         entries_append(&own,
-                       message_create(bytes_of(NULL, 0), bytes_of(NULL, 0), bytes_of(NULL, 0), 0));
+                       message_create(bytes_of(NULL, 0), bytes_of(NULL, 0), bytes_of(NULL, 0), 0),
+                       nowhere);
     while (entries_take_first(&own, &taken))
         message_unref(taken.message);
     return NULL;
