@@ -206,6 +206,7 @@ struct config {
 
     struct config_listeners listeners;
     uint32_t workers; /* 0: the number of CPUs */
+    bool follow_queues;
     const char *data_dir;
     struct config_server server;
     struct config_limits limits;

@@ -626,6 +626,13 @@ static const struct config_key TOP_KEYS[] = {
      .max = 256,
      FIELD(config, workers),
      .doc = "Worker threads; 0: the number of CPUs."},
+    {.name = "follow_queues",
+     .type = CONFIG_TYPE_BOOLEAN,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "true",
+     FIELD(config, follow_queues),
+     .doc =
+         "A connection moves to the worker of the first queue it consumes from or publishes to."},
     {.name = "data_dir",
      .type = CONFIG_TYPE_STRING,
      .applies = CONFIG_AT_RESTART,

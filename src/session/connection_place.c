@@ -48,6 +48,8 @@ bool connection_place(struct connection *c, uint32_t home)
     if (c->placed)
         return false;
     c->placed = true;
+    if (!c->shard->worker->server->config->follow_queues)
+        return false;
     if (home == shard_id(c->shard) || !is_movable(c) || !has_room(c->shard, home))
         return false;
     c->moving_to = home + 1;

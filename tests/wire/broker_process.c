@@ -43,13 +43,16 @@ bool against_oracle(void)
     return address != NULL && address[0] != '\0';
 }
 
+static bool test_follow_queues;
+
 int test_workers(void)
 {
     return workers_of_run;
 }
 
-void set_test_workers(int workers)
+void set_test_workers(int workers, bool follow_queues)
 {
+    test_follow_queues = follow_queues;
     workers_of_run = workers;
 }
 
@@ -169,7 +172,7 @@ static void write_config(const struct broker *b, const char *config, int workers
             fprintf(f, "%u", b->port);
             p += 6;
         } else if (strncmp(p, "@WORKERS@", 9) == 0) {
-            fprintf(f, "%d", workers);
+            fprintf(f, "%d\nfollow_queues: %s", workers, test_follow_queues ? "true" : "false");
             p += 9;
         } else {
             fputc(*p++, f);

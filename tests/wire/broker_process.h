@@ -68,6 +68,6 @@ int64_t now_ms(void);
 
 /* The number of workers that this run of the suites is for. */
 int test_workers(void);
-void set_test_workers(int workers);
+void set_test_workers(int workers, bool follow_queues);
 
 #endif

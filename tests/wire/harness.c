@@ -1478,14 +1478,18 @@ int wire_main(Suite *(*make)(void), const char *config)
         return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     if (workers == NULL)
-        workers = "1 4";
+        workers = "1 4 4+";
     for (char *end; *workers != '\0'; workers = end) {
+        int count = (int)strtol(workers, &end, 10);
+        bool follow = *end == '+';
         struct broker *b;
 
-        set_test_workers((int)strtol(workers, &end, 10));
         if (end == workers)
             break;
-        printf("with %d worker%s\n", test_workers(), test_workers() == 1 ? "" : "s");
+        end += follow;
+        set_test_workers(count, follow);
+        printf("with %d worker%s%s\n", count, count == 1 ? "" : "s",
+               follow ? ", connections follow queues" : "");
         b = broker_start(config != NULL ? config : TEST_CONFIG);
         failed += run_suite(make, b);
         failed += !broker_stop(b);

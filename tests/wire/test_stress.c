@@ -368,6 +368,6 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    setenv("LEVERET_TEST_WORKERS", "4", 0);
+    setenv("LEVERET_TEST_WORKERS", "4 4+", 0);
     return wire_main(make_suite, NULL);
 }
