@@ -141,6 +141,7 @@ bool queue_deliver(struct queue *q, uint32_t budget, int64_t now_ms, struct effe
     }
     if (delivered != 0 || !list_empty(&q->ready_levels))
         queue_fetch_ahead(q, out);
+    queue_bytes_when_empty(q);
     queue_update_active(q);
     return list_linked(&q->active_link);
 }
@@ -190,6 +191,7 @@ enum queue_get_outcome queue_get(struct queue *q, struct consumer *getter, int64
         queue_settled(q, &entry, effects);
     }
     queue_fetch_ahead(q, effects);
+    queue_bytes_when_empty(q);
     queue_update_active(q);
     return QUEUE_GET_MESSAGE;
 }

@@ -85,6 +85,13 @@ static inline void queue_held_changed(struct queue *q)
         queue_free_held_index(q);
 }
 
+/* Forgets the sizes of lost messages, which nobody knows one by one. */
+static inline void queue_bytes_when_empty(struct queue *q)
+{
+    if (entries_count(&q->ready) == 0)
+        q->ready_bytes = 0;
+}
+
 /* Asks for messages that are not in memory when they are, or will soon be, the next ones. */
 void queue_fetch_ahead(struct queue *q, struct effects *out);
 

@@ -93,8 +93,7 @@ void queue_fetched(struct queue *q, const uint64_t *sequences, struct message *c
             message_unref(messages[i]);
     }
     entries_tidy_paged(&q->ready);
-    if (entries_count(&q->ready) == 0)
-        q->ready_bytes = 0;
+    queue_bytes_when_empty(q);
     q->fetching = false;
     queue_update_active(q);
 }
