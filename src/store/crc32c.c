@@ -51,7 +51,7 @@ uint32_t crc32c_by_tables(uint32_t crc, const void *data, size_t size)
 #if defined(__x86_64__)
 
 __attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, const uint8_t *p,
-                                                                size_t size)
+                                                                 size_t size)
 {
     uint64_t state = ~crc;
 

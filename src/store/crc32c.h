@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The checksum of `size` bytes, continuing from `crc` (0 at first): the checksum of two runs is that
- * of the second continued from that of the first. */
+/* The checksum of `size` bytes, continuing from `crc` (0 at first): the checksum of two runs is
+ * that of the second continued from that of the first. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t size);
 
 /* The same by tables alone, for processors without the instruction (and for the test that both

@@ -3,8 +3,8 @@
  *
  * Appending copies into memory and never waits. journal_submit() hands what was gathered to the
  * journal's thread, which writes it and syncs it; when that is done, `notify` is called on that
- * thread, and the owner calls journal_collect() on its own. While one group is being synced the next
- * one gathers: one sync serves all that waited in the meantime.
+ * thread, and the owner calls journal_collect() on its own. While one group is being synced the
+ * next one gathers: one sync serves all that waited in the meantime.
  *
  * A segment is deleted when nothing in it is needed any more: no message of it is live, and no
  * state record in it is a queue's newest. Sparse segments are emptied by appending what is live in
@@ -41,11 +41,19 @@ struct journal_options {
      * `*kept_count` sequence numbers at `*kept` (ascending; valid until the next call). */
     void (*queue_state)(void *context, uint64_t queue_id, uint64_t *head, const uint64_t **kept,
                         uint32_t *kept_count);
+    /* Compaction: whether the queue holds the message `sequence` at `location`. Without it (NULL)
+     * nothing is compacted. */
+    bool (*is_live)(void *context, uint64_t queue_id, uint64_t sequence,
+                    struct store_location location);
+    /* How often a message was delivered that came back or is out (0: not known here). What a state
+     * record tells of a kept message. May be NULL. */
+    uint32_t (*delivery_count)(void *context, uint64_t queue_id, uint64_t sequence);
     /* Compaction: whether the queue still holds the message `sequence` at `from`; if so it is at
      * `to` from now on. Called after the copy at `to` is durable. */
     bool (*relocate)(void *context, uint64_t queue_id, uint64_t sequence,
                      struct store_location from, struct store_location to);
     void *context;
+    uint64_t compact_bytes_per_s; /* read for compaction at most (0: 32 MiB) */
 };
 
 /* A durable queue as its journal sees it. Sits inside the owner's object; zeroed at first. */
@@ -54,6 +62,14 @@ struct journal_queue {
     struct list_node dirty;      /* has settled messages since its newest state record */
     struct list_node in_segment; /* its newest state record's segment, while there is one */
     uint32_t state_segment;
+    /* The journal's own. */
+    uint64_t delivered_group;
+    uint64_t next_sequence;   /* above every one recorded */
+    uint64_t delivered_below; /* the highest recorded */
+    uint64_t settle_window;   /* the window of the settle record that can still take more, */
+    size_t settle_at;         /* where it is in the gathered bytes, */
+    size_t delivered_at;
+    uint64_t settle_group; /* and in which group */
 };
 
 /* Opens the journal of a directory after recovery (store/recovery.h), which has told the live
@@ -64,10 +80,22 @@ int journal_open(struct journal **out, const struct journal_options *options);
 /* Writes and syncs what is gathered, ends the thread, frees the journal. */
 void journal_close(struct journal *j);
 
-/* ---- Recovery's part ---- */
+/* ---- Recovery's part ----
+ *
+ * Between journal_open() and the first journal_submit(), in this order: every recovered segment,
+ * every recovered queue that still exists, every recovered message of those. */
 
 /* Adopts a segment file found at start. */
 void journal_adopt_segment(struct journal *j, uint32_t segment, uint64_t size_bytes);
+
+/* The adopted segment is damaged: it is emptied, and set aside instead of deleted. */
+void journal_adopt_damaged(struct journal *j, uint32_t segment);
+
+/* Adopts a queue found at start (instead of journal_queue_init()): its state is recorded anew at
+ * the first journal_submit(), so that old segments are needed for their messages alone. Must be
+ * called for every durable queue that exists, also without messages. */
+void journal_adopt_queue(struct journal *j, struct journal_queue *q, uint64_t id,
+                         uint64_t next_sequence, uint64_t delivered_below);
 
 /* Counts a recovered message as live, as journal_append_message() does for a new one. */
 void journal_adopt_message(struct journal *j, struct store_location location);
@@ -109,10 +137,19 @@ void journal_release_message(struct journal *j, struct store_location location);
 uint64_t journal_appended(const struct journal *j);
 uint64_t journal_durable(const struct journal *j);
 
-/* The end of a turn: has the gathered records written unless a write is under way (then they follow
- * it). No system call of its own beyond waking the thread. With nothing but settled and delivered
- * records gathered, nothing is synced for them alone. */
+/* The end of a turn, with every queue's state as the records tell it: has the gathered records
+ * written unless a write is under way (then they follow it). No system call of its own beyond
+ * waking the thread. With nothing but settled and delivered records gathered, nothing is synced for
+ * them alone: they count as durable when written, and are synced with what follows, after a second
+ * at most.
+ *
+ * Also begins a new segment when the last is full and does a piece of what frees old ones: of the
+ * options, queue_state, delivery_count and is_live are called here (and by journal_append_state()
+ * and journal_retry()), relocate by journal_collect(). */
 void journal_submit(struct journal *j);
+
+/* What is gathered shall be synced even when it is settled records alone (tx.commit). */
+void journal_request_sync(struct journal *j);
 
 enum journal_progress {
     JOURNAL_NOTHING,
@@ -122,10 +159,14 @@ enum journal_progress {
 
 /* After `notify`. On JOURNAL_FAILED everything appended after journal_durable() is lost and never
  * becomes durable, `*error` is the errno, and the journal takes no more until journal_retry().
- * The segment that failed is left as it is and never written again. */
+ * The segment that failed is left as it is and never written again.
+ *
+ * Messages of the lost records: their locations are still counted, so release them
+ * (journal_release_message(), or journal_append_settle() when they are gone). */
 enum journal_progress journal_collect(struct journal *j, int *error);
 
-/* Whether appends are refused (since a failure). */
+/* Whether appends are refused (since a failure): then append calls record nothing, and
+ * journal_append_message() returns no location. */
 bool journal_is_failed(const struct journal *j);
 
 /* Tries to go on after a failure with a new segment, written and synced. Returns 0 or -errno (and
@@ -134,14 +175,14 @@ int journal_retry(struct journal *j);
 
 /* ---- Reading back ---- */
 
-/* Reads messages on the journal's read thread. `locations` is copied. When done, `notify` is called
- * and journal_take_read() gives the result. `token` comes back with it. */
+/* Reads messages on the journal's read thread. `locations`, each durable, is copied. When done,
+ * `notify` is called and journal_take_read() gives the result. `token` comes back with it. */
 void journal_read(struct journal *j, const struct store_location *locations, uint32_t count,
                   void *token);
 
 struct journal_read_result {
     void *token;
-    int error;                 /* 0, or -errno: then there are no messages */
+    int error; /* 0, or -errno: then there are no messages */
     uint32_t count;
     struct message **messages; /* one reference each, for the caller; the array is freed by
                                 * journal_read_result_free() */

@@ -21,6 +21,20 @@ src_store_libleveret_store_a_SOURCES = \
 	src/store/definitions_wal.h \
 	src/store/definitions_writer.c \
 	src/store/definitions_writer.h \
+	src/store/file_layer.c \
 	src/store/file_layer.h \
+	src/store/journal.c \
 	src/store/journal.h \
-	src/store/recovery.h
+	src/store/journal_compaction.c \
+	src/store/journal_internal.h \
+	src/store/journal_reads.c \
+	src/store/journal_segments.c \
+	src/store/journal_writer.c \
+	src/store/recovery.c \
+	src/store/recovery.h \
+	src/store/recovery_merge.c \
+	src/store/recovery_merge.h \
+	src/store/recovery_scan.c \
+	src/store/recovery_scan.h \
+	src/store/segment.c \
+	src/store/segment.h

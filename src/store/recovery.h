@@ -26,7 +26,8 @@ struct recovered_message {
 /* One queue's, ascending by sequence. */
 struct recovered_queue {
     uint64_t id;
-    uint64_t next_sequence; /* above every sequence number that was ever recorded */
+    uint64_t next_sequence;   /* above every sequence number that was ever recorded */
+    uint64_t delivered_below; /* what was below it was delivered at least once */
     struct recovered_message *messages;
     size_t count;
 };
@@ -45,6 +46,7 @@ struct recovered {
     uint64_t cut_bytes;       /* of the torn tail */
     uint64_t cut_records;     /* whole records in it that could not be trusted */
     uint64_t damaged_regions; /* elsewhere */
+    bool clean;               /* the journal was closed in order, or there was none */
 };
 
 struct recovery_options {

@@ -155,6 +155,14 @@ TESTS += tests/unit/test_hash_map
 tests_unit_test_hash_map_SOURCES = tests/unit/test_hash_map.c
 tests_unit_test_hash_map_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 
+JOURNAL_TEST_SOURCES = tests/unit/journal_owner.c tests/unit/journal_owner.h \
+	tests/unit/memory_files.c tests/unit/memory_files.h
+
+check_PROGRAMS += tests/unit/test_journal
+TESTS += tests/unit/test_journal
+tests_unit_test_journal_SOURCES = tests/unit/test_journal.c $(JOURNAL_TEST_SOURCES)
+tests_unit_test_journal_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_key_index
 TESTS += tests/unit/test_key_index
 tests_unit_test_key_index_SOURCES = tests/unit/test_key_index.c
