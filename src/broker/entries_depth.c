@@ -4,7 +4,7 @@
 #include "broker/entries_internal.h"
 
 /* So many missing numbers in a row cost slots of no one; more of them cost a new chunk. */
-#define GAP_SLOTS 3u
+#define GAP_SLOTS 2u
 
 #define RESTORED_FIRST_CAPACITY 64u
 #define DIRECTORY_FIRST_CAPACITY 16u
@@ -144,16 +144,12 @@ static void place_next(const struct entries *e, struct place *p)
     place_settle(e, p);
 }
 
-/* The first waiting message with this number or a higher one. */
+/* The first waiting message with this number or a higher one; some message waits. */
 static struct place place_at(struct entries *e, uint64_t sequence)
 {
-    struct place p = {.chunk = NULL};
-    uint32_t end;
+    struct place p = {.chunk = chunk_of(e, sequence)};
+    uint32_t end = entries_chunk_end(e, p.chunk);
 
-    if (e->waiting == 0)
-        return p;
-    p.chunk = chunk_of(e, sequence);
-    end = entries_chunk_end(e, p.chunk);
     if (sequence > p.chunk->base)
         p.index = sequence - p.chunk->base < end ? (uint32_t)(sequence - p.chunk->base) : end;
     if (p.chunk == e->head && p.index < e->head_index)

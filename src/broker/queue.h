@@ -178,7 +178,7 @@ bool queue_relocate(struct queue *q, uint64_t sequence, struct store_location fr
                     struct store_location to);
 
 /* Adds a recovered message to a queue that is new, in ascending order of sequence numbers; gaps
- * are fine (a message costs at most 64 bytes then). `msg` is NULL for one that is in the store
+ * are fine (a message costs at most 56 bytes then). `msg` is NULL for one that is in the store
  * alone, the usual case, else the queue takes its own reference. One that was delivered before
  * (`delivery_count` > 0) comes redelivered. Returns 0 or -ENOMEM. */
 int queue_restore(struct queue *q, uint64_t sequence, struct message *msg,

@@ -229,6 +229,18 @@ TESTS += tests/unit/test_queue_options
 tests_unit_test_queue_options_SOURCES = tests/unit/test_queue_options.c
 tests_unit_test_queue_options_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_queue_paging
+TESTS += tests/unit/test_queue_paging
+tests_unit_test_queue_paging_SOURCES = tests/unit/test_queue_paging.c tests/unit/queue_helpers.c \
+	tests/unit/queue_helpers.h
+tests_unit_test_queue_paging_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_queue_store
+TESTS += tests/unit/test_queue_store
+tests_unit_test_queue_store_SOURCES = tests/unit/test_queue_store.c tests/unit/queue_helpers.c \
+	tests/unit/queue_helpers.h
+tests_unit_test_queue_store_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_random
 TESTS += tests/unit/test_random
 tests_unit_test_random_SOURCES = tests/unit/test_random.c
