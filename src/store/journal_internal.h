@@ -202,13 +202,20 @@ void journal_free_finish(struct journal *j);
 /* After a failure: nothing that was not synced makes a segment unneeded. */
 void journal_segments_failed(struct journal *j);
 
-/* ---- journal.c: appending ---- */
+/* ---- journal_append.c ---- */
 
 /* Room for a record in the active segment. Returns where it goes, and its offset there. */
 uint8_t *journal_reserve(struct journal *j, uint32_t size, uint32_t *offset);
 
+/* Nothing follows in the active segment. */
+void journal_append_end(struct journal *j, enum end_kind kind);
+
 /* Ends the active segment, if any, and begins another. */
 void journal_roll(struct journal *j);
+
+/* The states of all dirty queues. What stands in older segments about settled messages is not
+ * needed any more, once this is synced: they may be freed if their messages allow it. */
+void journal_append_states(struct journal *j);
 void journal_append_freed(struct journal *j, uint32_t segment);
 struct store_location journal_append_copy(struct journal *j, const uint8_t *record,
                                           uint64_t queue_id, uint64_t sequence);

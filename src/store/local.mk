@@ -25,6 +25,7 @@ src_store_libleveret_store_a_SOURCES = \
 	src/store/file_layer.h \
 	src/store/journal.c \
 	src/store/journal.h \
+	src/store/journal_append.c \
 	src/store/journal_compaction.c \
 	src/store/journal_internal.h \
 	src/store/journal_reads.c \

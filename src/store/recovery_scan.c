@@ -200,7 +200,6 @@ static void add_record(struct segment_scan *s, const struct record *r, uint32_t 
         add_segments(s, r, at);
         return;
     case RECORD_END:
-        prove(s, at);
         return;
     }
     last->at = at;

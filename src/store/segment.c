@@ -106,16 +106,22 @@ char *segment_path(const char *directory, struct segment_id id, const char *suff
     return path;
 }
 
-void segment_write_header(uint8_t out[SEGMENT_HEADER_SIZE], struct segment_id id,
-                          int64_t created_ms)
+void segment_write_header_of(uint8_t out[SEGMENT_HEADER_SIZE], struct segment_id id,
+                             int64_t created_ms, uint32_t format)
 {
     memset(out, 0, SEGMENT_HEADER_SIZE);
     memcpy(out, MAGIC, sizeof(MAGIC));
-    put_u32(out + HEADER_FORMAT, SEGMENT_FORMAT);
+    put_u32(out + HEADER_FORMAT, format);
     put_u32(out + HEADER_NUMBER, id.number);
     put_u32(out + HEADER_SALT, id.salt);
     put_u64(out + HEADER_CREATED, (uint64_t)created_ms);
     put_u32(out + HEADER_CRC, crc32c(0, out, HEADER_CRC));
+}
+
+void segment_write_header(uint8_t out[SEGMENT_HEADER_SIZE], struct segment_id id,
+                          int64_t created_ms)
+{
+    segment_write_header_of(out, id, created_ms, SEGMENT_FORMAT);
 }
 
 int segment_check_header(const uint8_t *data, size_t size, struct segment_id id, uint32_t *format)

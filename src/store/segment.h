@@ -82,6 +82,10 @@ char *segment_path(const char *directory, struct segment_id id, const char *suff
 void segment_write_header(uint8_t out[SEGMENT_HEADER_SIZE], struct segment_id id,
                           int64_t created_ms);
 
+/* The header of another format, for tests of what refuses it. */
+void segment_write_header_of(uint8_t out[SEGMENT_HEADER_SIZE], struct segment_id id,
+                             int64_t created_ms, uint32_t format);
+
 /* Returns 0, -EBADMSG when it is no header of this segment, -ENOTSUP when it is of a newer format,
  * whose number is in `*format`. */
 int segment_check_header(const uint8_t *data, size_t size, struct segment_id id, uint32_t *format);

@@ -24,6 +24,11 @@ tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c
 tests_fuzz_fuzz_frame_LDADD = $(FUZZ_MAIN) $(AMQP_LIBS)
 tests_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LINK)
 
+FUZZ_TARGETS += tests/fuzz/fuzz_segment
+tests_fuzz_fuzz_segment_SOURCES = tests/fuzz/fuzz_segment.c
+tests_fuzz_fuzz_segment_LDADD = $(FUZZ_MAIN) $(STORE_LIBS)
+tests_fuzz_fuzz_segment_LDFLAGS = $(FUZZ_LINK)
+
 FUZZ_TARGETS += tests/fuzz/fuzz_table
 tests_fuzz_fuzz_table_SOURCES = tests/fuzz/fuzz_table.c
 tests_fuzz_fuzz_table_LDADD = $(FUZZ_MAIN) $(AMQP_LIBS)

@@ -88,6 +88,11 @@ TESTS += tests/unit/test_confirms
 tests_unit_test_confirms_SOURCES = tests/unit/test_confirms.c
 tests_unit_test_confirms_LDADD = $(SESSION_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_crc32c
+TESTS += tests/unit/test_crc32c
+tests_unit_test_crc32c_SOURCES = tests/unit/test_crc32c.c
+tests_unit_test_crc32c_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_credit_pool
 TESTS += tests/unit/test_credit_pool
 tests_unit_test_credit_pool_SOURCES = tests/unit/test_credit_pool.c
@@ -163,10 +168,29 @@ TESTS += tests/unit/test_journal
 tests_unit_test_journal_SOURCES = tests/unit/test_journal.c $(JOURNAL_TEST_SOURCES)
 tests_unit_test_journal_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_journal_corruption
+TESTS += tests/unit/test_journal_corruption
+tests_unit_test_journal_corruption_SOURCES = tests/unit/test_journal_corruption.c \
+	$(JOURNAL_TEST_SOURCES)
+tests_unit_test_journal_corruption_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_journal_power_loss
+TESTS += tests/unit/test_journal_power_loss
+tests_unit_test_journal_power_loss_SOURCES = tests/unit/test_journal_power_loss.c \
+	$(JOURNAL_TEST_SOURCES)
+tests_unit_test_journal_power_loss_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_key_index
 TESTS += tests/unit/test_key_index
 tests_unit_test_key_index_SOURCES = tests/unit/test_key_index.c
 tests_unit_test_key_index_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_leveretctl_backup
+TESTS += tests/unit/test_leveretctl_backup
+tests_unit_test_leveretctl_backup_SOURCES = tests/unit/test_leveretctl_backup.c \
+	tests/unit/store_helpers.c tests/unit/store_helpers.h
+tests_unit_test_leveretctl_backup_LDADD = src/leveretctl/libleveret_leveretctl.a $(STORE_LIBS) \
+	$(CHECK_LIBS)
 
 check_PROGRAMS += tests/unit/test_list
 TESTS += tests/unit/test_list
@@ -251,6 +275,11 @@ TESTS += tests/unit/test_reactor
 tests_unit_test_reactor_SOURCES = tests/unit/test_reactor.c
 tests_unit_test_reactor_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_recovery
+TESTS += tests/unit/test_recovery
+tests_unit_test_recovery_SOURCES = tests/unit/test_recovery.c $(JOURNAL_TEST_SOURCES)
+tests_unit_test_recovery_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_reply_registry
 TESTS += tests/unit/test_reply_registry
 tests_unit_test_reply_registry_SOURCES = tests/unit/test_reply_registry.c
@@ -271,6 +300,11 @@ check_PROGRAMS += tests/unit/test_server_names
 TESTS += tests/unit/test_server_names
 tests_unit_test_server_names_SOURCES = tests/unit/test_server_names.c
 tests_unit_test_server_names_LDADD = $(SESSION_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_segment
+TESTS += tests/unit/test_segment
+tests_unit_test_segment_SOURCES = tests/unit/test_segment.c
+tests_unit_test_segment_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
 
 check_PROGRAMS += tests/unit/test_simulation
 TESTS += tests/unit/test_simulation

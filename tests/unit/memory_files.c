@@ -27,13 +27,16 @@ static ssize_t fault(struct memory_files *m, enum file_operation operation, size
 {
     if (m->fault == NULL)
         return operation == FILE_WRITE ? (ssize_t)size : 0;
-    return m->fault(m->fault_context, operation, size);
+    return m->fault(operation, size);
 }
 
 static void record(struct memory_files *m, struct recorded_operation o)
 {
-    if (!m->record)
+    if (!m->record) {
+        free(o.data);
+        free(o.path);
         return;
+    }
     if ((m->operation_count & (m->operation_count - 1)) == 0)
         m->operations = memory_resize(
             m->operations, m->operation_count == 0 ? 1 : m->operation_count * 2, sizeof(o));
@@ -87,18 +90,29 @@ struct memory_file *memory_files_last(struct memory_files *m)
     return last;
 }
 
-uint32_t memory_files_existing(const struct memory_files *m)
+uint32_t memory_files_existing(struct memory_files *m)
 {
     uint32_t n = 0;
 
+    pthread_mutex_lock(&m->lock);
     for (uint32_t i = 0; i < m->count; i++)
         n += m->files[i].path != NULL;
+    pthread_mutex_unlock(&m->lock);
     return n;
+}
+
+void memory_files_set_fault(struct memory_files *m, file_fault call)
+{
+    pthread_mutex_lock(&m->lock);
+    m->fault = call;
+    pthread_mutex_unlock(&m->lock);
 }
 
 void memory_files_put(struct memory_files *m, const char *path, const void *data, size_t size)
 {
-    file_write(&m->files[add(m, path)], data, size, 0);
+    uint32_t index = add(m, path);
+
+    file_write(&m->files[index], data, size, 0);
 }
 
 /* ---- The layer: a descriptor is a file's index ---- */

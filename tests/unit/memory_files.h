@@ -38,6 +38,10 @@ struct recorded_operation {
     char *path; /* of a rename: the new one */
 };
 
+/* Called for each operation, under the files' lock. Returns 0, -errno, or for a write the number of
+ * bytes it may write at most. */
+typedef ssize_t (*file_fault)(enum file_operation operation, size_t size);
+
 struct memory_files {
     struct file_layer layer;
     pthread_mutex_t lock;
@@ -46,10 +50,7 @@ struct memory_files {
     struct recorded_operation *operations;
     size_t operation_count;
     bool record;
-    /* Called for each operation, under the lock. Returns 0, -errno, or for a write the number of
-     * bytes it may write at most. */
-    ssize_t (*fault)(void *context, enum file_operation operation, size_t size);
-    void *fault_context;
+    file_fault fault;
 };
 
 void memory_files_init(struct memory_files *m);
@@ -60,7 +61,10 @@ struct memory_file *memory_files_find(struct memory_files *m, const char *path);
 
 /* The last file in the order of names, NULL when there is none. */
 struct memory_file *memory_files_last(struct memory_files *m);
-uint32_t memory_files_existing(const struct memory_files *m);
+uint32_t memory_files_existing(struct memory_files *m);
+
+/* NULL: nothing fails any more. */
+void memory_files_set_fault(struct memory_files *m, file_fault call);
 
 void memory_files_put(struct memory_files *m, const char *path, const void *data, size_t size);
 

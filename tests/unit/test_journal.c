@@ -363,33 +363,35 @@ END_TEST
 
 static enum file_operation failing;
 static ssize_t failure;
-static uint32_t fail_after;
 
-static ssize_t fail_operation(void *context, enum file_operation operation, size_t size)
+static ssize_t fail_operation(enum file_operation operation, size_t size)
 {
-    (void)context;
-    if (operation == failing && fail_after != 0 && --fail_after == 0) {
-        fail_after = 1; /* and every one behind it */
+    if (operation == failing)
         return failure;
-    }
     return operation == FILE_WRITE ? (ssize_t)size : 0;
 }
 
-static ssize_t write_shortly(void *context, enum file_operation operation, size_t size)
+static void fail_from_now_on(enum file_operation operation, ssize_t result)
 {
-    (void)context;
+    failing = operation;
+    failure = result;
+    memory_files_set_fault(&files, fail_operation);
+}
+
+static ssize_t write_shortly(enum file_operation operation, size_t size)
+{
     return operation == FILE_WRITE && size > 7 ? (ssize_t)(size / 3 + 1) : (ssize_t)size;
 }
 
 START_TEST(short_writes_are_continued)
 {
     start();
-    files.fault = write_shortly;
+    memory_files_set_fault(&files, write_shortly);
     for (uint32_t i = 0; i < 100; i++)
         owner_publish(&owner, 0, 1000);
     owner_commit(&owner);
     ck_assert(!journal_is_failed(owner.journal));
-    files.fault = NULL;
+    memory_files_set_fault(&files, NULL);
     owner_check_content(&owner, 0);
     reopen();
     ck_assert_uint_eq(owner_count(&owner, 0), 100);
@@ -422,6 +424,7 @@ START_TEST(after_a_failure_nothing_more_is_durable_until_a_retry)
 {
     for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
         uint64_t durable, kept;
+        struct message *m;
 
         start();
         owner.options.segment_size_bytes = 8192;
@@ -432,10 +435,7 @@ START_TEST(after_a_failure_nothing_more_is_durable_until_a_retry)
         }
         owner_settle(&owner, 0, 1);
         owner_commit(&owner);
-        failing = failures[i].operation;
-        failure = failures[i].result;
-        fail_after = 1;
-        files.fault = fail_operation;
+        fail_from_now_on(failures[i].operation, failures[i].result);
         for (uint32_t k = 0; k < 60 && !journal_is_failed(owner.journal); k++) {
             owner_settle(&owner, 0, k + 2);
             owner_publish(&owner, 0, 300);
@@ -449,12 +449,14 @@ START_TEST(after_a_failure_nothing_more_is_durable_until_a_retry)
         kept = owner_count(&owner, 0);
 
         /* Refused while failed; settled messages are remembered. */
-        ck_assert(store_location_is_none(journal_append_message(
-            owner.journal, &owner.queues[1].journal, 1, owner_message(2, 1, 5))));
+        m = owner_message(2, 1, 5);
+        ck_assert(store_location_is_none(
+            journal_append_message(owner.journal, &owner.queues[1].journal, 1, m)));
+        message_unref(m);
         ck_assert_uint_eq(journal_durable(owner.journal), durable);
         if (failures[i].operation != FILE_TRUNCATE)
             ck_assert_int_lt(journal_retry(owner.journal), 0);
-        files.fault = NULL;
+        memory_files_set_fault(&files, NULL);
         ck_assert_int_eq(journal_retry(owner.journal), 0);
         ck_assert(!journal_is_failed(owner.journal));
         owner_publish(&owner, 2, 5);
