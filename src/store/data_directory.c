@@ -436,6 +436,18 @@ int data_directory_recognise(const char *path, char *error, size_t error_size)
     return rc < 0 ? rc : 0;
 }
 
+int data_directory_stamp(const char *path)
+{
+    struct opening o = {.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    int rc;
+
+    if (o.fd < 0)
+        return -errno;
+    rc = write_stamp_file(&o);
+    close(o.fd);
+    return rc == 0 ? sync_parent(path) : rc;
+}
+
 /* ---- Paths ---- */
 
 static char *path_format(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -41,6 +41,10 @@ void data_directory_close(struct data_directory *d);
  * that only read it. Returns 0 or -errno with one line in `error`. */
 int data_directory_recognise(const char *path, char *error, size_t error_size);
 
+/* Makes a directory that was filled with a copy (leveretctl backup) a data directory, durably: the
+ * last step of a copy. Returns 0 or -errno. */
+int data_directory_stamp(const char *path);
+
 /* Paths inside a data directory at `path`, on the heap, for the caller to free. */
 char *data_directory_definitions(const char *path);
 char *data_directory_journals(const char *path);

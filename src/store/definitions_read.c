@@ -21,8 +21,12 @@ struct reader {
 /* The table of an arguments cell. Returns NULL when it cannot be decoded. */
 static const struct table *arguments_of(struct reader *r, struct bytes encoded)
 {
-    struct table *out = arena_alloc(&r->arena, sizeof(*out));
+    static const struct table NONE = {.count = 0};
+    struct table *out;
 
+    if (encoded.size == 0)
+        return &NONE;
+    out = arena_alloc(&r->arena, sizeof(*out));
     return amqp_table_decode(&r->arena, encoded, out, NULL) == 0 ? out : NULL;
 }
 

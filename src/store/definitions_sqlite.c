@@ -113,7 +113,7 @@ int definitions_query_integer(sqlite3 *db, const char *sql, sqlite3_int64 *out)
 int definitions_check(sqlite3 *db, const char *path, struct error_line line)
 {
     sqlite3_stmt *s = NULL;
-    int code = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &s, NULL);
+    int code = sqlite3_prepare_v2(db, "PRAGMA integrity_check(1)", -1, &s, NULL);
     int rc = 0;
 
     if (code == SQLITE_OK)

@@ -1,0 +1,14 @@
+# leveretctl: the program is its main function; the rest is a library, so that tests reach it.
+
+noinst_LIBRARIES += src/leveretctl/libleveret_leveretctl.a
+src_leveretctl_libleveret_leveretctl_a_SOURCES = \
+	src/leveretctl/backup.c \
+	src/leveretctl/backup.h \
+	src/leveretctl/file_copy.c \
+	src/leveretctl/file_copy.h \
+	src/leveretctl/journal_backup.c \
+	src/leveretctl/journal_backup.h
+
+bin_PROGRAMS += leveretctl
+leveretctl_SOURCES = src/leveretctl/leveretctl.c
+leveretctl_LDADD = src/leveretctl/libleveret_leveretctl.a $(STORE_LIBS)
