@@ -118,6 +118,18 @@ static int apply_log(const struct config_log *log)
     return 0;
 }
 
+/* What is there differs from the configuration, and stays as it is. */
+static void warn_of_problems(struct config_problems *problems)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        char *text = config_problem_text(&problems->items[i]);
+
+        log_warning("server", "not declared: %s", text);
+        free(text);
+    }
+    config_problems_free(problems);
+}
+
 static void reload(const struct options *o, struct broker *b)
 {
     struct auth_database *current = auth_database_current();
@@ -135,13 +147,7 @@ static void reload(const struct options *o, struct broker *b)
     apply_log(&config->log);
     config_problems_init(&problems);
     broker_reload(b, config, &problems);
-    for (size_t i = 0; i < problems.count; i++) {
-        char *text = config_problem_text(&problems.items[i]);
-
-        log_warning("server", "not declared: %s", text);
-        free(text);
-    }
-    config_problems_free(&problems);
+    warn_of_problems(&problems);
     auth_database_replace(users);
     config_free(config);
     log_info("server", "the configuration is in force; changes of listeners, workers and limits "
@@ -187,13 +193,6 @@ static void wait_for_the_end(const struct options *o, struct broker *b, const si
     log_info("server", "closing for %s", number == SIGTERM ? "SIGTERM" : "SIGINT");
 }
 
-static int print_problems(struct config_problems *problems)
-{
-    config_problems_print(problems, stderr);
-    config_problems_free(problems);
-    return EXIT_FAILURE;
-}
-
 static int run(const struct options *o)
 {
     struct auth_database *users;
@@ -202,6 +201,7 @@ static int run(const struct options *o)
     struct server server;
     struct broker broker;
     sigset_t handled;
+    bool ready;
     int status = EXIT_FAILURE;
 
     block_signals(&handled);
@@ -213,9 +213,10 @@ static int run(const struct options *o)
         return EXIT_FAILURE;
     }
     config_problems_init(&problems);
-    if (broker_init(&broker, &server, LEVERET_VERSION, &problems) < 0) {
-        status = print_problems(&problems);
-    } else if (server_start(&server) == 0) {
+    ready = broker_init(&broker, &server, LEVERET_VERSION,
+                        o->data_dir != NULL ? o->data_dir : config->data_dir, &problems) == 0;
+    warn_of_problems(&problems);
+    if (ready && server_start(&server) == 0) {
         log_info("server", "leveret %s is ready: %u workers", LEVERET_VERSION, server.worker_count);
         wait_for_the_end(o, &broker, &handled);
         server_stop(&server);

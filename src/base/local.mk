@@ -17,5 +17,7 @@ src_base_libleveret_base_a_SOURCES = \
 	src/base/memory.h \
 	src/base/random.c \
 	src/base/random.h \
+	src/base/system_memory.c \
+	src/base/system_memory.h \
 	src/base/table.c \
 	src/base/table.h

@@ -31,6 +31,7 @@ struct queue_handle {
     atomic_bool deleted;  /* the name is gone; messages for it are dropped */
     uint32_t home_worker; /* the worker that owns `queue` */
     struct queue *queue;  /* the home worker's alone */
+    void *durable;        /* likewise: what a durable queue has beside it, or NULL */
     void *vhost;          /* what topology_create was given; outlives the handle */
     uint64_t owner;       /* exclusive: the connection's id, else 0 */
     struct queue_options options;
@@ -38,6 +39,7 @@ struct queue_handle {
     struct hash_node by_name;  /* the topology's */
     struct list bindings;      /* the topology's: bindings that lead here */
     struct list_node by_owner; /* for the home worker: the exclusive queues of one connection */
+    struct list_node paging;   /* likewise: the long queues */
 };
 
 /* A handle with one reference (the caller's) that no topology knows yet. Takes over `options`

@@ -14,6 +14,7 @@ struct vhost {
     struct bytes name; /* owned */
     pthread_rwlock_t lock;
     struct topology *topology; /* under `lock`, apart from its epoch */
+    void *state;               /* the layer above's own; it frees it */
 };
 
 /* The virtual hosts of a broker, by name. Any thread. */

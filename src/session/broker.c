@@ -4,7 +4,9 @@
 #include "base/arena.h"
 #include "base/memory.h"
 #include "broker/queue.h"
+#include "session/broker_store.h"
 #include "session/connection.h"
+#include "session/durable_log.h"
 #include "session/queue_home.h"
 
 #include <errno.h>
@@ -184,16 +186,17 @@ static void declare_topology(struct broker *b, const struct config *config,
     for (size_t i = 0; i < config->vhosts.count; i++) {
         struct vhost *v = vhost_ensure(&b->server->vhosts, config->vhosts.items[i].name);
 
+        broker_store_watch(b, v);
         declare_vhost(&b->shards[0], v, config, problems);
     }
 }
 
 /* ---- Life ---- */
 
-int broker_init(struct broker *b, struct server *server, const char *version,
+int broker_init(struct broker *b, struct server *server, const char *version, const char *data_path,
                 struct config_problems *problems)
 {
-    size_t before = problems->count;
+    int rc;
 
     *b = (struct broker){.server = server, .limits = &server->config->limits};
     server->shared = b;
@@ -202,8 +205,11 @@ int broker_init(struct broker *b, struct server *server, const char *version,
     b->shards = memory_alloc_zeroed(server->worker_count, sizeof(*b->shards));
     for (uint32_t i = 0; i < server->worker_count; i++)
         shard_init(&b->shards[i], &server->workers[i], b);
+    rc = broker_store_open(b, data_path);
+    if (rc < 0)
+        return rc;
     declare_topology(b, server->config, problems);
-    return problems->count == before ? 0 : -EINVAL;
+    return 0;
 }
 
 /* Reloads declare on the first worker, which owns what they make. */
@@ -247,12 +253,14 @@ void broker_reload(struct broker *b, const struct config *config, struct config_
     pthread_mutex_unlock(&reload.lock);
 }
 
-/* Connections are gone, and with them every consumer. */
+/* Connections are gone, and with them every consumer; the journals are closed. */
 static bool free_queue(struct queue_handle *h, void *context)
 {
     (void)context;
     queue_destroy(h->queue, NULL, NULL);
     h->queue = NULL;
+    free(h->durable);
+    h->durable = NULL;
     return true;
 }
 
@@ -263,6 +271,7 @@ static void free_vhost_queues(struct vhost *v, void *context)
 
 void broker_release(struct broker *b)
 {
+    broker_store_close(b);
     vhost_registry_each(&b->server->vhosts, free_vhost_queues, NULL);
     for (uint32_t i = 0; i < b->server->worker_count; i++)
         shard_release(&b->shards[i]);

@@ -8,6 +8,8 @@
 #include "server/server.h"
 #include "session/reply_registry.h"
 #include "session/shard.h"
+#include "store/data_directory.h"
+#include "store/definitions.h"
 
 struct broker {
     struct server *server;
@@ -15,15 +17,23 @@ struct broker {
     struct buffer server_properties; /* of connection.start, encoded */
     struct shard *shards;            /* by worker id */
     struct reply_registry replies;
+
+    /* On disk (session/broker_store.h). */
+    struct data_directory data;
+    bool data_is_open;
+    struct definitions *definitions; /* NULL: nothing is kept */
+    struct durable_log *logs;        /* by number of the journal */
+    uint32_t log_count;
 };
 
 /* What the workers of a server do when it is a broker. */
 extern const struct worker_ops BROKER_WORKER_OPS;
 
-/* Prepares the broker on an initialised server whose workers do not run yet, and declares the
- * topology of its configuration. Returns 0, or -EINVAL after adding to `problems` what could not
- * be declared. */
-int broker_init(struct broker *b, struct server *server, const char *version,
+/* Prepares the broker on an initialised server whose workers do not run yet: brings back what is in
+ * the data directory at `data_path`, then declares the topology of its configuration. Returns 0, or
+ * -errno after logging why not. What of the configuration could not be declared, because what is
+ * there differs, is added to `problems`. */
+int broker_init(struct broker *b, struct server *server, const char *version, const char *data_path,
                 struct config_problems *problems);
 
 /* Frees everything, the queues and their messages too; the workers have ended or never ran. */

@@ -5,6 +5,7 @@
 #include "server/vhost.h"
 #include "session/broker.h"
 #include "session/channel_topology.h"
+#include "session/definition_changes.h"
 
 #include <errno.h>
 
@@ -40,8 +41,9 @@ static int check_alternate_exchange(struct channel *ch, struct bytes exchange,
     return channel_check_permission(ch, PERMISSION_WRITE, "exchange", alternate->bytes);
 }
 
+/* `*changed`: there is something to be committed. */
 static int declare(struct channel *ch, const struct amqp_exchange_declare *m,
-                   const struct table *arguments)
+                   const struct table *arguments, bool *changed)
 {
     struct vhost *vhost = ch->connection->vhost;
     const struct exchange_declaration d = {
@@ -54,6 +56,7 @@ static int declare(struct channel *ch, const struct amqp_exchange_declare *m,
         .arguments = arguments,
     };
     struct refusal r;
+    uint64_t before;
     int rc;
 
     if (!m->passive && m->exchange.size != 0) {
@@ -62,7 +65,9 @@ static int declare(struct channel *ch, const struct amqp_exchange_declare *m,
             return -EPROTO;
     }
     vhost_lock_write(vhost);
+    before = definition_changes_of(vhost);
     rc = topology_declare_exchange(vhost->topology, &d, &r);
+    *changed = definition_changes_of(vhost) != before;
     vhost_unlock(vhost);
     return rc < 0 ? channel_refuse_with(ch, &r) : 0;
 }
@@ -71,15 +76,17 @@ static int on_declare(struct channel *ch, const struct amqp_exchange_declare *m)
 {
     struct arena arena;
     struct table arguments;
+    bool changed = false;
     int rc;
 
     arena_init(&arena);
     rc = channel_decode_arguments(ch, &arena, m->arguments, &arguments);
     if (rc == 0)
-        rc = declare(ch, m, &arguments);
+        rc = declare(ch, m, &arguments, &changed);
     arena_free(&arena);
-    if (rc == 0 && !m->no_wait)
-        channel_send(ch, &(struct amqp_method){.id = AMQP_EXCHANGE_DECLARE_OK});
+    if (rc == 0)
+        channel_answer_committed(ch, &(struct amqp_method){.id = AMQP_EXCHANGE_DECLARE_OK}, changed,
+                                 m->no_wait);
     return rc;
 }
 
@@ -87,39 +94,48 @@ static int on_delete(struct channel *ch, const struct amqp_exchange_delete *m)
 {
     struct vhost *vhost = ch->connection->vhost;
     struct refusal r;
+    uint64_t before;
+    bool changed;
     int rc;
 
     if (m->exchange.size != 0 &&
         channel_check_permission(ch, PERMISSION_CONFIGURE, "exchange", m->exchange) < 0)
         return -EPROTO;
     vhost_lock_write(vhost);
+    before = definition_changes_of(vhost);
     rc = topology_delete_exchange(vhost->topology, m->exchange, m->if_unused, &r);
+    changed = definition_changes_of(vhost) != before;
     vhost_unlock(vhost);
     if (rc < 0)
         return channel_refuse_with(ch, &r);
-    if (!m->no_wait)
-        channel_send(ch, &(struct amqp_method){.id = AMQP_EXCHANGE_DELETE_OK});
+    channel_answer_committed(ch, &(struct amqp_method){.id = AMQP_EXCHANGE_DELETE_OK}, changed,
+                             m->no_wait);
     return 0;
 }
 
-static int change_binding(struct channel *ch, struct binding_declaration *b, bool bind)
+static int change_binding(struct channel *ch, struct binding_declaration *b, bool bind,
+                          bool *changed)
 {
     struct vhost *vhost = ch->connection->vhost;
     struct refusal r;
+    uint64_t before;
     int rc;
 
     b->connection = ch->connection->id;
     vhost_lock_write(vhost);
+    before = definition_changes_of(vhost);
     rc = bind ? topology_bind(vhost->topology, b, &r) : topology_unbind(vhost->topology, b, &r);
+    *changed = definition_changes_of(vhost) != before;
     vhost_unlock(vhost);
     return rc < 0 ? channel_refuse_with(ch, &r) : 0;
 }
 
 int channel_bind(struct channel *ch, struct binding_declaration *b, struct amqp_table encoded,
-                 bool bind)
+                 bool bind, const struct amqp_method *ok, bool no_wait)
 {
     struct arena arena;
     struct table arguments;
+    bool changed = false;
     int rc;
 
     if (channel_check_permission(ch, PERMISSION_WRITE, b->to_exchange ? "exchange" : "queue",
@@ -130,10 +146,12 @@ int channel_bind(struct channel *ch, struct binding_declaration *b, struct amqp_
     rc = channel_decode_arguments(ch, &arena, encoded, &arguments);
     if (rc == 0) {
         b->arguments = &arguments;
-        rc = change_binding(ch, b, bind);
+        rc = change_binding(ch, b, bind, &changed);
         b->arguments = NULL;
     }
     arena_free(&arena);
+    if (rc == 0)
+        channel_answer_committed(ch, ok, changed, no_wait);
     return rc;
 }
 
@@ -146,11 +164,8 @@ static int on_bind(struct channel *ch, const struct amqp_exchange_bind *m)
         .routing_key = m->routing_key,
     };
 
-    if (channel_bind(ch, &b, m->arguments, true) < 0)
-        return -EPROTO;
-    if (!m->no_wait)
-        channel_send(ch, &(struct amqp_method){.id = AMQP_EXCHANGE_BIND_OK});
-    return 0;
+    return channel_bind(ch, &b, m->arguments, true,
+                        &(struct amqp_method){.id = AMQP_EXCHANGE_BIND_OK}, m->no_wait);
 }
 
 static int on_unbind(struct channel *ch, const struct amqp_exchange_unbind *m)
@@ -162,11 +177,8 @@ static int on_unbind(struct channel *ch, const struct amqp_exchange_unbind *m)
         .routing_key = m->routing_key,
     };
 
-    if (channel_bind(ch, &b, m->arguments, false) < 0)
-        return -EPROTO;
-    if (!m->no_wait)
-        channel_send(ch, &(struct amqp_method){.id = AMQP_EXCHANGE_UNBIND_OK});
-    return 0;
+    return channel_bind(ch, &b, m->arguments, false,
+                        &(struct amqp_method){.id = AMQP_EXCHANGE_UNBIND_OK}, m->no_wait);
 }
 
 int channel_on_exchange_method(struct channel *ch, const struct amqp_method *m)

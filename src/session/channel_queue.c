@@ -6,6 +6,7 @@
 #include "server/vhost.h"
 #include "session/broker.h"
 #include "session/channel_topology.h"
+#include "session/definition_changes.h"
 #include "session/reply_registry.h"
 #include "session/server_names.h"
 #include "session/shard.h"
@@ -93,17 +94,23 @@ static void remember_last_queue(struct channel *ch, struct bytes name)
     ch->last_queue = bytes_of(bytes_to_string(name), name.size);
 }
 
+static struct amqp_method declare_ok(struct bytes name, uint64_t messages, uint32_t consumers)
+{
+    return (struct amqp_method){
+        .id = AMQP_QUEUE_DECLARE_OK,
+        .queue_declare_ok = {
+            .queue = name,
+            .message_count = messages > UINT32_MAX ? UINT32_MAX : (uint32_t)messages,
+            .consumer_count = consumers,
+        }};
+}
+
 static void send_declare_ok(struct channel *ch, struct bytes name, uint64_t messages,
                             uint32_t consumers)
 {
-    channel_send(ch,
-                 &(struct amqp_method){
-                     .id = AMQP_QUEUE_DECLARE_OK,
-                     .queue_declare_ok = {
-                         .queue = name,
-                         .message_count = messages > UINT32_MAX ? UINT32_MAX : (uint32_t)messages,
-                         .consumer_count = consumers,
-                     }});
+    const struct amqp_method ok = declare_ok(name, messages, consumers);
+
+    channel_send(ch, &ok);
 }
 
 static void ask_status(struct channel *ch, struct queue_handle *queue, bool no_wait)
@@ -175,6 +182,8 @@ static int declare_new(struct channel *ch, struct bytes name, const struct amqp_
                        struct queue_options *options)
 {
     struct queue_handle *existing = NULL;
+    bool durable = options->durable && !options->exclusive;
+    struct amqp_method ok;
 
     if (check_new(ch, name, m->queue.size == 0) < 0 ||
         create(ch, name, options, &existing) == NULL) {
@@ -183,8 +192,9 @@ static int declare_new(struct channel *ch, struct bytes name, const struct amqp_
         queue_options_free(options);
         return rc;
     }
-    if (!m->no_wait)
-        send_declare_ok(ch, name, 0, 0);
+    ok = declare_ok(name, 0, 0);
+    channel_answer_committed(ch, &ok, durable && ch->shard->broker->definitions != NULL,
+                             m->no_wait);
     return 0;
 }
 
@@ -278,32 +288,28 @@ static int on_declare(struct channel *ch, const struct amqp_queue_declare *m)
 /* ---- The others ---- */
 
 static int bind_or_unbind(struct channel *ch, struct bytes queue, struct bytes exchange,
-                          struct bytes routing_key, struct amqp_table arguments, bool bind)
+                          struct bytes routing_key, struct amqp_table arguments, bool bind,
+                          bool no_wait)
 {
+    const struct amqp_method ok = {.id = bind ? AMQP_QUEUE_BIND_OK : AMQP_QUEUE_UNBIND_OK};
     struct binding_declaration b = {.source = exchange, .routing_key = routing_key};
 
     if (channel_queue_name(ch, queue, &b.destination) < 0)
         return -EPROTO;
     if (queue.size == 0 && routing_key.size == 0)
         b.routing_key = b.destination;
-    return channel_bind(ch, &b, arguments, bind);
+    return channel_bind(ch, &b, arguments, bind, &ok, no_wait);
 }
 
 static int on_bind(struct channel *ch, const struct amqp_queue_bind *m)
 {
-    if (bind_or_unbind(ch, m->queue, m->exchange, m->routing_key, m->arguments, true) < 0)
-        return -EPROTO;
-    if (!m->no_wait)
-        channel_send(ch, &(struct amqp_method){.id = AMQP_QUEUE_BIND_OK});
-    return 0;
+    return bind_or_unbind(ch, m->queue, m->exchange, m->routing_key, m->arguments, true,
+                          m->no_wait);
 }
 
 static int on_unbind(struct channel *ch, const struct amqp_queue_unbind *m)
 {
-    if (bind_or_unbind(ch, m->queue, m->exchange, m->routing_key, m->arguments, false) < 0)
-        return -EPROTO;
-    channel_send(ch, &(struct amqp_method){.id = AMQP_QUEUE_UNBIND_OK});
-    return 0;
+    return bind_or_unbind(ch, m->queue, m->exchange, m->routing_key, m->arguments, false, false);
 }
 
 static int on_purge(struct channel *ch, const struct amqp_queue_purge *m)
@@ -321,16 +327,17 @@ static int on_purge(struct channel *ch, const struct amqp_queue_purge *m)
     return 0;
 }
 
-static void send_delete_ok(struct channel *ch, uint64_t messages)
+static struct amqp_method delete_ok(uint64_t messages)
 {
-    channel_send(
-        ch, &(struct amqp_method){.id = AMQP_QUEUE_DELETE_OK,
-                                  .queue_delete_ok.message_count =
-                                      messages > UINT32_MAX ? UINT32_MAX : (uint32_t)messages});
+    return (struct amqp_method){
+        .id = AMQP_QUEUE_DELETE_OK,
+        .queue_delete_ok.message_count = messages > UINT32_MAX ? UINT32_MAX : (uint32_t)messages,
+    };
 }
 
 static int on_delete(struct channel *ch, const struct amqp_queue_delete *m)
 {
+    const struct amqp_method ok = delete_ok(0);
     struct queue_handle *queue;
     struct bytes name;
 
@@ -340,7 +347,7 @@ static int on_delete(struct channel *ch, const struct amqp_queue_delete *m)
     queue = lookup(ch, name);
     if (queue == NULL) {
         if (!m->no_wait)
-            send_delete_ok(ch, 0);
+            channel_send(ch, &ok);
         return 0;
     }
     if (locked_for(ch, queue)) {
@@ -400,6 +407,7 @@ static void on_purged(struct channel *ch, const struct queue_command *answer)
 
 static void on_deleted(struct channel *ch, const struct queue_command *answer)
 {
+    const struct amqp_method ok = delete_ok(answer->messages);
     struct bytes name = answer->queue->name;
     struct bytes vhost = ch->connection->vhost->name;
 
@@ -409,8 +417,8 @@ static void on_deleted(struct channel *ch, const struct queue_command *answer)
     else if (answer->outcome == QUEUE_NOT_EMPTY)
         channel_refuse(ch, AMQP_PRECONDITION_FAILED, "queue '%.*s' in vhost '%.*s' not empty",
                        BYTES_ARGS(name), BYTES_ARGS(vhost));
-    else if (!answer->no_wait)
-        send_delete_ok(ch, answer->messages);
+    else
+        channel_answer_committed(ch, &ok, answer->definitions_changed, answer->no_wait);
 }
 
 void channel_on_queue_answer(struct channel *ch, struct queue_command *answer)

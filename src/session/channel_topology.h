@@ -2,6 +2,7 @@
 #ifndef LEVERET_SESSION_CHANNEL_TOPOLOGY_H
 #define LEVERET_SESSION_CHANNEL_TOPOLOGY_H
 
+#include "amqp/method.h"
 #include "amqp/table.h"
 #include "base/bytes.h"
 #include "broker/topology.h"
@@ -16,9 +17,10 @@ int channel_decode_arguments(struct channel *ch, struct arena *a, struct amqp_ta
                              struct table *out);
 
 /* Binds or unbinds, after checking permissions: write on the destination, read on the source.
- * Fills the rest of `b`. Returns 0 or -EPROTO after refusing. */
+ * Fills the rest of `b`; answers with `ok` when it is done, unless `no_wait`. Returns 0 or -EPROTO
+ * after refusing. */
 int channel_bind(struct channel *ch, struct binding_declaration *b, struct amqp_table encoded,
-                 bool bind);
+                 bool bind, const struct amqp_method *ok, bool no_wait);
 
 /* The queue a method means: the empty name is the one the channel declared last. Returns 0 or
  * -EPROTO after refusing with 404 `no previously declared queue`. */

@@ -165,6 +165,13 @@ void connection_send(struct connection *c, uint16_t channel, const struct amqp_m
     connection_touch(c);
 }
 
+void connection_send_frame(struct connection *c, struct bytes frames)
+{
+    memcpy(output_reserve(&c->output, frames.size), frames.data, frames.size);
+    output_commit(&c->output, frames.size);
+    connection_touch(c);
+}
+
 bool connection_congested(const struct connection *c)
 {
     return c->output.pending_bytes >= c->shard->output_high_watermark;

@@ -109,6 +109,9 @@ void connection_free(struct connection *c);
 /* Sends a method. */
 void connection_send(struct connection *c, uint16_t channel, const struct amqp_method *m);
 
+/* Sends whole frames that were encoded before. */
+void connection_send_frame(struct connection *c, struct bytes frames);
+
 /* Notes that there is output; it is written at the end of the turn. */
 void connection_touch(struct connection *c);
 

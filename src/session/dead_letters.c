@@ -115,7 +115,6 @@ static void publish_letter(struct shard *s, struct dead_letter *d, struct messag
 {
     for (uint32_t i = 0; i < s->route.count; i++) {
         struct queue_handle *to = s->route.queues[i];
-        bool settled;
 
         if (dead_letter_is_cycle(&d->headers, to->name, reason))
             log_warning("dead-letter",
@@ -124,7 +123,7 @@ static void publish_letter(struct shard *s, struct dead_letter *d, struct messag
                         BYTES_ARGS(from->name), BYTES_ARGS(((struct vhost *)from->vhost)->name),
                         BYTES_ARGS(to->name));
         else if (letter != NULL)
-            queue_publish(s, to, letter, NULL, 0, &settled);
+            queue_publish(s, to, letter, NULL, 0);
         queue_handle_unref(to);
     }
 }

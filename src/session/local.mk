@@ -2,6 +2,8 @@ noinst_LIBRARIES += src/session/libleveret_session.a
 src_session_libleveret_session_a_SOURCES = \
 	src/session/broker.c \
 	src/session/broker.h \
+	src/session/broker_store.c \
+	src/session/broker_store.h \
 	src/session/channel.c \
 	src/session/channel.h \
 	src/session/channel_consume.c \
@@ -17,14 +19,20 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/connection_place.h \
 	src/session/dead_letters.c \
 	src/session/dead_letters.h \
+	src/session/definition_changes.c \
+	src/session/definition_changes.h \
 	src/session/delivery.c \
 	src/session/delivery.h \
 	src/session/delivery_tags.c \
 	src/session/delivery_tags.h \
+	src/session/durable_log.c \
+	src/session/durable_log.h \
 	src/session/message_properties.c \
 	src/session/message_properties.h \
 	src/session/output.c \
 	src/session/output.h \
+	src/session/paging.c \
+	src/session/paging.h \
 	src/session/publish.c \
 	src/session/publish.h \
 	src/session/queue_home.c \

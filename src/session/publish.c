@@ -137,12 +137,12 @@ static void publish_to_queues(struct channel *ch, struct message *msg, const str
     bool refused = false;
 
     for (uint32_t i = 0; i < r->count; i++) {
-        bool settled;
-        bool accepted = queue_publish(s, r->queues[i], msg, counted ? ch : NULL, number, &settled);
+        enum publish_outcome outcome =
+            queue_publish(s, r->queues[i], msg, counted ? ch : NULL, number);
 
-        if (!settled)
+        if (outcome == PUBLISH_PENDING)
             pending++;
-        else if (!accepted)
+        else if (outcome == PUBLISH_REFUSED)
             refused = true;
     }
     if (counted) {

@@ -1,10 +1,14 @@
 #include "session/queue_home.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "server/vhost.h"
+#include "session/broker.h"
 #include "session/channel.h"
+#include "session/durable_log.h"
 #include "session/shard.h"
 #include "session/subscription.h"
+#include "store/recovery.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -57,13 +61,45 @@ static enum queue_outcome do_get(struct shard *s, struct queue_command *c)
             c->link = link_create(c, &getter);
         consumer = c->link->consumer;
     }
-    if (queue_get(c->queue->queue, consumer, shard_now_ms(s), &got, &s->effects) !=
-        QUEUE_GET_MESSAGE)
+    switch (queue_get(c->queue->queue, consumer, shard_now_ms(s), &got, &s->effects)) {
+    case QUEUE_GET_EMPTY:
         return QUEUE_EMPTY;
+    case QUEUE_GET_WAIT:
+        return QUEUE_ON_DISK;
+    case QUEUE_GET_MESSAGE:
+        break;
+    }
+    if (c->queue->durable != NULL)
+        durable_queue_delivered(c->queue->durable);
     c->message = consumer != NULL ? message_ref(got.message) : got.message;
     c->number = got.number;
     c->redelivered = got.redelivered;
     return QUEUE_OK;
+}
+
+/* Who is asked to release what a queue drops all at once. */
+struct releasing {
+    struct shard *shard;
+    struct queue_handle *queue;
+};
+
+static void release_stored(void *context, struct store_location location)
+{
+    const struct releasing *r = context;
+
+    if (paging_owns(location))
+        paging_release(r->shard, location);
+    else
+        durable_queue_release(r->queue->durable, location);
+}
+
+void queue_home_settled(struct shard *s, struct queue_handle *queue, uint64_t sequence,
+                        struct store_location location)
+{
+    if (paging_owns(location))
+        paging_release(s, location);
+    else
+        durable_queue_settled(queue->durable, sequence, location);
 }
 
 static enum queue_outcome do_delete(struct shard *s, struct queue_command *c)
@@ -74,6 +110,7 @@ static enum queue_outcome do_delete(struct shard *s, struct queue_command *c)
         return QUEUE_IN_USE;
     if (c->if_empty && queue_message_count(q) != 0)
         return QUEUE_NOT_EMPTY;
+    c->definitions_changed = c->queue->durable != NULL;
     c->messages = queue_home_delete(s, c->queue);
     return QUEUE_OK;
 }
@@ -92,7 +129,10 @@ static enum queue_outcome do_operation(struct shard *s, struct queue_command *c)
     case QUEUE_GET:
         return do_get(s, c);
     case QUEUE_PURGE:
-        c->messages = queue_purge(c->queue->queue, NULL, NULL);
+        c->messages = queue_purge(c->queue->queue, release_stored,
+                                  &(struct releasing){.shard = s, .queue = c->queue});
+        if (c->queue->durable != NULL)
+            durable_queue_purged(c->queue->durable);
         return QUEUE_OK;
     case QUEUE_DELETE:
         return do_delete(s, c);
@@ -108,6 +148,11 @@ static void handle_question(struct worker *w, struct mail_record *r)
 
     if (q != NULL) {
         c.outcome = do_operation(s, &c);
+        if (c.outcome == QUEUE_ON_DISK) {
+            paging_park_get(s, &c);
+            shard_run_effects(s);
+            return;
+        }
         if (c.operation != QUEUE_PURGE && c.operation != QUEUE_DELETE)
             c.messages = queue_message_count(q);
         if (c.operation != QUEUE_DELETE)
@@ -171,34 +216,66 @@ static void handle_confirm(struct worker *w, struct mail_record *r)
     }
 }
 
-static void send_confirm(struct shard *s, uint32_t to, const struct publish_item *item,
-                         bool accepted)
+void queue_confirm(struct shard *s, uint32_t worker, struct channel *channel, uint64_t number,
+                   bool accepted)
 {
-    struct confirm_record *last =
-        (struct confirm_record *)(void *)worker_mail_last(s->worker, to, handle_confirm);
     struct confirm_record c = {
         .head = {.handle = handle_confirm, .size = sizeof(c)},
-        .channel = item->channel,
-        .first = item->number,
-        .last = item->number,
+        .channel = channel,
+        .first = number,
+        .last = number,
         .accepted = accepted,
     };
+    struct confirm_record *last = NULL;
 
-    if (last != NULL && last->channel == c.channel && last->accepted == accepted &&
-        last->last + 1 == c.first)
-        last->last = c.last;
+    if (worker != shard_id(s))
+        last = (struct confirm_record *)(void *)worker_mail_last(s->worker, worker, handle_confirm);
+    if (last != NULL && last->channel == channel && last->accepted == accepted &&
+        last->last + 1 == number)
+        last->last = number;
     else
-        shard_send(s, to, &c.head);
+        shard_send(s, worker, &c.head);
+}
+
+static bool must_be_durable(const struct queue_handle *queue, const struct message *msg)
+{
+    return queue->durable != NULL && (msg->flags & MESSAGE_PERSISTENT) != 0;
 }
 
 /* What is published to a queue that is being deleted is gone with it, and accepted: it was routed
  * while the queue was there. */
-static bool enqueue(struct shard *s, struct queue_handle *queue, struct message *msg)
+static enum publish_outcome enqueue(struct shard *s, struct queue_handle *queue,
+                                    struct message *msg)
 {
+    struct store_location location = {.segment = 0};
+    bool durable = must_be_durable(queue, msg);
+
     if (queue->queue == NULL)
-        return true;
-    return queue_enqueue(queue->queue, msg, (struct store_location){0}, shard_now_ms(s),
-                         &s->effects) != 0;
+        return PUBLISH_ACCEPTED;
+    if (durable) {
+        location = durable_queue_append(queue->durable, msg);
+        if (store_location_is_none(location))
+            return PUBLISH_REFUSED;
+    }
+    if (queue_enqueue(queue->queue, msg, location, shard_now_ms(s), &s->effects) == 0)
+        return PUBLISH_REFUSED;
+    if (!list_linked(&queue->paging))
+        paging_watch(s, queue);
+    return durable ? PUBLISH_PENDING : PUBLISH_ACCEPTED;
+}
+
+/* Settles a publish that came by mail, or has it settled when its message is durable. */
+static void settle_publish(struct shard *s, const struct queue_handle *queue,
+                           const struct publish_item *item, uint32_t worker,
+                           enum publish_outcome outcome)
+{
+    if (item->channel == NULL)
+        return;
+    if (outcome == PUBLISH_PENDING)
+        durable_log_await(((struct durable_queue *)queue->durable)->log, item->channel,
+                          item->number, worker);
+    else
+        queue_confirm(s, worker, item->channel, item->number, outcome == PUBLISH_ACCEPTED);
 }
 
 static void handle_publish(struct worker *w, struct mail_record *r)
@@ -207,26 +284,22 @@ static void handle_publish(struct worker *w, struct mail_record *r)
     struct publish_record *p = (struct publish_record *)(void *)r;
 
     for (uint64_t i = 0; i < p->count; i++) {
-        bool accepted = enqueue(s, p->queue, p->items[i].message);
+        enum publish_outcome outcome = enqueue(s, p->queue, p->items[i].message);
 
         message_unref(p->items[i].message);
-        if (p->items[i].channel != NULL)
-            send_confirm(s, r->from, &p->items[i], accepted);
+        settle_publish(s, p->queue, &p->items[i], r->from, outcome);
     }
     queue_handle_unref(p->queue);
     shard_run_effects(s);
 }
 
-bool queue_publish(struct shard *s, struct queue_handle *queue, struct message *msg,
-                   struct channel *channel, uint64_t number, bool *settled)
+static void publish_by_mail(struct shard *s, struct queue_handle *queue,
+                            const struct publish_item *item)
 {
     uint32_t home = queue->home_worker;
-    struct publish_record *p;
+    struct publish_record *p =
+        (struct publish_record *)(void *)worker_mail_last(s->worker, home, handle_publish);
 
-    *settled = home == shard_id(s);
-    if (*settled)
-        return enqueue(s, queue, msg);
-    p = (struct publish_record *)(void *)worker_mail_last(s->worker, home, handle_publish);
     if (p != NULL && p->queue == queue) {
         p = (struct publish_record *)(void *)worker_mail_extend_last(s->worker, home,
                                                                      sizeof(p->items[0]));
@@ -236,11 +309,28 @@ bool queue_publish(struct shard *s, struct queue_handle *queue, struct message *
         p->queue = queue_handle_ref(queue);
         p->count = 0;
     }
-    p->items[p->count++] =
-        (struct publish_item){.message = message_ref(msg), .channel = channel, .number = number};
-    if (channel != NULL)
+    p->items[p->count++] = *item;
+    if (item->channel != NULL)
+        channel_hold(item->channel);
+}
+
+enum publish_outcome queue_publish(struct shard *s, struct queue_handle *queue, struct message *msg,
+                                   struct channel *channel, uint64_t number)
+{
+    struct publish_item item = {.message = msg, .channel = channel, .number = number};
+    enum publish_outcome outcome;
+
+    if (queue->home_worker != shard_id(s)) {
+        message_ref(msg);
+        publish_by_mail(s, queue, &item);
+        return PUBLISH_PENDING;
+    }
+    outcome = enqueue(s, queue, msg);
+    if (outcome == PUBLISH_PENDING && channel != NULL) {
         channel_hold(channel);
-    return true;
+        settle_publish(s, queue, &item, shard_id(s), outcome);
+    }
+    return outcome;
 }
 
 /* ---- Settling, windows, releases ---- */
@@ -480,17 +570,59 @@ void queue_home_deliver(struct shard *s, const struct effect *e)
         deliver_by_mail(s, link, e, owned);
 }
 
-struct queue_handle *queue_home_create(struct shard *s, struct vhost *vhost, struct bytes name,
-                                       const struct queue_options *options, uint64_t owner)
+static struct queue_handle *create(struct shard *s, struct bytes name,
+                                   const struct queue_options *options, uint64_t owner)
 {
     struct queue_handle *queue = queue_handle_create(name, options, shard_id(s), owner);
 
     list_node_init(&queue->by_owner);
+    list_node_init(&queue->paging);
+    queue->durable = NULL;
     queue->queue = queue_create(&queue->options, queue, &s->active_queues);
+    return queue;
+}
+
+/* Gives the queue its name; the topology has the one reference afterwards. */
+static void add(struct shard *s, struct vhost *vhost, struct queue_handle *queue)
+{
     topology_add_queue(vhost->topology, queue);
     atomic_fetch_add(&s->worker->server->queue_count, 1);
-    queue_handle_unref(queue); /* the topology has its own */
+    queue_handle_unref(queue);
+}
+
+struct queue_handle *queue_home_create(struct shard *s, struct vhost *vhost, struct bytes name,
+                                       const struct queue_options *options, uint64_t owner)
+{
+    struct queue_handle *queue = create(s, name, options, owner);
+
+    if (options->durable && !options->exclusive && s->log != NULL)
+        queue->durable =
+            durable_queue_create(s->log, queue, definitions_next_queue_id(s->broker->definitions));
+    add(s, vhost, queue);
     return queue;
+}
+
+void queue_home_restore(struct shard *s, struct vhost *vhost, struct bytes name,
+                        const struct queue_options *options, struct durable_log *log, uint64_t id,
+                        const struct recovered_queue *recovered)
+{
+    struct queue_handle *queue = create(s, name, options, 0);
+    uint64_t next_sequence = recovered != NULL ? recovered->next_sequence : 1;
+    uint64_t delivered_below = recovered != NULL ? recovered->delivered_below : 1;
+
+    queue->durable = durable_queue_adopt(log, queue, id, next_sequence, delivered_below);
+    for (size_t i = 0; recovered != NULL && i < recovered->count; i++) {
+        const struct recovered_message *m = &recovered->messages[i];
+
+        if (queue_restore(queue->queue, m->sequence, NULL, m->location, m->delivery_count,
+                          m->body_size) < 0) {
+            log_error("journal", "no memory for the messages of queue '%.*s'", BYTES_ARGS(name));
+            abort();
+        }
+        journal_adopt_message(log->journal, m->location);
+    }
+    queue_restore_done(queue->queue, next_sequence);
+    add(s, vhost, queue);
 }
 
 static void handle_queue_gone(struct worker *w, struct mail_record *r)
@@ -530,6 +662,7 @@ uint64_t queue_home_delete(struct shard *s, struct queue_handle *queue)
 {
     struct vhost *vhost = queue->vhost;
     struct queue *q = queue->queue;
+    struct releasing releasing = {.shard = s, .queue = queue};
     uint64_t ready;
 
     if (q == NULL)
@@ -543,9 +676,14 @@ uint64_t queue_home_delete(struct shard *s, struct queue_handle *queue)
         list_remove(&queue->by_owner);
 
     ready = queue_message_count(q);
-    queue->queue = NULL;
+    paging_forget(queue);
     end_consumers(s, q);
-    queue_destroy(q, NULL, NULL);
+    queue->queue = NULL;
+    queue_destroy(q, release_stored, &releasing);
+    if (queue->durable != NULL)
+        durable_queue_free(queue->durable);
+    queue->durable = NULL;
+    paging_ask_parked(s, queue);
     queue_handle_unref(queue);
     return ready;
 }

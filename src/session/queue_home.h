@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct channel;
+struct durable_log;
 struct shard;
 struct subscription;
 struct vhost;
@@ -49,6 +50,7 @@ enum queue_outcome {
     QUEUE_IN_USE,        /* delete if-unused */
     QUEUE_NOT_EMPTY,     /* delete if-empty */
     QUEUE_EMPTY,         /* get */
+    QUEUE_ON_DISK,       /* get; answered when the message has been read */
 };
 
 /* A question that its channel waits for the answer of. */
@@ -62,7 +64,8 @@ struct queue_command {
     struct consumer_options options;   /* consume; in the answer, `pool` is only a name */
     bool if_unused;                    /* delete */
     bool if_empty;
-    bool no_wait; /* the client wants no answer */
+    bool no_wait;             /* the client wants no answer */
+    bool definitions_changed; /* delete: there is something to be committed */
 
     uint64_t messages; /* ready, after the operation; purged or deleted by it */
     uint32_t consumers;
@@ -76,12 +79,22 @@ struct queue_command {
  * is at home here, channel_on_answer() has been called on return. */
 void queue_ask(struct shard *s, const struct queue_command *question);
 
+enum publish_outcome {
+    PUBLISH_ACCEPTED,
+    PUBLISH_REFUSED, /* by the queue's limits, or because it cannot be made durable now */
+    PUBLISH_PENDING, /* channel_on_confirm() will be called */
+};
+
 /* Adds `msg` to the queue (a reference is taken). With `channel`, the publish is that channel's
- * confirm `number`: when the queue is at home here the return value says whether it was accepted,
- * else channel_on_confirm() is called when the answer comes. `*settled` tells which. The caller
- * runs the shard's effects when it has published to every queue of a route. */
-bool queue_publish(struct shard *s, struct queue_handle *queue, struct message *msg,
-                   struct channel *channel, uint64_t number, bool *settled);
+ * confirm `number`; pending is what another worker or the disk has to answer for. The caller runs
+ * the shard's effects when it has published to every queue of a route. */
+enum publish_outcome queue_publish(struct shard *s, struct queue_handle *queue, struct message *msg,
+                                   struct channel *channel, uint64_t number);
+
+/* Tells a channel on any worker that one of the queues its confirm `number` waits for has taken or
+ * refused the message, and drops the hold that the publish took. */
+void queue_confirm(struct shard *s, uint32_t worker, struct channel *channel, uint64_t number,
+                   bool accepted);
 
 /* Settles the subscription's deliveries numbered first to last. */
 void queue_settle(struct shard *s, struct subscription *sub, uint64_t first, uint64_t last,
@@ -101,9 +114,9 @@ void queue_pool_refilled(struct shard *s, struct subscription *sub);
 
 /* ---- On the queue's home ---- */
 
-/* Makes a queue at home on this shard and gives it its name, which must be free. The caller holds
- * the virtual host's lock for writing. Takes over `options`. The handle is borrowed. Also for a
- * shard whose worker does not run yet. */
+/* Makes a queue at home on this shard and gives it its name, which must be free; a durable one gets
+ * its place in a journal. The caller holds the virtual host's lock for writing. Takes over
+ * `options`. The handle is borrowed. Also for a shard whose worker does not run yet. */
 struct queue_handle *queue_home_create(struct shard *s, struct vhost *vhost, struct bytes name,
                                        const struct queue_options *options, uint64_t owner);
 
@@ -111,8 +124,17 @@ struct queue_handle *queue_home_create(struct shard *s, struct vhost *vhost, str
  * many were ready. The handle stays while it is referenced. */
 uint64_t queue_home_delete(struct shard *s, struct queue_handle *queue);
 
-/* Carries out one effect of the core. */
+/* Restores a queue found at start, with the id and in the log of its definition; as
+ * queue_home_create() otherwise. `recovered` is what the journal had of it, or NULL. */
+struct recovered_queue;
+void queue_home_restore(struct shard *s, struct vhost *vhost, struct bytes name,
+                        const struct queue_options *options, struct durable_log *log, uint64_t id,
+                        const struct recovered_queue *recovered);
+
+/* Carries out one effect of the core each. */
 struct effect;
 void queue_home_deliver(struct shard *s, const struct effect *e);
+void queue_home_settled(struct shard *s, struct queue_handle *queue, uint64_t sequence,
+                        struct store_location location);
 
 #endif

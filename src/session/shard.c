@@ -7,6 +7,7 @@
 #include "session/channel.h"
 #include "session/connection.h"
 #include "session/dead_letters.h"
+#include "session/durable_log.h"
 #include "session/queue_home.h"
 
 #include <stdlib.h>
@@ -44,7 +45,15 @@ void shard_release(struct shard *s)
     effects_free(&s->effects);
     output_pool_release(&s->output_pool);
     hash_map_clear(&s->connections_by_id);
+    free(s->logs);
     free(s->read_area);
+}
+
+void shard_add_log(struct shard *s, struct durable_log *log)
+{
+    s->logs = memory_resize(s->logs, s->log_count + 1, sizeof(struct durable_log *));
+    s->logs[s->log_count++] = log;
+    s->log = s->logs[0];
 }
 
 void shard_send(struct shard *s, uint32_t to, struct mail_record *r)
@@ -57,6 +66,13 @@ void shard_send(struct shard *s, uint32_t to, struct mail_record *r)
     memcpy(worker_mail(s->worker, to, r->size, r->handle) + 1, r + 1, r->size - sizeof(*r));
 }
 
+static struct durable_queue *durable_of(const struct effect *e)
+{
+    const struct queue_handle *queue = queue_owner(e->queue);
+
+    return queue->durable;
+}
+
 static void run_effect(struct shard *s, const struct effect *e)
 {
     switch (e->type) {
@@ -67,11 +83,19 @@ static void run_effect(struct shard *s, const struct effect *e)
         dead_letter_publish(s, e);
         return;
     case EFFECT_UNUSED:
-        queue_home_delete(s, queue_owner(e->queue));
+        /* Consumers that a shutdown takes away are expected back. */
+        if (!s->worker->stopping)
+            queue_home_delete(s, queue_owner(e->queue));
         return;
     case EFFECT_SETTLED:
+        queue_home_settled(s, queue_owner(e->queue), e->sequence, e->location);
+        return;
     case EFFECT_RETURNED:
+        if (!paging_owns(e->location))
+            durable_queue_returned(durable_of(e), e->sequence, e->delivery_count);
+        return;
     case EFFECT_FETCH:
+        paging_fetch(s, queue_owner(e->queue));
         return;
     }
 }
@@ -108,11 +132,14 @@ static void deliver(struct shard *s)
     while (!list_empty(&s->active_queues) && s->messages_routed < end) {
         struct list_node *link = list_take_first(&s->active_queues);
         struct queue *q = queue_from_active(link);
+        struct queue_handle *handle = queue_owner(q);
 
         list_append(&s->active_queues, link);
         queue_deliver(q, queue_budget(q), shard_now_ms(s), &s->effects);
         s->messages_routed += s->effects.count;
         shard_run_effects(s);
+        if (handle->durable != NULL)
+            durable_queue_delivered(handle->durable);
     }
 }
 
@@ -146,6 +173,8 @@ bool shard_end_turn(struct shard *s)
     report_confirms(s);
     write_output(s);
     bury_connections(s);
+    for (uint32_t i = 0; i < s->log_count; i++)
+        durable_log_end_turn(s->logs[i]);
     if (s->worker->stopping && !s->worker->finished && list_empty(&s->connections) &&
         s->orphans == 0)
         worker_finished(s->worker);

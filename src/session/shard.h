@@ -10,6 +10,7 @@
 #include "server/server.h"
 #include "server/worker.h"
 #include "session/output.h"
+#include "session/paging.h"
 #include "session/route_cache.h"
 
 #include <stdatomic.h>
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 struct broker;
+struct durable_log;
 
 struct shard {
     struct worker *worker;
@@ -36,6 +38,12 @@ struct shard {
     bool running_effects;
     struct route route;
     struct route_cache routes;
+
+    struct durable_log *log;   /* where new durable queues go; NULL: nothing is kept */
+    struct durable_log **logs; /* all that this worker carries on, `log` too */
+    uint32_t log_count;
+
+    struct paging paging;
 
     struct output_pool output_pool;
     uint8_t *read_area; /* `headroom` bytes, then read_budget bytes */
@@ -64,6 +72,9 @@ static inline int64_t shard_now_ms(const struct shard *s)
 /* Prepares and frees the shard of a worker that does not run. */
 void shard_init(struct shard *s, struct worker *w, struct broker *b);
 void shard_release(struct shard *s);
+
+/* Has the shard carry on a journal; new durable queues go to the first. */
+void shard_add_log(struct shard *s, struct durable_log *log);
 
 /* The end of a turn: delivers, reports confirms, writes. Returns whether work is left. */
 bool shard_end_turn(struct shard *s);

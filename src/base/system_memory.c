@@ -1,0 +1,84 @@
+#include "base/system_memory.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Reads a small file as text. Returns whether there is one. */
+static int read_text(const char *path, char *out, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+
+    if (fd < 0)
+        return 0;
+    n = read(fd, out, size - 1);
+    close(fd);
+    if (n <= 0)
+        return 0;
+    out[n] = '\0';
+    return 1;
+}
+
+/* The number in a cgroup's file; 0 for none ("max"). */
+static uint64_t read_number(const char *path)
+{
+    char text[64];
+
+    return read_text(path, text, sizeof(text)) ? strtoull(text, NULL, 10) : 0;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    if (a == 0 || b == 0)
+        return a + b;
+    return a < b ? a : b;
+}
+
+/* The limits of the process's cgroup and of those around it, as the process sees them. */
+static uint64_t cgroup_limit(void)
+{
+    char groups[1024];
+    char path[1200];
+    uint64_t limit = least(read_number("/sys/fs/cgroup/memory.max"),
+                           read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
+    char *own;
+    char *slash;
+
+    if (!read_text("/proc/self/cgroup", groups, sizeof(groups)))
+        return limit;
+    own = strstr(groups, "0::/");
+    if (own == NULL)
+        return limit;
+    own += strlen("0::");
+    own[strcspn(own, "\n")] = '\0';
+    while ((slash = strrchr(own, '/')) != NULL && own[1] != '\0') {
+        snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.max", own);
+        limit = least(limit, read_number(path));
+        *slash = '\0';
+        if (slash == own)
+            break;
+    }
+    return limit;
+}
+
+uint64_t system_memory_limit(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES);
+    long page_size = sysconf(_SC_PAGESIZE);
+    uint64_t machine = pages > 0 && page_size > 0 ? (uint64_t)pages * (uint64_t)page_size : 0;
+
+    return least(machine, cgroup_limit());
+}
+
+uint64_t system_memory_resident(void)
+{
+    char text[128];
+    unsigned long pages = 0;
+
+    if (!read_text("/proc/self/statm", text, sizeof(text)) || sscanf(text, "%*u %lu", &pages) != 1)
+        return 0;
+    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}

@@ -1,0 +1,14 @@
+/* How much memory there is, and how much this process has. Any thread. */
+#ifndef LEVERET_BASE_SYSTEM_MEMORY_H
+#define LEVERET_BASE_SYSTEM_MEMORY_H
+
+#include <stdint.h>
+
+/* Bytes this process may hope for: the machine's memory, or the limit of its cgroup (v2 or v1)
+ * where that is less. 0 when neither can be told. */
+uint64_t system_memory_limit(void);
+
+/* Bytes of this process that are in memory; 0 when it cannot be told. */
+uint64_t system_memory_resident(void);
+
+#endif

@@ -1,0 +1,330 @@
+#include "session/broker_store.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/system_memory.h"
+#include "session/broker.h"
+#include "session/definition_changes.h"
+#include "session/durable_log.h"
+#include "session/queue_home.h"
+#include "store/recovery.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ERROR_SIZE 512
+
+/* ---- Journals ---- */
+
+static void count_journal(void *context, uint32_t shard)
+{
+    uint32_t *count = context;
+
+    if (shard + 1 > *count)
+        *count = shard + 1;
+}
+
+static void tell_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+    int *told = context;
+    int percent = total_bytes != 0 ? (int)(100 * done_bytes / total_bytes) : 100;
+
+    if (percent < *told + 10 && percent != 100)
+        return;
+    *told = percent;
+    log_info("journal", "reading the journal: %d %% of %" PRIu64 " MiB", percent,
+             total_bytes >> 20);
+}
+
+static void tell_damage(void *context, const char *file, uint64_t offset, uint64_t size,
+                        const char *what)
+{
+    (void)context;
+    log_error("journal", "%s: damaged at %" PRIu64 " for %" PRIu64 " bytes: %s", file, offset, size,
+              what);
+}
+
+static int recover(struct broker *b, const char *directory, struct recovered *out)
+{
+    int told = 0;
+    const struct recovery_options options = {
+        .files = &SYSTEM_FILES,
+        .directory = directory,
+        .threads = b->server->worker_count,
+        .progress = tell_progress,
+        .damage = tell_damage,
+        .context = &told,
+    };
+    int rc = recovery_run(&options, out);
+
+    if (rc < 0)
+        log_error("journal", "%s cannot be read: %s", directory, strerror(-rc));
+    else if (out->cut_bytes != 0)
+        log_warning("journal",
+                    "%s: the last %" PRIu64 " bytes (%" PRIu64
+                    " records) were not written wholly when the broker ended, and are dropped; "
+                    "nothing in them was confirmed",
+                    directory, out->cut_bytes, out->cut_records);
+    return rc;
+}
+
+static void adopt_segments(struct durable_log *log, const struct recovered *r)
+{
+    for (size_t i = 0; i < r->segment_count; i++) {
+        journal_adopt_segment(log->journal, r->segments[i].segment, r->segments[i].size_bytes);
+        if (r->segments[i].damaged)
+            journal_adopt_damaged(log->journal, r->segments[i].segment);
+    }
+}
+
+/* Reads a journal and opens it for more. The worker of its number carries it on, or, when the
+ * broker has fewer workers than it once had, one that has another already. */
+static int open_journal(struct broker *b, uint32_t number, struct recovered *r)
+{
+    struct shard *s = &b->shards[number % b->server->worker_count];
+    char *directory = data_directory_journal(b->data.path, number);
+    int rc = data_directory_make_journal(&b->data, number);
+
+    if (rc == 0)
+        rc = recover(b, directory, r);
+    if (rc == 0) {
+        rc = durable_log_open(&b->logs[number], s, number, directory);
+        if (rc < 0) {
+            log_error("journal", "%s cannot be opened: %s", directory, strerror(-rc));
+            recovered_free(r);
+        }
+    }
+    if (rc == 0) {
+        adopt_segments(&b->logs[number], r);
+        shard_add_log(s, &b->logs[number]);
+        b->log_count++;
+    }
+    free(directory);
+    return rc;
+}
+
+/* Bodies leave memory above this (memory.target of the configuration). */
+static uint64_t memory_target(const struct config_memory *m)
+{
+    if (m->target_bytes != 0)
+        return m->target_bytes;
+    return system_memory_limit() / 100 * m->target_percent;
+}
+
+static int open_paging(struct broker *b, struct shard *s)
+{
+    char *directory = data_directory_paged(b->data.path, shard_id(s));
+    int rc = data_directory_make_paged(&b->data, shard_id(s));
+
+    if (rc == 0)
+        rc = paging_open(&s->paging, s, directory, memory_target(&b->server->config->memory));
+    if (rc < 0)
+        log_error("paging", "%s cannot be used: %s", directory, strerror(-rc));
+    free(directory);
+    return rc;
+}
+
+/* ---- Definitions ---- */
+
+struct restoring {
+    struct broker *broker;
+    struct recovered *recovered; /* by journal */
+};
+
+static void on_vhost(void *context, struct bytes name)
+{
+    struct restoring *r = context;
+
+    vhost_ensure(&r->broker->server->vhosts, name);
+}
+
+static struct vhost *vhost_of(struct restoring *r, struct bytes name)
+{
+    return vhost_ensure(&r->broker->server->vhosts, name);
+}
+
+static void on_exchange(void *context, const struct exchange_definition *e)
+{
+    struct vhost *v = vhost_of(context, e->vhost);
+    const struct exchange_declaration d = {
+        .name = e->name,
+        .type = e->type,
+        .durable = true,
+        .auto_delete = e->auto_delete,
+        .internal = e->internal,
+        .arguments = e->arguments,
+    };
+    struct refusal refusal;
+
+    if (topology_declare_exchange(v->topology, &d, &refusal) < 0)
+        log_error("definitions", "not restored: %s", refusal.text);
+}
+
+static int compare_ids(const void *key, const void *queue)
+{
+    uint64_t id = *(const uint64_t *)key;
+    uint64_t other = ((const struct recovered_queue *)queue)->id;
+
+    return (id > other) - (id < other);
+}
+
+static void on_queue(void *context, const struct queue_definition *q)
+{
+    const struct table none = table_empty();
+    struct restoring *r = context;
+    struct broker *b = r->broker;
+    struct vhost *v = vhost_of(r, q->vhost);
+    const struct recovered_queue *found = NULL;
+    struct queue_options options;
+    struct refusal refusal;
+    struct durable_log *log;
+
+    if (q->shard >= b->log_count || queue_options_parse(&options, true, false, q->auto_delete,
+                                                        q->arguments != NULL ? q->arguments : &none,
+                                                        q->name, v->name, &refusal) < 0) {
+        log_error("definitions", "queue '%.*s' in vhost '%.*s' is not restored: %s",
+                  BYTES_ARGS(q->name), BYTES_ARGS(v->name),
+                  q->shard >= b->log_count ? "its journal is gone" : refusal.text);
+        return;
+    }
+    log = &b->logs[q->shard];
+    if (r->recovered[q->shard].queue_count != 0)
+        found = bsearch(&q->id, r->recovered[q->shard].queues, r->recovered[q->shard].queue_count,
+                        sizeof(*found), compare_ids);
+    queue_home_restore(log->shard, v, q->name, &options, log, q->id, found);
+}
+
+static void on_binding(void *context, const struct binding_definition *b)
+{
+    struct vhost *v = vhost_of(context, b->vhost);
+    const struct binding_declaration d = {
+        .source = b->source,
+        .destination = b->destination,
+        .to_exchange = b->to_exchange,
+        .routing_key = b->routing_key,
+        .arguments = b->arguments,
+    };
+    struct refusal refusal;
+
+    if (topology_bind(v->topology, &d, &refusal) < 0)
+        log_error("definitions", "a binding is not restored: %s", refusal.text);
+}
+
+static int read_definitions(struct broker *b, struct recovered *recovered)
+{
+    struct restoring r = {.broker = b, .recovered = recovered};
+    const struct definitions_visitor visitor = {
+        .context = &r,
+        .vhost = on_vhost,
+        .exchange = on_exchange,
+        .queue = on_queue,
+        .binding = on_binding,
+    };
+    char error[ERROR_SIZE];
+    int rc = definitions_read(b->definitions, &visitor, error, sizeof(error));
+
+    if (rc < 0)
+        log_error("definitions", "%s", error);
+    return rc;
+}
+
+void broker_store_watch(struct broker *b, struct vhost *v)
+{
+    struct definition_recorder *r;
+
+    if (b->definitions == NULL || v->state != NULL)
+        return;
+    r = memory_alloc_zeroed(1, sizeof(*r));
+    definitions_add_vhost(b->definitions, v->name, (struct definitions_done){.call = NULL});
+    definition_recorder_start(r, v, b->definitions);
+}
+
+static void watch(struct vhost *v, void *context)
+{
+    broker_store_watch(context, v);
+}
+
+/* ---- Opening and closing ---- */
+
+static int open_files(struct broker *b, const char *path)
+{
+    char error[ERROR_SIZE];
+    char *definitions;
+    int rc = data_directory_open(&b->data, path, error, sizeof(error));
+
+    if (rc < 0) {
+        log_error("store", "%s", error);
+        return rc;
+    }
+    b->data_is_open = true;
+    definitions = data_directory_definitions(path);
+    rc = definitions_open(&b->definitions, definitions, error, sizeof(error));
+    free(definitions);
+    if (rc < 0)
+        log_error("definitions", "%s", error);
+    else
+        rc = data_directory_wipe_paged(&b->data);
+    return rc;
+}
+
+static int restore(struct broker *b, uint32_t journals)
+{
+    struct recovered *recovered = memory_alloc_zeroed(journals, sizeof(*recovered));
+    int rc = 0;
+
+    b->logs = memory_alloc_zeroed(journals, sizeof(*b->logs));
+    for (uint32_t i = 0; rc == 0 && i < journals; i++)
+        rc = open_journal(b, i, &recovered[i]);
+    for (uint32_t i = 0; rc == 0 && i < b->server->worker_count; i++)
+        rc = open_paging(b, &b->shards[i]);
+    if (rc == 0)
+        rc = read_definitions(b, recovered);
+    for (uint32_t i = 0; i < b->log_count; i++)
+        recovered_free(&recovered[i]);
+    free(recovered);
+    return rc;
+}
+
+int broker_store_open(struct broker *b, const char *path)
+{
+    uint32_t journals = b->server->worker_count;
+    int rc = open_files(b, path);
+
+    if (rc == 0)
+        rc = data_directory_each_journal(path, count_journal, &journals);
+    if (rc == 0)
+        rc = restore(b, journals);
+    if (rc < 0)
+        return rc;
+    vhost_registry_each(&b->server->vhosts, watch, b);
+    return 0;
+}
+
+static void forget(struct vhost *v, void *context)
+{
+    (void)context;
+    topology_observe(v->topology, NULL);
+    free(v->state);
+    v->state = NULL;
+}
+
+void broker_store_close(struct broker *b)
+{
+    vhost_registry_each(&b->server->vhosts, forget, NULL);
+    for (uint32_t i = 0; i < b->log_count; i++)
+        durable_log_close(&b->logs[i]);
+    free(b->logs);
+    b->logs = NULL;
+    b->log_count = 0;
+    for (uint32_t i = 0; i < b->server->worker_count; i++)
+        paging_close(&b->shards[i].paging);
+    if (b->definitions != NULL)
+        definitions_close(b->definitions);
+    b->definitions = NULL;
+    if (b->data_is_open)
+        data_directory_close(&b->data);
+    b->data_is_open = false;
+}

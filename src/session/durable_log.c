@@ -1,0 +1,324 @@
+#include "session/durable_log.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "session/broker.h"
+#include "session/channel.h"
+#include "session/paging.h"
+#include "session/shard.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WAITS_MIN_CAPACITY 256u
+/* How long after a failure the journal is tried again. */
+#define RETRY_AFTER_MS 1000
+
+/* A confirm that waits for a position of the journal. */
+struct durable_wait {
+    uint64_t position;
+    struct channel *channel;
+    uint64_t number;
+    uint32_t worker; /* where the channel lives */
+};
+
+/* ---- What the journal asks ---- */
+
+static bool id_matches(const struct hash_node *node, const void *key)
+{
+    return container_of(node, const struct durable_queue, by_id)->journal.id ==
+           *(const uint64_t *)key;
+}
+
+static struct durable_queue *find_queue(const struct durable_log *log, uint64_t id)
+{
+    struct hash_node *node = hash_map_find(&log->queues, id, id_matches, &id);
+
+    return node == NULL ? NULL : container_of(node, struct durable_queue, by_id);
+}
+
+static void answer_state(void *context, uint64_t queue_id, uint64_t *head, const uint64_t **kept,
+                         uint32_t *kept_count)
+{
+    struct durable_log *log = context;
+    const struct durable_queue *d = find_queue(log, queue_id);
+
+    queue_state(d->queue->queue, head, &log->kept);
+    *kept = log->kept.items;
+    *kept_count = log->kept.count;
+}
+
+static bool answer_is_live(void *context, uint64_t queue_id, uint64_t sequence,
+                           struct store_location location)
+{
+    const struct durable_queue *d = find_queue(context, queue_id);
+
+    return d != NULL && queue_relocate(d->queue->queue, sequence, location, location);
+}
+
+static bool answer_relocate(void *context, uint64_t queue_id, uint64_t sequence,
+                            struct store_location from, struct store_location to)
+{
+    const struct durable_queue *d = find_queue(context, queue_id);
+
+    return d != NULL && queue_relocate(d->queue->queue, sequence, from, to);
+}
+
+static void handle_progress(struct worker *w, struct mail_record *r);
+
+/* On the journal's thread. */
+static void notify(void *context)
+{
+    struct durable_log *log = context;
+
+    worker_post(log->shard->worker, handle_progress, &log, sizeof(log));
+}
+
+/* ---- Life ---- */
+
+static void on_retry(struct timer *t)
+{
+    struct durable_log *log = container_of(t, struct durable_log, retry);
+    int rc = journal_retry(log->journal);
+
+    if (rc == 0)
+        log_info("journal", "journal %u takes messages again", log->number);
+    else
+        timer_set(&log->shard->worker->timers, t, shard_now_ms(log->shard) + RETRY_AFTER_MS);
+}
+
+int durable_log_open(struct durable_log *log, struct shard *s, uint32_t number,
+                     const char *directory)
+{
+    const struct config_journal *c = &s->worker->server->config->journal;
+    const struct journal_options options = {
+        .files = &SYSTEM_FILES,
+        .directory = directory,
+        .segment_size_bytes = c->segment_size_bytes,
+        .sync = (enum journal_sync)c->sync,
+        .sync_interval_ms = c->sync_interval_ms,
+        .compact_below_percent = c->compact_below_percent,
+        .notify = notify,
+        .queue_state = answer_state,
+        .is_live = answer_is_live,
+        .relocate = answer_relocate,
+        .context = log,
+    };
+
+    *log = (struct durable_log){.shard = s, .number = number};
+    hash_map_init(&log->queues);
+    list_init(&log->touched);
+    timer_init(&log->retry, on_retry);
+    return journal_open(&log->journal, &options);
+}
+
+void durable_log_close(struct durable_log *log)
+{
+    journal_close(log->journal);
+    hash_map_clear(&log->queues);
+    free(log->waits);
+    sequence_list_free(&log->kept);
+}
+
+static struct durable_queue *create(struct durable_log *log, struct queue_handle *queue,
+                                    uint64_t id)
+{
+    struct durable_queue *d = memory_alloc_zeroed(1, sizeof(*d));
+
+    d->log = log;
+    d->queue = queue;
+    list_node_init(&d->touched);
+    hash_map_insert(&log->queues, &d->by_id, id);
+    return d;
+}
+
+struct durable_queue *durable_queue_create(struct durable_log *log, struct queue_handle *queue,
+                                           uint64_t id)
+{
+    struct durable_queue *d = create(log, queue, id);
+
+    journal_queue_init(&d->journal, id);
+    d->delivered_below = 1;
+    return d;
+}
+
+struct durable_queue *durable_queue_adopt(struct durable_log *log, struct queue_handle *queue,
+                                          uint64_t id, uint64_t next_sequence,
+                                          uint64_t delivered_below)
+{
+    struct durable_queue *d = create(log, queue, id);
+
+    journal_adopt_queue(log->journal, &d->journal, id, next_sequence, delivered_below);
+    d->delivered_below = delivered_below;
+    return d;
+}
+
+void durable_queue_free(struct durable_queue *d)
+{
+    list_remove(&d->touched);
+    hash_map_remove(&d->log->queues, &d->by_id);
+    journal_queue_release(d->log->journal, &d->journal);
+    free(d);
+}
+
+/* ---- Appending ---- */
+
+struct store_location durable_queue_append(struct durable_queue *d, const struct message *msg)
+{
+    struct durable_log *log = d->log;
+    uint64_t sequence = queue_next_sequence(d->queue->queue);
+
+    if (journal_is_failed(log->journal))
+        return (struct store_location){.segment = 0};
+    if (!list_linked(&d->touched)) {
+        d->safe_below = sequence;
+        d->mark_below = sequence;
+        list_append(&log->touched, &d->touched);
+    }
+    return journal_append_message(log->journal, &d->journal, sequence, msg);
+}
+
+static struct durable_wait *wait_at(const struct durable_log *log, uint32_t distance)
+{
+    return &log->waits[(log->wait_first + distance) & (log->wait_capacity - 1)];
+}
+
+static void grow_waits(struct durable_log *log)
+{
+    uint32_t capacity = log->wait_capacity != 0 ? 2 * log->wait_capacity : WAITS_MIN_CAPACITY;
+    struct durable_wait *waits = memory_alloc(capacity * sizeof(*waits));
+
+    for (uint32_t i = 0; i < log->wait_count; i++)
+        waits[i] = *wait_at(log, i);
+    free(log->waits);
+    log->waits = waits;
+    log->wait_capacity = capacity;
+    log->wait_first = 0;
+}
+
+void durable_log_await(struct durable_log *log, struct channel *channel, uint64_t number,
+                       uint32_t worker)
+{
+    if (log->wait_count == log->wait_capacity)
+        grow_waits(log);
+    *wait_at(log, log->wait_count++) = (struct durable_wait){
+        .position = journal_appended(log->journal),
+        .channel = channel,
+        .number = number,
+        .worker = worker,
+    };
+}
+
+uint64_t durable_queue_safe_below(const struct durable_queue *d)
+{
+    if (d->lost_below != 0 && queue_delivered_below(d->queue->queue) < d->lost_below)
+        return 1;
+    return list_linked(&d->touched) ? d->safe_below : UINT64_MAX;
+}
+
+void durable_queue_settled(struct durable_queue *d, uint64_t sequence,
+                           struct store_location location)
+{
+    journal_append_settle(d->log->journal, &d->journal, sequence, location);
+}
+
+void durable_queue_returned(struct durable_queue *d, uint64_t sequence, uint32_t delivery_count)
+{
+    journal_append_returned(d->log->journal, &d->journal, sequence, delivery_count);
+}
+
+void durable_queue_delivered(struct durable_queue *d)
+{
+    uint64_t below = queue_delivered_below(d->queue->queue);
+
+    if (below <= d->delivered_below)
+        return;
+    d->delivered_below = below;
+    journal_append_delivered(d->log->journal, &d->journal, below);
+}
+
+void durable_queue_release(struct durable_queue *d, struct store_location location)
+{
+    journal_release_message(d->log->journal, location);
+}
+
+void durable_queue_purged(struct durable_queue *d)
+{
+    journal_append_state(d->log->journal, &d->journal);
+}
+
+void durable_log_end_turn(struct durable_log *log)
+{
+    journal_submit(log->journal);
+}
+
+/* ---- Progress ---- */
+
+static void tell_waits(struct durable_log *log, uint64_t up_to, bool accepted)
+{
+    while (log->wait_count != 0) {
+        struct durable_wait wait = *wait_at(log, 0);
+
+        if (wait.position > up_to)
+            return;
+        log->wait_first = (log->wait_first + 1) & (log->wait_capacity - 1);
+        log->wait_count--;
+        queue_confirm(log->shard, wait.worker, wait.channel, wait.number, accepted);
+    }
+}
+
+/* The position that was marked is durable: so is what the touched queues had then. The next mark is
+ * what they have now. */
+static void advance_marks(struct durable_log *log)
+{
+    if (journal_durable(log->journal) < log->mark)
+        return;
+    list_for_each_safe(&log->touched, node) {
+        struct durable_queue *d = container_of(node, struct durable_queue, touched);
+        uint64_t next = queue_next_sequence(d->queue->queue);
+
+        d->safe_below = d->mark_below;
+        d->mark_below = next;
+        if (d->safe_below == next)
+            list_remove(&d->touched);
+    }
+    log->mark = journal_appended(log->journal);
+}
+
+/* What was appended and is not durable is lost: publishers hear of it, and the messages stay in
+ * their queues, in memory, as if they had been transient. */
+static void on_failure(struct durable_log *log, int error)
+{
+    struct list_node *node;
+
+    log_error("journal",
+              "journal %u cannot be written: %s; persistent messages are refused until it can",
+              log->number, strerror(error));
+    while ((node = list_take_first(&log->touched)) != NULL) {
+        struct durable_queue *d = container_of(node, struct durable_queue, touched);
+
+        d->lost_below = queue_next_sequence(d->queue->queue);
+    }
+    tell_waits(log, UINT64_MAX, false);
+    timer_set(&log->shard->worker->timers, &log->retry, shard_now_ms(log->shard) + RETRY_AFTER_MS);
+}
+
+static void handle_progress(struct worker *w, struct mail_record *r)
+{
+    struct durable_log *log = *(struct durable_log **)(void *)(r + 1);
+    int error = 0;
+
+    (void)w;
+    switch (journal_collect(log->journal, &error)) {
+    case JOURNAL_NOTHING:
+        break;
+    case JOURNAL_ADVANCED:
+        tell_waits(log, journal_durable(log->journal), true);
+        advance_marks(log);
+        break;
+    case JOURNAL_FAILED:
+        on_failure(log, error);
+        break;
+    }
+    paging_take_reads(log->shard, log->journal);
+}

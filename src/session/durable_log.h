@@ -1,0 +1,100 @@
+/* One journal at work: what the durable queues of a shard write to it, who waits for what to be
+ * durable, and what happens when it fails. On the shard's worker.
+ *
+ * A shard has the journal of its own number; when the broker runs with fewer workers than it once
+ * did, a shard also carries on the journals that would have no worker. A queue stays with its
+ * journal for life. */
+#ifndef LEVERET_SESSION_DURABLE_LOG_H
+#define LEVERET_SESSION_DURABLE_LOG_H
+
+#include "base/hash_map.h"
+#include "base/list.h"
+#include "broker/queue.h"
+#include "broker/topology.h"
+#include "net/timer_wheel.h"
+#include "store/journal.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct channel;
+struct durable_wait;
+struct shard;
+
+/* What a durable queue has beside its queue. */
+struct durable_queue {
+    struct journal_queue journal;
+    struct durable_log *log;
+    struct queue_handle *queue; /* not a reference: it is freed with the queue */
+    struct hash_node by_id;
+    struct list_node touched; /* in log.touched: it has messages that may not be durable yet */
+    uint64_t safe_below;      /* every message below is durable */
+    uint64_t mark_below;      /* and below this one when log.mark is */
+    uint64_t delivered_below; /* as recorded */
+    uint64_t lost_below;      /* a failed journal lost messages up to here: they stay in memory */
+};
+
+struct durable_log {
+    struct shard *shard;
+    struct journal *journal;
+    uint32_t number;        /* of the journal */
+    struct hash_map queues; /* by id */
+    struct list touched;
+    uint64_t mark;              /* a position; the touched queues' mark_below holds for it */
+    struct durable_wait *waits; /* a ring, by ascending position */
+    uint32_t wait_capacity;
+    uint32_t wait_first;
+    uint32_t wait_count;
+    struct timer retry;        /* after a failure */
+    struct sequence_list kept; /* for the journal's questions */
+};
+
+/* Opens the journal in `directory`. The worker does not run yet. Returns 0 or -errno. */
+int durable_log_open(struct durable_log *log, struct shard *s, uint32_t number,
+                     const char *directory);
+
+/* Writes what is gathered and closes; the worker has ended. */
+void durable_log_close(struct durable_log *log);
+
+/* Makes the queue durable in this log under an id of its own. Freed by durable_queue_free(). */
+struct durable_queue *durable_queue_create(struct durable_log *log, struct queue_handle *queue,
+                                           uint64_t id);
+
+/* As durable_queue_create(), for a queue found at start whose messages follow. */
+struct durable_queue *durable_queue_adopt(struct durable_log *log, struct queue_handle *queue,
+                                          uint64_t id, uint64_t next_sequence,
+                                          uint64_t delivered_below);
+
+/* The queue is deleted; its messages have been released. */
+void durable_queue_free(struct durable_queue *d);
+
+/* Journals the message as the queue's next one. Returns where it is, or none when the journal takes
+ * nothing at present: the publish is refused then. */
+struct store_location durable_queue_append(struct durable_queue *d, const struct message *msg);
+
+/* Has `channel` on `worker` told (as confirm `number`) when everything appended so far is durable,
+ * or cannot be. The channel is held by the caller's side (channel_hold). */
+void durable_log_await(struct durable_log *log, struct channel *channel, uint64_t number,
+                       uint32_t worker);
+
+/* Below this sequence number nothing of the queue waits for the disk any more. */
+uint64_t durable_queue_safe_below(const struct durable_queue *d);
+
+/* The core's effects on stored messages. */
+void durable_queue_settled(struct durable_queue *d, uint64_t sequence,
+                           struct store_location location);
+void durable_queue_returned(struct durable_queue *d, uint64_t sequence, uint32_t delivery_count);
+
+/* The queue has delivered. */
+void durable_queue_delivered(struct durable_queue *d);
+
+/* Releases one message without a record. */
+void durable_queue_release(struct durable_queue *d, struct store_location location);
+
+/* The queue was purged. */
+void durable_queue_purged(struct durable_queue *d);
+
+/* The end of a turn. */
+void durable_log_end_turn(struct durable_log *log);
+
+#endif

@@ -1,0 +1,334 @@
+#include "session/paging.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/system_memory.h"
+#include "session/broker.h"
+#include "session/durable_log.h"
+#include "session/queue_home.h"
+#include "session/shard.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A queue is long, and watched, from this many messages on; so many at its head stay in memory. */
+#define PAGING_LONG_QUEUE 4096u
+#define PAGING_KEEP_FIRST 1024u
+/* How often memory is looked at while there are long queues, and how soon again while there is too
+ * much; messages paged out in one go. */
+#define PAGING_TICK_MS 100
+#define PAGING_BUSY_TICK_MS 5
+#define PAGING_BATCH 20000u
+/* Messages and bytes of one read. */
+#define PAGING_READ_MESSAGES 1024u
+#define PAGING_READ_BYTES (4u * 1024u * 1024u)
+/* How long after a read failed it is tried again. */
+#define PAGING_RETRY_MS 1000
+/* Segment numbers of page segments, told apart from the journal's. */
+#define PAGE_SEGMENT_BIT 0x80000000u
+#define PAGE_SEGMENT_SIZE (64u * 1024u * 1024u)
+
+/* ---- Locations ---- */
+
+bool paging_owns(struct store_location location)
+{
+    return (location.segment & PAGE_SEGMENT_BIT) != 0;
+}
+
+static struct store_location in_pages(struct store_location location)
+{
+    location.segment &= ~PAGE_SEGMENT_BIT;
+    return location;
+}
+
+void paging_release(struct shard *s, struct store_location location)
+{
+    journal_release_message(s->paging.pages, in_pages(location));
+}
+
+/* ---- Life ---- */
+
+static void handle_pages_progress(struct worker *w, struct mail_record *r)
+{
+    struct paging *p = *(struct paging **)(void *)(r + 1);
+    int error;
+
+    (void)w;
+    if (journal_collect(p->pages, &error) == JOURNAL_FAILED)
+        log_error("paging", "page segments cannot be written: %s; messages stay in memory",
+                  strerror(error));
+    paging_take_reads(p->shard, p->pages);
+}
+
+/* On a thread of the page segments. */
+static void notify(void *context)
+{
+    struct paging *p = context;
+
+    worker_post(p->shard->worker, handle_pages_progress, &p, sizeof(p));
+}
+
+/* Nothing is read back from page segments at a start, so no state is needed in them. */
+static void no_state(void *context, uint64_t queue_id, uint64_t *head, const uint64_t **kept,
+                     uint32_t *kept_count)
+{
+    (void)context;
+    (void)queue_id;
+    *head = 1;
+    *kept = NULL;
+    *kept_count = 0;
+}
+
+static bool no_relocation(void *context, uint64_t queue_id, uint64_t sequence,
+                          struct store_location from, struct store_location to)
+{
+    (void)context;
+    (void)queue_id;
+    (void)sequence;
+    (void)from;
+    (void)to;
+    return false;
+}
+
+static void on_tick(struct timer *t);
+static void on_retry(struct timer *t);
+
+int paging_open(struct paging *p, struct shard *s, const char *directory, uint64_t target_bytes)
+{
+    const struct journal_options options = {
+        .files = &SYSTEM_FILES,
+        .directory = directory,
+        .segment_size_bytes = PAGE_SEGMENT_SIZE,
+        .sync = JOURNAL_SYNC_NEVER,
+        .compact_below_percent = 0,
+        .notify = notify,
+        .queue_state = no_state,
+        .relocate = no_relocation,
+        .context = p,
+    };
+
+    *p = (struct paging){.shard = s, .target_bytes = target_bytes};
+    list_init(&p->queues);
+    list_init(&p->parked);
+    list_init(&p->failed);
+    timer_init(&p->tick, on_tick);
+    timer_init(&p->retry, on_retry);
+    journal_queue_init(&p->page_queue, 1);
+    return journal_open(&p->pages, &options);
+}
+
+/* ---- Paging out ---- */
+
+/* Writes a transient message to the page segments. */
+static struct store_location page(void *context, struct message *msg)
+{
+    struct paging *p = context;
+    struct store_location location = {.segment = 0};
+
+    if (journal_is_failed(p->pages))
+        return location;
+    location = journal_append_message(p->pages, &p->page_queue, 1, msg);
+    location.segment |= PAGE_SEGMENT_BIT;
+    return location;
+}
+
+static uint64_t page_out(struct paging *p, struct queue_handle *queue)
+{
+    const struct durable_queue *d = queue->durable;
+    uint64_t safe_below = queue_next_sequence(queue->queue);
+
+    if (d != NULL && durable_queue_safe_below(d) < safe_below)
+        safe_below = durable_queue_safe_below(d);
+    return queue_page_out(queue->queue, PAGING_KEEP_FIRST, safe_below - 1, PAGING_BATCH, page, p);
+}
+
+static void unwatch_short(struct queue_handle *queue)
+{
+    if (queue_message_count(queue->queue) < PAGING_LONG_QUEUE / 2)
+        list_remove(&queue->paging);
+}
+
+static void on_tick(struct timer *t)
+{
+    struct paging *p = container_of(t, struct paging, tick);
+    struct shard *s = p->shard;
+    bool over = system_memory_resident() > p->target_bytes;
+    uint64_t freed = 0;
+
+    list_for_each_safe(&p->queues, node) {
+        struct queue_handle *queue = container_of(node, struct queue_handle, paging);
+
+        if (over)
+            freed += page_out(p, queue);
+        unwatch_short(queue);
+    }
+    journal_submit(p->pages);
+    if (!list_empty(&p->queues))
+        timer_set(&s->worker->timers, t,
+                  shard_now_ms(s) + (freed != 0 ? PAGING_BUSY_TICK_MS : PAGING_TICK_MS));
+}
+
+void paging_watch(struct shard *s, struct queue_handle *queue)
+{
+    struct paging *p = &s->paging;
+
+    if (p->pages == NULL || list_linked(&queue->paging) ||
+        queue_message_count(queue->queue) < PAGING_LONG_QUEUE)
+        return;
+    list_append(&p->queues, &queue->paging);
+    if (!timer_is_set(&p->tick))
+        timer_set(&s->worker->timers, &p->tick, shard_now_ms(s) + PAGING_TICK_MS);
+}
+
+void paging_forget(struct queue_handle *queue)
+{
+    list_remove(&queue->paging);
+}
+
+/* ---- Paging in ---- */
+
+/* One read, from one journal. */
+struct fetch {
+    struct list_node node;      /* in paging.failed */
+    struct queue_handle *queue; /* a reference */
+    uint32_t count;
+    uint64_t sequences[];
+};
+
+/* The journal that has the first location, and how many of the list it has in a row. */
+static struct journal *journal_of(struct shard *s, const struct queue_handle *queue,
+                                  struct store_location *locations, uint32_t count, uint32_t *run)
+{
+    const struct durable_queue *d = queue->durable;
+    bool pages = paging_owns(locations[0]);
+
+    for (*run = 0; *run < count && paging_owns(locations[*run]) == pages; ++*run)
+        locations[*run] = in_pages(locations[*run]);
+    return pages ? s->paging.pages : d->log->journal;
+}
+
+void paging_fetch(struct shard *s, struct queue_handle *queue)
+{
+    struct store_location locations[PAGING_READ_MESSAGES];
+    uint64_t sequences[PAGING_READ_MESSAGES];
+    struct fetch *fetch;
+    struct journal *j;
+    uint32_t count = queue_fetch_list(queue->queue, PAGING_READ_MESSAGES, PAGING_READ_BYTES,
+                                      sequences, locations);
+
+    if (count == 0)
+        return;
+    j = journal_of(s, queue, locations, count, &count);
+    fetch = memory_alloc(sizeof(*fetch) + count * sizeof(*sequences));
+    list_node_init(&fetch->node);
+    fetch->queue = queue_handle_ref(queue);
+    fetch->count = count;
+    memcpy(fetch->sequences, sequences, count * sizeof(*sequences));
+    journal_read(j, locations, count, fetch);
+}
+
+static void fetch_free(struct fetch *fetch)
+{
+    queue_handle_unref(fetch->queue);
+    free(fetch);
+}
+
+static void on_retry(struct timer *t)
+{
+    struct paging *p = container_of(t, struct paging, retry);
+    struct list again;
+    struct list_node *node;
+
+    list_init(&again);
+    list_splice(&again, &p->failed);
+    while ((node = list_take_first(&again)) != NULL) {
+        struct fetch *fetch = container_of(node, struct fetch, node);
+
+        if (fetch->queue->queue != NULL)
+            paging_fetch(p->shard, fetch->queue);
+        fetch_free(fetch);
+    }
+}
+
+/* The messages are still on disk: the queue stands still until they can be read. */
+static void try_again_later(struct shard *s, struct fetch *fetch, int error)
+{
+    log_error("paging", "messages of queue '%.*s' cannot be read: %s; trying again in %d ms",
+              BYTES_ARGS(fetch->queue->name), strerror(-error), PAGING_RETRY_MS);
+    list_append(&s->paging.failed, &fetch->node);
+    if (!timer_is_set(&s->paging.retry))
+        timer_set(&s->worker->timers, &s->paging.retry, shard_now_ms(s) + PAGING_RETRY_MS);
+}
+
+/* A basic.get that waits. */
+struct parked_get {
+    struct list_node node;
+    struct queue_command command;
+};
+
+void paging_park_get(struct shard *s, const struct queue_command *c)
+{
+    struct parked_get *get = memory_alloc_zeroed(1, sizeof(*get));
+
+    get->command = *c;
+    list_append(&s->paging.parked, &get->node);
+}
+
+void paging_ask_parked(struct shard *s, const struct queue_handle *queue)
+{
+    struct list again;
+
+    list_init(&again);
+    list_for_each_safe(&s->paging.parked, node) {
+        if (container_of(node, struct parked_get, node)->command.queue == queue) {
+            list_remove(node);
+            list_append(&again, node);
+        }
+    }
+    while (!list_empty(&again)) {
+        struct parked_get *get = container_of(list_take_first(&again), struct parked_get, node);
+
+        get->command.head.handle(s->worker, &get->command.head);
+        free(get);
+    }
+}
+
+static void finish_fetch(struct shard *s, struct journal_read_result *r)
+{
+    struct fetch *fetch = r->token;
+    struct queue_handle *queue = fetch->queue;
+
+    if (queue->queue == NULL) {
+        for (uint32_t i = 0; i < r->count; i++)
+            message_unref(r->messages[i]);
+    } else if (r->error != 0) {
+        try_again_later(s, fetch, r->error);
+        return;
+    } else {
+        queue_fetched(queue->queue, fetch->sequences, r->messages, r->count, &s->effects);
+        shard_run_effects(s);
+        paging_ask_parked(s, queue);
+    }
+    fetch_free(fetch);
+}
+
+void paging_take_reads(struct shard *s, struct journal *j)
+{
+    struct journal_read_result r;
+
+    while (journal_take_read(j, &r)) {
+        finish_fetch(s, &r);
+        journal_read_result_free(&r);
+    }
+}
+
+void paging_close(struct paging *p)
+{
+    if (p->pages == NULL)
+        return;
+    journal_close(p->pages);
+    while (!list_empty(&p->parked))
+        free(container_of(list_take_first(&p->parked), struct parked_get, node));
+    while (!list_empty(&p->failed))
+        fetch_free(container_of(list_take_first(&p->failed), struct fetch, node));
+}

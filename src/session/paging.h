@@ -1,0 +1,61 @@
+/* Keeping deep queues on disk and not in memory: above the memory target the bodies of messages far
+ * from the head of their queue leave memory, and come back when their turn nears. On the shard's
+ * worker.
+ *
+ * Stored messages (session/durable_log.h) are read back from the journal. Transient ones are
+ * written to page segments first, which are the shard's own and mean nothing after a restart. */
+#ifndef LEVERET_SESSION_PAGING_H
+#define LEVERET_SESSION_PAGING_H
+
+#include "base/list.h"
+#include "broker/queue.h"
+#include "broker/topology.h"
+#include "net/timer_wheel.h"
+#include "store/journal.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct queue_command;
+struct shard;
+
+struct paging {
+    struct shard *shard;
+    struct journal *pages;
+    struct journal_queue page_queue; /* stands for all queues in the page segments */
+    struct list queues;              /* long ones, by queue_handle.paging */
+    struct list parked;              /* basic.gets that wait for a fetch */
+    struct list failed;              /* fetches to be tried again */
+    struct timer tick;
+    struct timer retry;
+    uint64_t target_bytes; /* of the process's memory */
+};
+
+/* Opens the page segments in `directory`, which is empty. Returns 0 or -errno. */
+int paging_open(struct paging *p, struct shard *s, const char *directory, uint64_t target_bytes);
+void paging_close(struct paging *p);
+
+/* After an enqueue: a queue that has become long is watched from now on. */
+void paging_watch(struct shard *s, struct queue_handle *queue);
+
+/* The queue is deleted. */
+void paging_forget(struct queue_handle *queue);
+
+/* EFFECT_FETCH: reads what comes next. */
+void paging_fetch(struct shard *s, struct queue_handle *queue);
+
+/* Hands finished reads of a journal to their queues. */
+void paging_take_reads(struct shard *s, struct journal *j);
+
+/* Whether the location is in the page segments, and releasing a message there. */
+bool paging_owns(struct store_location location);
+void paging_release(struct shard *s, struct store_location location);
+
+/* A basic.get of a queue whose next message is on disk: asked again when it is here. Takes over the
+ * command. */
+void paging_park_get(struct shard *s, const struct queue_command *c);
+
+/* Asks again what waits for the queue: messages have come, or the queue is gone. */
+void paging_ask_parked(struct shard *s, const struct queue_handle *queue);
+
+#endif
