@@ -183,24 +183,18 @@ static struct entry *restored_at(const struct entries_depth *d, uint32_t i)
 
 enum part { PART_NONE, PART_WAITING, PART_RESTORED, PART_RETURNED };
 
-/* Which part has the message with the lowest number. */
+/* Which part has the message with the lowest number. What came back is older than all that was not
+ * taken since. */
 static enum part first_part(const struct entries *e)
 {
     const struct entries_depth *d = e->depth;
-    uint64_t lowest = UINT64_MAX;
-    enum part first = PART_NONE;
 
-    if (e->waiting != 0) {
-        lowest = entries_head_sequence(e);
-        first = PART_WAITING;
-    }
-    if (d->restored_count != 0 && restored_at(d, 0)->sequence < lowest) {
-        lowest = restored_at(d, 0)->sequence;
-        first = PART_RESTORED;
-    }
-    if (e->returned_count != 0 && e->returned[e->returned_front].sequence < lowest)
-        first = PART_RETURNED;
-    return first;
+    if (e->returned_count != 0)
+        return PART_RETURNED;
+    if (d->restored_count != 0 &&
+        (e->waiting == 0 || restored_at(d, 0)->sequence < entries_head_sequence(e)))
+        return PART_RESTORED;
+    return e->waiting != 0 ? PART_WAITING : PART_NONE;
 }
 
 static bool part_can_take(const struct entries *e, enum part part)
@@ -282,7 +276,7 @@ bool entries_depth_take_first(struct entries *e, struct entry *out)
         return false;
     case PART_WAITING:
         entries_take_waiting(e, out);
-        if (e->depth->gaps || e->waiting == 0)
+        if (e->depth->gaps)
             settle_head(e);
         break;
     case PART_RESTORED:

@@ -243,6 +243,26 @@ START_TEST(reading_ahead_begins_before_memory_runs_out)
 }
 END_TEST
 
+START_TEST(what_was_delivered_before_a_restart_is_read_ahead_too)
+{
+    enum { COUNT = 3 * QUEUE_READ_AHEAD_MESSAGES };
+
+    queue_start(&f);
+    for (uint64_t n = 1; n <= COUNT; n++)
+        restore_stored(&f, n, 1);
+    queue_restore_done(f.queue, COUNT + 1);
+    ck_assert_uint_eq(fetch(&f, QUEUE_READ_AHEAD_MESSAGES + 10), QUEUE_READ_AHEAD_MESSAGES + 10);
+    consume_all(&f);
+    deliver_some(&f, 10);
+    ck_assert_uint_eq(f.effects.count, 10);
+    forget_effects(&f);
+    deliver_some(&f, 1);
+    expect_delivered(&f, 11, 1);
+    expect_effect(&f, EFFECT_FETCH, 0);
+    queue_finish(&f);
+}
+END_TEST
+
 START_TEST(large_messages_are_read_ahead_by_their_bytes)
 {
     queue_start(&f);
