@@ -226,6 +226,9 @@ void journal_append_delivery_count(struct journal *j, uint64_t queue_id, uint64_
 
 /* ---- journal_writer.c ---- */
 
+/* What each of the journal's threads does first: signals are others' business. */
+void journal_thread_begin(const char *name);
+
 int journal_writer_start(struct journal *j);
 void journal_writer_stop(struct journal *j);
 

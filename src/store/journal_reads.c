@@ -371,6 +371,7 @@ static void *run(void *argument)
     struct journal *j = argument;
     struct journal_reader *r = &j->reader;
 
+    journal_thread_begin("journal-read");
     pthread_mutex_lock(&r->lock);
     for (;;) {
         struct list_node *n = list_take_first(&r->tasks);

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <time.h>
 
@@ -243,11 +244,21 @@ static void wait_for_work(struct journal_writer *w)
     pthread_cond_timedwait(&w->wake, &w->lock, &until);
 }
 
+void journal_thread_begin(const char *name)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    pthread_setname_np(pthread_self(), name);
+}
+
 static void *run(void *argument)
 {
     struct journal *j = argument;
     struct journal_writer *w = &j->writer;
 
+    journal_thread_begin("journal-write");
     pthread_mutex_lock(&w->lock);
     for (;;) {
         if (w->group != NULL)

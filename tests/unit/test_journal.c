@@ -343,6 +343,63 @@ START_TEST(settled_records_alone_are_not_synced_at_once)
 }
 END_TEST
 
+static uint64_t syncs(void)
+{
+    struct journal_figures figures;
+
+    journal_figures(owner.journal, &figures);
+    return figures.syncs;
+}
+
+static bool was_synced(struct owner *o)
+{
+    (void)o;
+    return syncs() != 0;
+}
+
+START_TEST(with_an_interval_syncs_come_by_the_clock)
+{
+    start();
+    owner.options.sync = JOURNAL_SYNC_INTERVAL;
+    owner.options.sync_interval_ms = 3600000;
+    reopen();
+    for (int i = 0; i < 20; i++) {
+        owner_publish(&owner, 0, 100);
+        owner_commit(&owner);
+    }
+    ck_assert_uint_eq(syncs(), 0);
+    owner.options.sync_interval_ms = 20;
+    reopen();
+    owner_publish(&owner, 0, 100);
+    owner_commit(&owner);
+    owner_wait(&owner, was_synced);
+    reopen();
+    ck_assert_uint_eq(owner_count(&owner, 0), 21);
+    finish();
+}
+END_TEST
+
+START_TEST(without_syncs_only_what_replaces_a_segment_is_synced)
+{
+    start();
+    owner.options.sync = JOURNAL_SYNC_NEVER;
+    owner.options.segment_size_bytes = 16384;
+    reopen();
+    for (uint32_t i = 0; i < 200; i++) {
+        owner_publish(&owner, 0, 500);
+        owner_commit(&owner);
+    }
+    ck_assert_uint_eq(syncs(), 0);
+    for (uint64_t s = 1; s <= 200; s++)
+        owner_settle(&owner, 0, s);
+    owner_wait(&owner, one_segment);
+    ck_assert_uint_gt(syncs(), 0);
+    reopen();
+    ck_assert_uint_eq(owner_count(&owner, 0), 0);
+    finish();
+}
+END_TEST
+
 START_TEST(the_queues_of_a_released_queue_free_their_segment)
 {
     start();
@@ -500,7 +557,8 @@ UNIT_MAIN("journal", what_is_appended_is_durable_when_told_and_found_again,
           deliveries_are_remembered, sequence_numbers_go_on_after_everything_was_settled,
           large_messages_get_segments_of_their_own_size, consumed_segments_are_deleted,
           sparse_segments_are_compacted, a_message_settled_while_it_is_copied_stays_settled,
-          settled_records_alone_are_not_synced_at_once,
+          settled_records_alone_are_not_synced_at_once, with_an_interval_syncs_come_by_the_clock,
+          without_syncs_only_what_replaces_a_segment_is_synced,
           the_queues_of_a_released_queue_free_their_segment, short_writes_are_continued,
           after_a_failure_nothing_more_is_durable_until_a_retry,
           a_damaged_record_is_an_error_to_its_reader)
