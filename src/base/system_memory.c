@@ -1,6 +1,10 @@
 #include "base/system_memory.h"
 
+#include "base/clock.h"
+
 #include <fcntl.h>
+#include <malloc.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,4 +85,18 @@ uint64_t system_memory_resident(void)
     if (!read_text("/proc/self/statm", text, sizeof(text)) || sscanf(text, "%*u %lu", &pages) != 1)
         return 0;
     return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+bool system_memory_exceeds(uint64_t limit)
+{
+    static atomic_int_fast64_t trimmed_ms;
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t last_ms = atomic_load(&trimmed_ms);
+
+    if (system_memory_resident() <= limit)
+        return false;
+    if (now_ms - last_ms < 1000 || !atomic_compare_exchange_strong(&trimmed_ms, &last_ms, now_ms))
+        return true;
+    malloc_trim(0);
+    return system_memory_resident() > limit;
 }

@@ -2,6 +2,7 @@
 #ifndef LEVERET_BASE_SYSTEM_MEMORY_H
 #define LEVERET_BASE_SYSTEM_MEMORY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Bytes this process may hope for: the machine's memory, or the limit of its cgroup (v2 or v1)
@@ -10,5 +11,10 @@ uint64_t system_memory_limit(void);
 
 /* Bytes of this process that are in memory; 0 when it cannot be told. */
 uint64_t system_memory_resident(void);
+
+/* As system_memory_resident(), and whether it is above `limit`. What the allocator holds on to does
+ * not count: when it may make the difference it is given back to the system first, once a second at
+ * most. */
+bool system_memory_exceeds(uint64_t limit);
 
 #endif

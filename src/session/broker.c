@@ -18,7 +18,8 @@
 
 static void on_start(struct worker *w)
 {
-    (void)w;
+    if (w->id == 0)
+        alarms_start(&shard_of(w)->broker->alarms);
 }
 
 static void on_stop(struct worker *w)
@@ -208,6 +209,7 @@ int broker_init(struct broker *b, struct server *server, const char *version, co
     rc = broker_store_open(b, data_path);
     if (rc < 0)
         return rc;
+    alarms_init(&b->alarms, b, b->data.path);
     declare_topology(b, server->config, problems);
     return 0;
 }

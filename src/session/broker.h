@@ -6,6 +6,7 @@
 #include "base/buffer.h"
 #include "config/config.h"
 #include "server/server.h"
+#include "session/alarms.h"
 #include "session/reply_registry.h"
 #include "session/shard.h"
 #include "store/data_directory.h"
@@ -17,6 +18,7 @@ struct broker {
     struct buffer server_properties; /* of connection.start, encoded */
     struct shard *shards;            /* by worker id */
     struct reply_registry replies;
+    struct alarms alarms;
 
     /* On disk (session/broker_store.h). */
     struct data_directory data;

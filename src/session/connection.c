@@ -21,6 +21,8 @@
 
 /* How long a peer may take to answer our close, and to take what we still have for it. */
 #define CONNECTION_CLOSE_TIMEOUT_MS 3000
+/* How much before the end of an interval a heartbeat goes, so that it arrives within it. */
+#define HEARTBEAT_EARLY_MS 200
 /* Output beyond which a peer's requests are not read either, in high watermarks. */
 #define CONNECTION_OUTPUT_LIMIT_FACTOR 2u
 
@@ -604,6 +606,7 @@ static void on_heartbeat_timer(struct connection *c)
 {
     int64_t now_ms = shard_now_ms(c->shard);
     int64_t interval_ms = INT64_C(1000) * c->heartbeat_s;
+    int64_t next_ms;
 
     if (2 * silence_ms(c, now_ms) >= 5 * interval_ms) {
         log_warning("connection", "%s: lost: no heartbeat for %" PRId64 " ms", c->peer,
@@ -611,9 +614,16 @@ static void on_heartbeat_timer(struct connection *c)
         connection_kill(c);
         return;
     }
-    if (now_ms - c->last_write_ms >= interval_ms / 2 && c->output.pending_bytes == 0)
+    if (now_ms - c->last_write_ms >= interval_ms - HEARTBEAT_EARLY_MS &&
+        c->output.pending_bytes == 0) {
         send_heartbeat(c);
-    set_timer(c, interval_ms / 2);
+        next_ms = now_ms + interval_ms - HEARTBEAT_EARLY_MS;
+    } else {
+        next_ms = c->last_write_ms + interval_ms - HEARTBEAT_EARLY_MS;
+    }
+    if (next_ms < now_ms + interval_ms / 4)
+        next_ms = now_ms + interval_ms / 4;
+    set_timer(c, next_ms - now_ms);
 }
 
 static void connection_on_timer(struct timer *t)

@@ -45,6 +45,7 @@ enum client_capability {
 enum read_pause {
     READ_PAUSED_BY_OUTPUT = 1 << 0,  /* the peer does not take what it asked for */
     READ_PAUSED_BY_BACKLOG = 1 << 1, /* a channel waits and its peer goes on sending */
+    READ_PAUSED_BY_ALARM = 1 << 2,   /* it publishes, and memory or disk is short */
 };
 
 struct connection {
@@ -58,6 +59,7 @@ struct connection {
     uint8_t read_paused;   /* of enum read_pause */
     bool closing_channels; /* a close by the peer is telling the channels */
     bool placed;           /* connection_place() was asked */
+    bool publishes;        /* it has published */
     uint32_t moving_to;    /* the worker that it is to move to, plus 1; 0: none */
 
     struct stream stream;

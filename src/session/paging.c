@@ -152,7 +152,7 @@ static void on_tick(struct timer *t)
 {
     struct paging *p = container_of(t, struct paging, tick);
     struct shard *s = p->shard;
-    bool over = system_memory_resident() > p->target_bytes;
+    bool over = system_memory_exceeds(p->target_bytes);
     uint64_t freed = 0;
 
     list_for_each_safe(&p->queues, node) {

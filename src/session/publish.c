@@ -52,6 +52,9 @@ int publish_on_method(struct channel *ch, const struct amqp_basic_publish *m)
         return channel_refuse(ch, AMQP_NOT_IMPLEMENTED, "immediate=true");
     if (!ch->connection->placed && moves_to_queue(ch, m))
         return 0;
+    ch->connection->publishes = true;
+    if (alarms_active(&ch->shard->broker->alarms))
+        alarms_block(ch->connection);
     if (content == NULL) {
         content = memory_alloc_zeroed(1, sizeof(*content));
         ch->content = content;
