@@ -19,6 +19,8 @@
 enum {
     /* A larger configuration file is refused. */
     CONFIG_FILE_SIZE_MAX = 16 * 1024 * 1024,
+    /* `workers` at most. */
+    CONFIG_WORKERS_MAX = 256,
     /* Descriptors kept for everything that is not a connection (config_max_connections). */
     CONFIG_DESCRIPTOR_RESERVE = 64,
 };

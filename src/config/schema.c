@@ -623,7 +623,7 @@ static const struct config_key TOP_KEYS[] = {
      .applies = CONFIG_AT_RESTART,
      .default_text = "0",
      .min = 0,
-     .max = 256,
+     .max = CONFIG_WORKERS_MAX,
      FIELD(config, workers),
      .doc = "Worker threads; 0: the number of CPUs."},
     {.name = "follow_queues",

@@ -291,12 +291,14 @@ static void tell_confirm(void *context, uint64_t number, bool multiple, bool acc
     connection_send(ch->connection, ch->number, &m);
 }
 
-static void tell_nothing(void *context, uint64_t number, bool multiple, bool accepted)
+static void note_refusal(void *context, uint64_t number, bool multiple, bool accepted)
 {
-    (void)context;
+    struct channel *ch = context;
+
     (void)number;
     (void)multiple;
-    (void)accepted;
+    if (!accepted)
+        ch->transaction->refused = true;
 }
 
 void channel_report_confirms(struct channel *ch)
@@ -306,7 +308,7 @@ void channel_report_confirms(struct channel *ch)
     if (ch->mode == CHANNEL_CONFIRM) {
         confirms_report(&ch->confirms, tell_confirm, ch);
     } else if (ch->mode == CHANNEL_TRANSACTION) {
-        confirms_report(&ch->confirms, tell_nothing, ch);
+        confirms_report(&ch->confirms, note_refusal, ch);
         if (ch->transaction->committing && !confirms_waiting(&ch->confirms))
             transaction_finish_commit(ch);
     }

@@ -209,6 +209,18 @@ void durable_log_await(struct durable_log *log, struct channel *channel, uint64_
     };
 }
 
+void durable_log_await_synced(struct durable_log *log, struct channel *channel, uint64_t number,
+                              uint32_t worker)
+{
+    if (journal_durable(log->journal) == journal_appended(log->journal) ||
+        journal_is_failed(log->journal)) {
+        queue_confirm(log->shard, worker, channel, number, true);
+        return;
+    }
+    journal_request_sync(log->journal);
+    durable_log_await(log, channel, number, worker);
+}
+
 uint64_t durable_queue_safe_below(const struct durable_queue *d)
 {
     if (d->lost_below != 0 && queue_delivered_below(d->queue->queue) < d->lost_below)

@@ -77,6 +77,10 @@ struct store_location durable_queue_append(struct durable_queue *d, const struct
 void durable_log_await(struct durable_log *log, struct channel *channel, uint64_t number,
                        uint32_t worker);
 
+/* As durable_log_await(), and settled records alone are synced for it too (tx.commit). */
+void durable_log_await_synced(struct durable_log *log, struct channel *channel, uint64_t number,
+                              uint32_t worker);
+
 /* Below this sequence number nothing of the queue waits for the disk any more. */
 uint64_t durable_queue_safe_below(const struct durable_queue *d);
 

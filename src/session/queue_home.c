@@ -525,6 +525,37 @@ void queue_pool_refilled(struct shard *s, struct subscription *sub)
     send_link(s, sub->queue->home_worker, handle_pool_refilled, sub->link, sub, 0);
 }
 
+struct sync_record {
+    struct mail_record head;
+    struct channel *channel; /* held once for each of the shard's journals */
+    uint64_t number;
+};
+
+static void handle_sync(struct worker *w, struct mail_record *r)
+{
+    struct shard *s = shard_of(w);
+    struct sync_record *c = (struct sync_record *)(void *)r;
+
+    for (uint32_t i = 0; i < s->log_count; i++)
+        durable_log_await_synced(s->logs[i], c->channel, c->number, r->from);
+}
+
+uint32_t queue_sync(struct shard *s, uint32_t worker, struct channel *channel, uint64_t number)
+{
+    uint32_t count = s->broker->shards[worker].log_count;
+    struct sync_record c = {
+        .head = {.handle = handle_sync, .size = sizeof(c)},
+        .channel = channel,
+        .number = number,
+    };
+
+    for (uint32_t i = 0; i < count; i++)
+        channel_hold(channel);
+    if (count != 0)
+        shard_send(s, worker, &c.head);
+    return count;
+}
+
 /* ---- At home ---- */
 
 struct delivery_record {

@@ -100,6 +100,11 @@ void queue_confirm(struct shard *s, uint32_t worker, struct channel *channel, ui
 void queue_settle(struct shard *s, struct subscription *sub, uint64_t first, uint64_t last,
                   enum settle_outcome outcome);
 
+/* Has everything that this channel settled on queues at home on `worker` made durable.
+ * channel_on_confirm() is called for `number` as often as the return value says (0: nothing is kept
+ * there). */
+uint32_t queue_sync(struct shard *s, uint32_t worker, struct channel *channel, uint64_t number);
+
 /* Ends the link; the home answers and the subscription is freed. */
 void queue_release_link(struct shard *s, struct subscription *sub);
 

@@ -1,9 +1,12 @@
 #include "session/transaction.h"
 
 #include "base/memory.h"
+#include "session/broker.h"
 #include "session/channel.h"
 #include "session/publish.h"
 #include "session/settle.h"
+#include "session/shard.h"
+#include "session/subscription.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -67,6 +70,45 @@ static void commit_settlements(struct channel *ch, struct transaction *t)
     t->settlement_count = 0;
 }
 
+/* The workers with durable queues whose messages a commit settles. */
+struct involved {
+    uint64_t bits[CONFIG_WORKERS_MAX / 64];
+};
+
+static void find_involved(struct channel *ch, const struct transaction *t, struct involved *out)
+{
+    *out = (struct involved){.bits = {0}};
+    for (uint32_t i = 0; i < t->settlement_count; i++) {
+        const struct delivery_tag_entry *entry =
+            delivery_tags_find(&ch->unacked, t->settlements[i].tag);
+
+        if (entry != NULL && entry->subscription->queue->options.durable) {
+            uint32_t worker = entry->subscription->queue->home_worker;
+
+            out->bits[worker / 64] |= UINT64_C(1) << (worker % 64);
+        }
+    }
+}
+
+/* The commit waits for the settlements to be durable as well. */
+static void await_settlements(struct channel *ch, const struct involved *involved)
+{
+    uint64_t number = ch->confirms.last + 1;
+    uint32_t pending = 0;
+
+    for (uint32_t w = 0; w < ch->shard->worker->server->worker_count; w++) {
+        if ((involved->bits[w / 64] >> (w % 64) & 1) != 0)
+            pending += ch->shard->broker->shards[w].log_count;
+    }
+    if (pending == 0)
+        return;
+    confirms_add(&ch->confirms, pending, false);
+    for (uint32_t w = 0; w < ch->shard->worker->server->worker_count; w++) {
+        if ((involved->bits[w / 64] >> (w % 64) & 1) != 0)
+            queue_sync(ch->shard, w, ch, number);
+    }
+}
+
 /* A refusal closes the channel, and with it the transaction. */
 static int commit_publishes(struct channel *ch, struct transaction *t)
 {
@@ -92,21 +134,31 @@ static int commit_publishes(struct channel *ch, struct transaction *t)
 static int on_commit(struct channel *ch)
 {
     struct transaction *t = ch->transaction;
+    struct involved involved;
 
     if (commit_publishes(ch, t) < 0)
         return -EPROTO;
     channel_wait(ch);
-    commit_settlements(ch, t);
     t->committing = true;
+    find_involved(ch, t, &involved);
+    commit_settlements(ch, t);
+    await_settlements(ch, &involved);
     channel_touch(ch);
     return 0;
 }
 
 void transaction_finish_commit(struct channel *ch)
 {
-    ch->transaction->committing = false;
-    channel_send(ch, &(struct amqp_method){.id = AMQP_TX_COMMIT_OK});
+    struct transaction *t = ch->transaction;
+
+    t->committing = false;
     ch->waiting = false;
+    ch->connection->method = ch->waiting_method;
+    if (t->refused) {
+        channel_refuse(ch, AMQP_PRECONDITION_FAILED, "partial tx completion");
+        return;
+    }
+    channel_send(ch, &(struct amqp_method){.id = AMQP_TX_COMMIT_OK});
     channel_go_on(ch);
 }
 

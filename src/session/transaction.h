@@ -28,6 +28,7 @@ struct transaction {
     uint32_t settlement_count;
     uint32_t settlement_capacity;
     bool committing; /* commit-ok goes when every publish is settled */
+    bool refused;    /* a queue did not take one of the commit's publishes */
 };
 
 struct transaction *transaction_create(void);
