@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,6 +32,21 @@ static ssize_t read_block(int fd, char *block, size_t size, uint64_t offset)
     return (ssize_t)done;
 }
 
+/* Reads a block as it was at one moment: a read goes through its pages one by one, and what is
+ * appended may overtake it, which leaves a gap. Of two equal reads the first has none: bytes that
+ * it came too early for would be in the second. Ends because a block is appended to until it is
+ * full. */
+static ssize_t read_block_at_once(int fd, char *block, char *again, size_t size, uint64_t offset)
+{
+    for (;;) {
+        ssize_t first = read_block(fd, block, size, offset);
+        ssize_t second = first < 0 ? first : read_block(fd, again, size, offset);
+
+        if (second < 0 || (first == second && memcmp(block, again, (size_t)first) == 0))
+            return second;
+    }
+}
+
 static int write_block(int fd, const char *block, size_t size, uint64_t offset)
 {
     size_t done = 0;
@@ -50,6 +66,7 @@ static int write_block(int fd, const char *block, size_t size, uint64_t offset)
 static int copy_blocks(int from_fd, int to_fd, uint64_t *bytes)
 {
     char *block = memory_alloc(BLOCK_SIZE);
+    char *again = memory_alloc(BLOCK_SIZE);
     uint64_t offset;
     struct stat st;
     int rc = 0;
@@ -63,9 +80,10 @@ static int copy_blocks(int from_fd, int to_fd, uint64_t *bytes)
         ssize_t n;
 
         offset -= size;
-        n = read_block(from_fd, block, size, offset);
+        n = read_block_at_once(from_fd, block, again, size, offset);
         rc = n < 0 ? (int)n : write_block(to_fd, block, (size_t)n, offset);
     }
+    free(again);
     free(block);
     return rc;
 }

@@ -5,8 +5,9 @@
 #include <stdint.h>
 
 /* Copies what `from_fd` holds to the new file `to` and syncs it. Goes from the end to the
- * beginning: so the copy of a file that grows is a beginning of it, with at most a torn piece and
- * zeros at its end, whatever is appended meanwhile. Returns 0 or -errno; then there is no `to`. */
+ * beginning: so the copy of a file that is appended to (also into room that was given to it) is a
+ * beginning of it, with zeros behind, whatever comes meanwhile. Returns 0 or -errno; then there is
+ * no `to`. */
 int file_copy(int from_fd, const char *to, uint64_t *bytes);
 
 /* Makes the entries of a directory last. Returns 0 or -errno. */

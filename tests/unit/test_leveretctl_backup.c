@@ -1,6 +1,7 @@
 #include "base/clock.h"
 #include "broker/message.h"
 #include "leveretctl/backup.h"
+#include "leveretctl/file_copy.h"
 #include "store/data_directory.h"
 #include "store/definitions.h"
 #include "store/journal.h"
@@ -12,6 +13,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -25,9 +28,9 @@
 enum {
     SHARD = 3,
     QUEUE = 7,
-    SEGMENT_SIZE = 64 * 1024,
+    SEGMENT_SIZE = 2 * 1024 * 1024,
     BODY_SIZE = 900,
-    KEPT = 300,     /* messages in the queue */
+    KEPT = 12000,   /* messages in the queue */
     KEEP_EVERY = 50 /* and each of these stays for good, so that segments are compacted */
 };
 
@@ -277,11 +280,11 @@ START_TEST(copy_taken_while_a_process_writes_misses_nothing)
     start();
     make_data(&d);
     writer = fork_writer(shared);
-    for (unsigned round = 1; round <= 10; round++) {
+    for (unsigned round = 1; round <= 3; round++) {
         struct backup_figures figures = {.segments = 0};
         uint64_t durable;
 
-        wait_for_durable(shared, writer, shared->durable + 500);
+        wait_for_durable(shared, writer, shared->durable + 4000);
         durable = shared->durable;
         ck_assert_msg(backup(data, copy, &figures, error, sizeof(error)) == 0, "%s", error);
         ck_assert_uint_gt(figures.segments, 1);
@@ -367,7 +370,7 @@ START_TEST(damage_makes_the_backup_fail)
     start();
     make_data(&d);
     writer = fork_writer(shared);
-    wait_for_durable(shared, writer, 500);
+    wait_for_durable(shared, writer, 6000);
     kill(writer, SIGKILL);
     ck_assert_int_eq(waitpid(writer, NULL, 0), writer);
     data_directory_close(&d);
@@ -393,6 +396,74 @@ START_TEST(damage_makes_the_backup_fail)
 }
 END_TEST
 
+/* ---- Files that grow ---- */
+
+enum {
+    GROWING_SIZE = 48 * 1024 * 1024,
+    PIECE_SIZE = 64 * 1024,
+};
+
+struct appender {
+    int fd;
+    atomic_bool started;
+};
+
+/* Fills a preallocated file, faster than it is copied. */
+static void *append_pieces(void *context)
+{
+    static uint8_t piece[PIECE_SIZE];
+    struct appender *a = context;
+
+    memset(piece, 0xaa, sizeof(piece));
+    for (off_t at = 0; at < GROWING_SIZE; at += PIECE_SIZE) {
+        if (pwrite(a->fd, piece, sizeof(piece), at) != PIECE_SIZE)
+            abort();
+        a->started = true;
+    }
+    return NULL;
+}
+
+START_TEST(copy_of_a_file_that_grows_is_its_beginning)
+{
+    char from[TEST_PATH_SIZE];
+    char to[TEST_PATH_SIZE];
+
+    start();
+    join_path(from, directory, "from");
+    join_path(to, directory, "to");
+    for (unsigned round = 0; round < 10; round++) {
+        struct appender a = {.fd = open(from, O_RDWR | O_CREAT | O_TRUNC, 0600)};
+        struct buffer copied;
+        pthread_t thread;
+        uint64_t bytes = 0;
+        size_t end = 0;
+
+        ck_assert_int_ge(a.fd, 0);
+        ck_assert_int_eq(ftruncate(a.fd, GROWING_SIZE), 0);
+        ck_assert_int_eq(pthread_create(&thread, NULL, append_pieces, &a), 0);
+        while (!a.started)
+            sched_yield();
+        ck_assert_int_eq(file_copy(a.fd, to, &bytes), 0);
+        pthread_join(thread, NULL);
+        close(a.fd);
+        copied = read_test_file(to);
+        ck_assert_uint_eq(bytes, GROWING_SIZE);
+        ck_assert_uint_eq(copied.size, GROWING_SIZE);
+        while (end < copied.size && copied.data[end] == 0xaa)
+            end++;
+        ck_assert_uint_ge(end, PIECE_SIZE);
+        for (size_t i = end; i < copied.size; i++) {
+            if (copied.data[i] != 0)
+                ck_abort_msg("a gap from %zu to %zu", end, i);
+        }
+        buffer_free(&copied);
+        ck_assert_int_eq(unlink(to), 0);
+    }
+    finish();
+}
+END_TEST
+
 UNIT_MAIN("leveretctl_backup", copy_taken_while_a_process_writes_misses_nothing,
           copy_is_a_data_directory_with_the_definitions,
-          what_is_no_data_directory_or_no_empty_target_is_refused, damage_makes_the_backup_fail)
+          what_is_no_data_directory_or_no_empty_target_is_refused, damage_makes_the_backup_fail,
+          copy_of_a_file_that_grows_is_its_beginning)
