@@ -41,11 +41,7 @@ static bool on_end_turn(struct worker *w)
 
 static void on_shut_down(struct worker *w)
 {
-    struct shard *s = shard_of(w);
-
-    list_for_each_safe(&s->connections, node)
-        connection_force_close(container_of(node, struct connection, in_shard),
-                               "broker forced connection closure with reason 'shutdown'");
+    shard_shut_down(shard_of(w));
 }
 
 const struct worker_ops BROKER_WORKER_OPS = {

@@ -1,6 +1,7 @@
 #include "session/shard.h"
 
 #include "amqp/frame.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "broker/queue.h"
 #include "session/broker.h"
@@ -17,6 +18,8 @@
 #define SHARD_QUEUE_BUDGET 256u
 #define SHARD_QUEUE_BUDGET_BYTES (256u * 1024u)
 #define SHARD_TURN_BUDGET 8192u
+/* How long a shutdown waits; longer than a peer has for its answer to a close. */
+#define SHARD_SHUT_DOWN_MS 4000
 
 void shard_init(struct shard *s, struct worker *w, struct broker *b)
 {
@@ -167,6 +170,28 @@ static void bury_connections(struct shard *s)
         connection_free(container_of(node, struct connection, in_shard));
 }
 
+static void on_give_up(struct timer *t)
+{
+    struct shard *s = container_of(t, struct shard, give_up);
+
+    log_warning("server", "worker %u closes without the answers it waits for", shard_id(s));
+    s->gave_up = true;
+}
+
+void shard_shut_down(struct shard *s)
+{
+    timer_init(&s->give_up, on_give_up);
+    timer_set(&s->worker->timers, &s->give_up, shard_now_ms(s) + SHARD_SHUT_DOWN_MS);
+    list_for_each_safe(&s->connections, node)
+        connection_force_close(container_of(node, struct connection, in_shard),
+                               "broker forced connection closure with reason 'shutdown'");
+}
+
+static bool is_done(const struct shard *s)
+{
+    return s->gave_up || (list_empty(&s->connections) && s->orphans == 0);
+}
+
 bool shard_end_turn(struct shard *s)
 {
     deliver(s);
@@ -175,8 +200,9 @@ bool shard_end_turn(struct shard *s)
     bury_connections(s);
     for (uint32_t i = 0; i < s->log_count; i++)
         durable_log_end_turn(s->logs[i]);
-    if (s->worker->stopping && !s->worker->finished && list_empty(&s->connections) &&
-        s->orphans == 0)
+    if (s->worker->stopping && !s->worker->finished && is_done(s)) {
+        timer_cancel(&s->worker->timers, &s->give_up);
         worker_finished(s->worker);
+    }
     return !list_empty(&s->active_queues);
 }

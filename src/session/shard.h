@@ -31,7 +31,9 @@ struct shard {
     struct list dead_connections;  /* to be freed at the end of the turn, by .in_shard */
     struct list dirty_channels;    /* with confirms to report, by struct channel.dirty */
     struct hash_map connections_by_id;
-    uint32_t orphans; /* channels that wait for other workers' answers, their connection gone */
+    struct timer give_up; /* set by shard_shut_down() */
+    bool gave_up;         /* leaves without the answers it waits for */
+    uint32_t orphans;     /* channels that wait for other workers' answers, their connection gone */
 
     struct list active_queues; /* queues at home that can deliver now (broker/queue.h) */
     struct effects effects;
@@ -75,6 +77,10 @@ void shard_release(struct shard *s);
 
 /* Has the shard carry on a journal; new durable queues go to the first. */
 void shard_add_log(struct shard *s, struct durable_log *log);
+
+/* The broker shuts down: closes every connection. What is not answered in time, by peers or by a
+ * disk, is not waited for. */
+void shard_shut_down(struct shard *s);
 
 /* The end of a turn: delivers, reports confirms, writes. Returns whether work is left. */
 bool shard_end_turn(struct shard *s);
