@@ -3,11 +3,14 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/system_memory.h"
+#include "server/vhost.h"
 #include "session/broker.h"
 #include "session/durable_log.h"
 #include "session/queue_home.h"
 #include "session/shard.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -191,8 +194,12 @@ void paging_forget(struct queue_handle *queue)
 struct fetch {
     struct list_node node;      /* in paging.failed */
     struct queue_handle *queue; /* a reference */
+    struct journal *journal;
     uint32_t count;
-    uint64_t sequences[];
+    struct fetched {
+        uint64_t sequence;
+        struct store_location location;
+    } items[];
 };
 
 /* The journal that has the first location, and how many of the list it has in a row. */
@@ -207,11 +214,27 @@ static struct journal *journal_of(struct shard *s, const struct queue_handle *qu
     return pages ? s->paging.pages : d->log->journal;
 }
 
+/* Reads `count` messages of the queue. */
+static void start_fetch(struct queue_handle *queue, struct journal *j, const uint64_t *sequences,
+                        const struct store_location *locations, uint32_t count)
+{
+    struct fetch *fetch = memory_alloc(sizeof(*fetch) + count * sizeof(fetch->items[0]));
+
+    list_node_init(&fetch->node);
+    fetch->queue = queue_handle_ref(queue);
+    fetch->journal = j;
+    fetch->count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        fetch->items[i].sequence = sequences[i];
+        fetch->items[i].location = locations[i];
+    }
+    journal_read(j, locations, count, fetch);
+}
+
 void paging_fetch(struct shard *s, struct queue_handle *queue)
 {
     struct store_location locations[PAGING_READ_MESSAGES];
     uint64_t sequences[PAGING_READ_MESSAGES];
-    struct fetch *fetch;
     struct journal *j;
     uint32_t count = queue_fetch_list(queue->queue, PAGING_READ_MESSAGES, PAGING_READ_BYTES,
                                       sequences, locations);
@@ -219,12 +242,7 @@ void paging_fetch(struct shard *s, struct queue_handle *queue)
     if (count == 0)
         return;
     j = journal_of(s, queue, locations, count, &count);
-    fetch = memory_alloc(sizeof(*fetch) + count * sizeof(*sequences));
-    list_node_init(&fetch->node);
-    fetch->queue = queue_handle_ref(queue);
-    fetch->count = count;
-    memcpy(fetch->sequences, sequences, count * sizeof(*sequences));
-    journal_read(j, locations, count, fetch);
+    start_fetch(queue, j, sequences, locations, count);
 }
 
 static void fetch_free(struct fetch *fetch)
@@ -293,21 +311,55 @@ void paging_ask_parked(struct shard *s, const struct queue_handle *queue)
     }
 }
 
+/* One of several messages is damaged: each is read by itself, to find out which. */
+static void read_singly(const struct fetch *fetch)
+{
+    for (uint32_t i = 0; i < fetch->count; i++)
+        start_fetch(fetch->queue, fetch->journal, &fetch->items[i].sequence,
+                    &fetch->items[i].location, 1);
+}
+
+static void take_in(struct shard *s, const struct fetch *fetch, struct message *const *messages)
+{
+    uint64_t sequences[PAGING_READ_MESSAGES];
+
+    for (uint32_t i = 0; i < fetch->count; i++)
+        sequences[i] = fetch->items[i].sequence;
+    queue_fetched(fetch->queue->queue, sequences, messages, fetch->count, &s->effects);
+    shard_run_effects(s);
+    paging_ask_parked(s, fetch->queue);
+}
+
+static void give_up(struct shard *s, const struct fetch *fetch)
+{
+    struct message *lost = NULL;
+
+    log_error("paging",
+              "message %" PRIu64 " of queue '%.*s' in vhost '%.*s' is damaged on disk (segment "
+              "%" PRIu32 ", offset %" PRIu32 ") and is lost",
+              fetch->items[0].sequence, BYTES_ARGS(fetch->queue->name),
+              BYTES_ARGS(((struct vhost *)fetch->queue->vhost)->name),
+              fetch->items[0].location.segment, fetch->items[0].location.offset);
+    take_in(s, fetch, &lost);
+}
+
 static void finish_fetch(struct shard *s, struct journal_read_result *r)
 {
     struct fetch *fetch = r->token;
-    struct queue_handle *queue = fetch->queue;
+    struct queue *q = fetch->queue->queue;
 
-    if (queue->queue == NULL) {
+    if (q == NULL) {
         for (uint32_t i = 0; i < r->count; i++)
             message_unref(r->messages[i]);
-    } else if (r->error != 0) {
+    } else if (r->error == 0) {
+        take_in(s, fetch, r->messages);
+    } else if (r->error != -EBADMSG) {
         try_again_later(s, fetch, r->error);
         return;
+    } else if (fetch->count > 1) {
+        read_singly(fetch);
     } else {
-        queue_fetched(queue->queue, fetch->sequences, r->messages, r->count, &s->effects);
-        shard_run_effects(s);
-        paging_ask_parked(s, queue);
+        give_up(s, fetch);
     }
     fetch_free(fetch);
 }
