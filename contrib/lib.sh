@@ -46,17 +46,19 @@ configure_is_stale() {
         [[ -n $(find "$top_srcdir/configure.ac" -newer "$top_srcdir/configure") ]]
 }
 
-# Configures DIRECTORY once with the options behind it; later calls with the same options are
-# left to make, which runs configure again when configure.ac has changed.
+# Configures DIRECTORY once with the options behind it and those of $LEVERET_CONFIGURE; later calls
+# with the same options are left to make, which runs configure again when configure.ac has changed.
 configure_in() {
-    local directory=$1
+    local directory=$1 extra
     shift
+    read -ra extra <<<"${LEVERET_CONFIGURE:-}"
+    set -- "${extra[@]}" "$@"
     if configure_is_stale; then
         say "autoreconf"
         (cd "$top_srcdir" && autoreconf --install)
     fi
     if [[ ! -f $directory/Makefile || $(cat "$directory/configured-with" 2>/dev/null) != "$*" ]]; then
-        say "configure $* (in $directory)"
+        say "configure${*:+ $*} (in $directory)"
         mkdir -p "$directory"
         (cd "$directory" && "$top_srcdir/configure" --quiet "$@")
         printf '%s\n' "$*" >"$directory/configured-with"
