@@ -216,7 +216,8 @@ static void work(struct journal *j, struct journal_group *g)
         close_files(j);
     pthread_mutex_lock(&w->lock);
 
-    w->group = NULL;
+    if (g != NULL)
+        w->group = NULL; /* one that was handed over during a sync alone stays */
     w->error = rc;
     if (rc == 0)
         w->written = end;

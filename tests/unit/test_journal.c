@@ -3,6 +3,8 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 static struct memory_files files;
@@ -379,6 +381,46 @@ START_TEST(with_an_interval_syncs_come_by_the_clock)
 }
 END_TEST
 
+static atomic_bool sync_began;
+static atomic_bool sync_may_end;
+
+static ssize_t hold_sync(enum file_operation operation, size_t size)
+{
+    if (operation == FILE_SYNC) {
+        atomic_store(&sync_began, true);
+        while (!atomic_load(&sync_may_end))
+            sched_yield();
+    }
+    return (ssize_t)size;
+}
+
+START_TEST(a_group_that_comes_during_a_sync_alone_is_written)
+{
+    start();
+    owner.options.sync = JOURNAL_SYNC_INTERVAL;
+    owner.options.sync_interval_ms = 1;
+    reopen();
+    atomic_store(&sync_began, false);
+    atomic_store(&sync_may_end, false);
+    files.fault = hold_sync;
+    owner_publish(&owner, 0, 100);
+    owner_turn(&owner);
+    while (!atomic_load(&sync_began)) /* the group is written, and its time to be synced has come */
+        sched_yield();
+    owner_turn(&owner);
+    owner_publish(&owner, 0, 100);
+    owner_turn(&owner);
+    atomic_store(&sync_may_end, true);
+    owner_commit(&owner);
+    owner_publish(&owner, 0, 100);
+    owner_commit(&owner);
+    files.fault = NULL;
+    reopen();
+    ck_assert_uint_eq(owner_count(&owner, 0), 3);
+    finish();
+}
+END_TEST
+
 START_TEST(without_syncs_only_what_replaces_a_segment_is_synced)
 {
     start();
@@ -558,6 +600,7 @@ UNIT_MAIN("journal", what_is_appended_is_durable_when_told_and_found_again,
           large_messages_get_segments_of_their_own_size, consumed_segments_are_deleted,
           sparse_segments_are_compacted, a_message_settled_while_it_is_copied_stays_settled,
           settled_records_alone_are_not_synced_at_once, with_an_interval_syncs_come_by_the_clock,
+          a_group_that_comes_during_a_sync_alone_is_written,
           without_syncs_only_what_replaces_a_segment_is_synced,
           the_queues_of_a_released_queue_free_their_segment, short_writes_are_continued,
           after_a_failure_nothing_more_is_durable_until_a_retry,
