@@ -25,6 +25,7 @@ enum {
 struct broker {
     bool external;
     bool reaped;
+    bool killed;
     int exit_status;
     pid_t pid;
     uint16_t port;
@@ -204,16 +205,20 @@ static void run_leveretd(const struct broker *b)
     dup2(fd, STDOUT_FILENO);
     dup2(fd, STDERR_FILENO);
     close(fd);
+    if (getenv("LEVERETD_PRELOAD") != NULL)
+        setenv("LD_PRELOAD", getenv("LEVERETD_PRELOAD"), 1);
     execl(leveretd_path(), "leveretd", "--config", config, "--data-dir", data, (char *)NULL);
     fprintf(stderr, "cannot run %s: %s\n", leveretd_path(), strerror(errno));
     _exit(127);
 }
 
-static void show_log(const struct broker *b)
+void broker_show_log(const struct broker *b)
 {
     static char text[LOG_TAIL_SIZE];
     char path[512];
 
+    if (b->external)
+        return;
     file_path(b, "log", path, sizeof(path));
     read_tail(path, text, sizeof(text));
     fprintf(stderr, "---- the broker's log ends with\n%s----\n", text);
@@ -257,26 +262,51 @@ static uint16_t listening_port(const struct broker *b)
     return colon != NULL ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
 }
 
-struct broker *broker_start_with_workers(const char *config, int workers)
+struct broker *broker_prepare(void)
 {
     struct broker *b = calloc(1, sizeof(*b));
-    int64_t deadline = now_ms() + deadline_ms();
+    char data[512];
 
     make_directory(b->directory, sizeof(b->directory));
     snprintf(b->host, sizeof(b->host), "127.0.0.1");
+    broker_data_directory(b, data, sizeof(data));
+    if (mkdir(data, 0750) < 0)
+        ck_abort_msg("cannot make %s: %s", data, strerror(errno));
+    b->reaped = true;
+    return b;
+}
+
+void broker_launch(struct broker *b, const char *config, int workers)
+{
+    int64_t deadline = now_ms() + 6 * deadline_ms();
+    char log[512];
+    char log_before[512];
+
+    file_path(b, "log", log, sizeof(log));
+    file_path(b, "log.before", log_before, sizeof(log_before));
+    rename(log, log_before);
+    b->port = 0;
+    b->reaped = false;
+    b->killed = false;
     write_config(b, config, workers);
     b->pid = fork();
     if (b->pid == 0)
         run_leveretd(b);
     while ((b->port = listening_port(b)) == 0) {
         if (broker_wait(b, POLL_STEP_MS) >= 0 || now_ms() >= deadline) {
-            show_log(b);
+            broker_show_log(b);
             if (!b->reaped)
                 kill(b->pid, SIGKILL);
-            remove_tree(b->directory);
             ck_abort_msg("the broker does not come up (exit status %d)", b->exit_status);
         }
     }
+}
+
+struct broker *broker_start_with_workers(const char *config, int workers)
+{
+    struct broker *b = broker_prepare();
+
+    broker_launch(b, config, workers);
     return b;
 }
 
@@ -298,16 +328,39 @@ struct broker *broker_external(const char *address)
     return b;
 }
 
-bool broker_stop(struct broker *b)
+static bool no_sanitizer_reports(const struct broker *b)
 {
     char path[512];
+
+    file_path(b, "log", path, sizeof(path));
+    if (access(path, F_OK) < 0 ||
+        (!file_holds(path, "Sanitizer") && !file_holds(path, "runtime error:")))
+        return true;
+    fprintf(stderr, "a sanitizer reports on the broker\n");
+    return false;
+}
+
+bool broker_kill(struct broker *b)
+{
+    bool good;
+
+    if (!b->reaped)
+        kill(b->pid, SIGKILL);
+    good = broker_wait(b, STOP_TIMEOUT_MS) == 128 + SIGKILL;
+    if (!good)
+        fprintf(stderr, "the broker had ended by itself with status %d\n", b->exit_status);
+    good = no_sanitizer_reports(b) && good;
+    if (!good)
+        broker_show_log(b);
+    b->killed = true;
+    return good;
+}
+
+bool broker_end(struct broker *b)
+{
     bool good = true;
     int status;
 
-    if (b->external) {
-        free(b);
-        return true;
-    }
     if (!b->reaped)
         kill(b->pid, SIGTERM);
     status = broker_wait(b, STOP_TIMEOUT_MS);
@@ -320,16 +373,28 @@ bool broker_stop(struct broker *b)
         fprintf(stderr, "the broker ended with status %d\n", status);
         good = false;
     }
-    file_path(b, "log", path, sizeof(path));
-    if (file_holds(path, "Sanitizer") || file_holds(path, "runtime error:")) {
-        fprintf(stderr, "a sanitizer reports on the broker\n");
-        good = false;
-    }
+    good = no_sanitizer_reports(b) && good;
     if (!good)
-        show_log(b);
-    remove_tree(b->directory);
+        broker_show_log(b);
+    return good;
+}
+
+bool broker_stop(struct broker *b)
+{
+    bool good = true;
+
+    if (!b->external) {
+        if (!b->killed)
+            good = broker_end(b);
+        remove_tree(b->directory);
+    }
     free(b);
     return good;
+}
+
+void broker_data_directory(const struct broker *b, char *path, size_t size)
+{
+    file_path(b, "data", path, size);
 }
 
 void broker_reload(struct broker *b, const char *config)

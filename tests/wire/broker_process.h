@@ -24,13 +24,33 @@ struct broker *broker_start(const char *config);
 /* As broker_start, with a workers number of the caller's choice. */
 struct broker *broker_start_with_workers(const char *config, int workers);
 
+/* A broker with a directory of its own that does not run yet. */
+struct broker *broker_prepare(void);
+
+/* Starts a broker that does not run, on the data directory that it has, and waits until it listens.
+ * Its log begins anew. What the environment has as LEVERETD_PRELOAD is loaded into it. Fails the
+ * test when it does not come up; its directory stays then. */
+void broker_launch(struct broker *b, const char *config, int workers);
+
+/* Ends the broker with SIGKILL, or with SIGTERM and held to what broker_stop says; its directory
+ * stays for broker_launch. Return false, having said why, when it had ended before or a sanitizer
+ * wrote a report. */
+bool broker_kill(struct broker *b);
+bool broker_end(struct broker *b);
+
+/* The path of its data directory. */
+void broker_data_directory(const struct broker *b, char *path, size_t size);
+
 /* A broker that someone else started and stops: `address` is host:port. */
 struct broker *broker_external(const char *address);
 
 /* Sends SIGTERM, waits for the end and releases `b`. Returns true when the broker left with exit
  * status 0 in time and no sanitizer wrote a report; else says on standard error what happened,
- * with the broker's log. Does nothing to an external broker. */
+ * with the broker's log. Does nothing to an external broker. One that was killed is released. */
 bool broker_stop(struct broker *b);
+
+/* Writes the end of the broker's log to standard error. Does nothing for an external broker. */
+void broker_show_log(const struct broker *b);
 
 /* Writes a new configuration file and sends SIGHUP. What tells that it was applied is up to the
  * caller. */

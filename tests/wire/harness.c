@@ -1448,6 +1448,19 @@ TCase *wire_tcase(Suite *suite, const char *name)
     return tcase;
 }
 
+int wire_main_alone(Suite *(*make)(void))
+{
+    SRunner *runner;
+    int failed;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    runner = srunner_create(make());
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 static int run_suite(Suite *(*make)(void), struct broker *b)
 {
     SRunner *runner = srunner_create(make());
@@ -1458,6 +1471,8 @@ static int run_suite(Suite *(*make)(void), struct broker *b)
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
+    if (failed != 0)
+        broker_show_log(b);
     return failed;
 }
 

@@ -80,6 +80,9 @@ struct delivery {
  * against the oracle. Returns what main returns. */
 int wire_main(Suite *(*make)(void), const char *config);
 
+/* As wire_main, without a broker: each test starts its own, and makes its tcase itself. */
+int wire_main_alone(Suite *(*make)(void));
+
 /* A tcase of the suite with the harness's setup, teardown and time-out. */
 TCase *wire_tcase(Suite *suite, const char *name);
 
