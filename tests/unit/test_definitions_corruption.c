@@ -7,6 +7,7 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,8 +41,36 @@ static void finish(void)
     remove_test_directory(directory);
 }
 
+struct gate {
+    sem_t reached;
+    sem_t open;
+};
+
+static void stand_at_gate(void *context, int result)
+{
+    struct gate *g = context;
+
+    (void)result;
+    sem_post(&g->reached);
+    while (sem_wait(&g->open) != 0)
+        continue;
+}
+
+/* Keeps the writer from working until all of a change is queued, so that it is one commit. */
+static void close_gate(struct definitions *d, struct gate *g)
+{
+    sem_init(&g->reached, 0, 0);
+    sem_init(&g->open, 0, 0);
+    definitions_barrier(d, (struct definitions_done){stand_at_gate, g});
+    while (sem_wait(&g->reached) != 0)
+        continue;
+}
+
 static void add_some(struct definitions *d, unsigned from, unsigned count)
 {
+    struct gate gate;
+
+    close_gate(d, &gate);
     definitions_add_vhost(d, bytes_from_string("/"), NOBODY);
     for (unsigned i = from; i < from + count; i++) {
         struct exchange_definition e = {.vhost = bytes_from_string("/"),
@@ -57,7 +86,10 @@ static void add_some(struct definitions *d, unsigned from, unsigned count)
         definitions_add_queue(d, &q, NOBODY);
         definitions_add_binding(d, &b, NOBODY);
     }
+    sem_post(&gate.open);
     ck_assert_int_eq(wait_for_definitions(d), 0);
+    sem_destroy(&gate.open);
+    sem_destroy(&gate.reached);
 }
 
 /* Some pages of everything, with holes where things were removed. */
