@@ -1,0 +1,27 @@
+# The broker under kills, failing disks and too little memory; tests/fault/README.md says more.
+
+check_LIBRARIES += tests/fault/libfault.a
+tests_fault_libfault_a_SOURCES = \
+	tests/fault/actors.c \
+	tests/fault/actors.h \
+	tests/fault/declarer.c \
+	tests/fault/declarer.h \
+	tests/fault/ledger.c \
+	tests/fault/ledger.h \
+	tests/fault/link.c \
+	tests/fault/link.h
+
+FAULT_LIBS = tests/fault/libfault.a $(WIRE_LIBS)
+
+check_PROGRAMS += tests/fault/test_kill
+TESTS += tests/fault/test_kill
+tests_fault_test_kill_SOURCES = tests/fault/test_kill.c
+tests_fault_test_kill_LDADD = $(FAULT_LIBS)
+
+EXTRA_DIST += tests/fault/README.md
+
+# The long form of the tests here.
+check-fault: all $(check_PROGRAMS)
+	LEVERET_FAULT_ROUNDS=$${LEVERET_FAULT_ROUNDS:-200} tests/fault/test_kill
+
+.PHONY: check-fault
