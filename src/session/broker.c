@@ -131,7 +131,13 @@ static void declare_queue(struct shard *s, struct vhost *v, const struct config 
         return;
     }
     if (existing == NULL) {
-        queue_home_create(s, v, q->name, &options, 0);
+        if (queue_home_create(s, v, q->name, &options, 0) != NULL)
+            return;
+        config_problems_add(problems, config->file, q->line,
+                            "queue '%.*s' in vhost '%.*s' cannot be made durable: the definitions "
+                            "cannot be written",
+                            BYTES_ARGS(q->name), BYTES_ARGS(v->name));
+        queue_options_free(&options);
         return;
     }
     if (queue_options_equivalent(&existing->options, &options, q->name, v->name, &r) < 0)

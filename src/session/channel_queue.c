@@ -156,7 +156,8 @@ static int check_new(struct channel *ch, struct bytes name, bool server_named)
 }
 
 /* Makes the queue, at home on this worker, unless another connection was quicker: then `*existing`
- * is a reference to what that made. Takes over `options` if it made the queue. */
+ * is a reference to what that made; or unless it cannot be made: then that has been refused. Takes
+ * over `options` if it made the queue. */
 static struct queue_handle *create(struct channel *ch, struct bytes name,
                                    struct queue_options *options, struct queue_handle **existing)
 {
@@ -173,7 +174,13 @@ static struct queue_handle *create(struct channel *ch, struct bytes name,
     }
     queue = queue_home_create(ch->shard, vhost, name, options, owner);
     vhost_unlock(vhost);
-    if (owner != 0)
+    if (queue == NULL)
+        channel_refuse(
+            ch, AMQP_INTERNAL_ERROR,
+            "queue '%.*s' in vhost '%.*s' cannot be made durable: the definitions cannot "
+            "be written",
+            BYTES_ARGS(name), BYTES_ARGS(vhost->name));
+    else if (owner != 0)
         list_append(&ch->connection->exclusive_queues, &queue->by_owner);
     return queue;
 }

@@ -624,11 +624,18 @@ static void add(struct shard *s, struct vhost *vhost, struct queue_handle *queue
 struct queue_handle *queue_home_create(struct shard *s, struct vhost *vhost, struct bytes name,
                                        const struct queue_options *options, uint64_t owner)
 {
-    struct queue_handle *queue = create(s, name, options, owner);
+    bool durable = options->durable && !options->exclusive && s->log != NULL;
+    struct queue_handle *queue;
+    uint64_t id = 0;
 
-    if (options->durable && !options->exclusive && s->log != NULL)
-        queue->durable =
-            durable_queue_create(s->log, queue, definitions_next_queue_id(s->broker->definitions));
+    if (durable) {
+        id = definitions_next_queue_id(s->broker->definitions);
+        if (id == 0)
+            return NULL;
+    }
+    queue = create(s, name, options, owner);
+    if (durable)
+        queue->durable = durable_queue_create(s->log, queue, id);
     add(s, vhost, queue);
     return queue;
 }

@@ -121,7 +121,8 @@ void queue_pool_refilled(struct shard *s, struct subscription *sub);
 
 /* Makes a queue at home on this shard and gives it its name, which must be free; a durable one gets
  * its place in a journal. The caller holds the virtual host's lock for writing. Takes over
- * `options`. The handle is borrowed. Also for a shard whose worker does not run yet. */
+ * `options`. The handle is borrowed. Also for a shard whose worker does not run yet. Returns NULL,
+ * and takes nothing over, when the disk refuses a durable queue its id. */
 struct queue_handle *queue_home_create(struct shard *s, struct vhost *vhost, struct bytes name,
                                        const struct queue_options *options, uint64_t owner);
 
