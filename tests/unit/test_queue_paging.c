@@ -263,6 +263,27 @@ START_TEST(what_was_delivered_before_a_restart_is_read_ahead_too)
 }
 END_TEST
 
+START_TEST(first_message_is_fetched_however_many_are_there_behind_it)
+{
+    enum { BEHIND = 2 * QUEUE_READ_AHEAD_MESSAGES };
+
+    queue_start(&f);
+    restore_stored(&f, 1, 0);
+    for (uint64_t n = 2; n <= BEHIND + 1; n++)
+        restore_stored(&f, n, 1);
+    queue_restore_done(f.queue, BEHIND + 2);
+    ck_assert_uint_eq(fetch(&f, BEHIND), BEHIND);
+    consume_all(&f);
+    deliver_some(&f, 1);
+    expect_effect(&f, EFFECT_FETCH, 0);
+    ck_assert_uint_eq(fetch(&f, BEHIND), 1);
+    deliver_some(&f, 2);
+    expect_delivered(&f, 1, 0);
+    expect_delivered(&f, 2, 1);
+    queue_finish(&f);
+}
+END_TEST
+
 START_TEST(large_messages_are_read_ahead_by_their_bytes)
 {
     queue_start(&f);
@@ -442,6 +463,7 @@ UNIT_MAIN("queue_paging", deep_messages_leave_memory_and_the_first_stay,
           get_waits_for_a_message_that_is_not_in_memory,
           reading_ahead_begins_before_memory_runs_out,
           what_was_delivered_before_a_restart_is_read_ahead_too,
+          first_message_is_fetched_however_many_are_there_behind_it,
           large_messages_are_read_ahead_by_their_bytes,
           list_is_bounded_by_bytes_and_holds_one_at_least, list_with_nothing_on_it_ends_the_request,
           messages_that_left_or_came_meanwhile_are_dropped, lost_messages_leave_the_queue,

@@ -211,6 +211,48 @@ START_TEST(only_what_is_held_at_the_place_moves)
 }
 END_TEST
 
+START_TEST(what_went_since_the_last_move_does_not_move)
+{
+    struct consumer *c;
+    struct effect got;
+
+    queue_start(&f);
+    publish_stored(&f, 3);
+    c = consume_all(&f);
+    deliver_some(&f, 3);
+    consumer_settle(c, 1, 3, SETTLE_REQUEUE, 0, &f.effects);
+    consumer_pause(c);
+    ck_assert(!relocate(100));
+    ck_assert_int_eq(queue_get(f.queue, NULL, 0, &got, &f.effects), QUEUE_GET_MESSAGE);
+    message_unref(got.message);
+    ck_assert(!relocate(1));
+    ck_assert(relocate(2));
+    queue_purge(f.queue, NULL, NULL);
+    ck_assert(!relocate(3));
+    queue_finish(&f);
+}
+END_TEST
+
+START_TEST(what_was_lost_since_the_last_move_does_not_move)
+{
+    struct message *lost[1] = {NULL};
+    struct store_location location;
+    uint64_t sequence;
+
+    queue_start(&f);
+    restore_stored(&f, 1, 1);
+    restore_stored(&f, 2, 1);
+    queue_restore_done(f.queue, 3);
+    ck_assert(!relocate(100));
+    ck_assert_uint_eq(queue_fetch_list(f.queue, 1, UINT64_MAX, &sequence, &location), 1);
+    queue_fetched(f.queue, &sequence, lost, 1, &f.effects);
+    expect_effect(&f, EFFECT_SETTLED, 1);
+    ck_assert(!relocate(1));
+    ck_assert(relocate(2));
+    queue_finish(&f);
+}
+END_TEST
+
 START_TEST(message_is_found_wherever_it_waits)
 {
     enum { COUNT = 20000 };
@@ -344,7 +386,8 @@ UNIT_MAIN("queue_store", stored_message_settles_once_whichever_way_it_leaves,
           unused_comes_behind_what_the_last_consumer_gives_back,
           purge_releases_ready_locations_and_destroy_the_rest,
           state_is_what_waits_and_what_is_kept_below, moved_message_settles_where_it_was_moved_to,
-          only_what_is_held_at_the_place_moves, message_is_found_wherever_it_waits,
+          only_what_is_held_at_the_place_moves, what_went_since_the_last_move_does_not_move,
+          what_was_lost_since_the_last_move_does_not_move, message_is_found_wherever_it_waits,
           recovered_messages_come_in_order_and_as_they_were,
           delivery_that_is_known_alone_keeps_its_place,
           message_that_is_at_hand_is_recovered_with_it,
