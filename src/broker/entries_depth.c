@@ -546,8 +546,6 @@ uint32_t entries_list_paged(struct entries *e, uint32_t max, uint64_t *sequences
     const struct entries_depth *d = e->depth;
     uint32_t looked = 0;
 
-    if (entries_paged(e) == 0)
-        return 0;
     for (uint32_t i = d->restored_loaded; i < d->restored_count && looked < max; i++, looked++) {
         if (restored_at(d, i)->message == NULL)
             list_add(&list, restored_at(d, i)->sequence, restored_at(d, i)->location);

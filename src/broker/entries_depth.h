@@ -76,7 +76,7 @@ uint64_t entries_page_out(struct entries *e, const struct entries_page *p);
 void entries_page_again(struct entries *e);
 
 /* The numbers and locations of those that are not in memory among the next `max` messages from the
- * first such on. Returns how many. */
+ * first such on. There is one. Returns how many. */
 uint32_t entries_list_paged(struct entries *e, uint32_t max, uint64_t *sequences,
                             struct store_location *locations);
 

@@ -272,6 +272,25 @@ START_TEST(message_is_found_wherever_it_waits)
 }
 END_TEST
 
+START_TEST(message_is_found_after_much_has_left_and_come)
+{
+    queue_start(&f);
+    publish_stored(&f, 10000);
+    consume_all(&f);
+    ck_assert(relocate(5000));
+    deliver_some(&f, 8000);
+    forget_effects(&f);
+    publish_stored(&f, 50000);
+    ck_assert(relocate(40000));
+    ck_assert(relocate(8200));
+    ck_assert(relocate(40001));
+    deliver_some(&f, 100);
+    ck_assert(relocate(8300));
+    ck_assert(relocate(60000 - 100));
+    queue_finish(&f);
+}
+END_TEST
+
 /* Recovery. */
 
 START_TEST(recovered_messages_come_in_order_and_as_they_were)
@@ -380,16 +399,14 @@ START_TEST(recovered_message_costs_little_however_wide_the_gaps)
 }
 END_TEST
 
-UNIT_MAIN("queue_store", stored_message_settles_once_whichever_way_it_leaves,
-          message_without_a_location_leaves_without_a_word,
-          requeued_message_tells_how_often_it_was_out,
-          unused_comes_behind_what_the_last_consumer_gives_back,
-          purge_releases_ready_locations_and_destroy_the_rest,
-          state_is_what_waits_and_what_is_kept_below, moved_message_settles_where_it_was_moved_to,
-          only_what_is_held_at_the_place_moves, what_went_since_the_last_move_does_not_move,
-          what_was_lost_since_the_last_move_does_not_move, message_is_found_wherever_it_waits,
-          recovered_messages_come_in_order_and_as_they_were,
-          delivery_that_is_known_alone_keeps_its_place,
-          message_that_is_at_hand_is_recovered_with_it,
-          nothing_recovered_is_an_empty_queue_with_a_past,
-          recovered_message_costs_little_however_wide_the_gaps)
+UNIT_MAIN(
+    "queue_store", stored_message_settles_once_whichever_way_it_leaves,
+    message_without_a_location_leaves_without_a_word, requeued_message_tells_how_often_it_was_out,
+    unused_comes_behind_what_the_last_consumer_gives_back,
+    purge_releases_ready_locations_and_destroy_the_rest, state_is_what_waits_and_what_is_kept_below,
+    moved_message_settles_where_it_was_moved_to, only_what_is_held_at_the_place_moves,
+    what_went_since_the_last_move_does_not_move, what_was_lost_since_the_last_move_does_not_move,
+    message_is_found_wherever_it_waits, message_is_found_after_much_has_left_and_come,
+    recovered_messages_come_in_order_and_as_they_were, delivery_that_is_known_alone_keeps_its_place,
+    message_that_is_at_hand_is_recovered_with_it, nothing_recovered_is_an_empty_queue_with_a_past,
+    recovered_message_costs_little_however_wide_the_gaps)
