@@ -128,7 +128,10 @@ static void copy_chunk(struct journal *j)
     }
     if (j->active == NULL)
         journal_roll(j);
+    /* What was appended since the last chunk stands between its messages and references from here:
+     * the first of those gets a copy of its own. */
     j->last_message_of = NULL;
+    c->message_to = (struct store_location){0};
     for (size_t i = 0; i < count; i++) {
         uint32_t at;
 
