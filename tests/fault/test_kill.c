@@ -321,7 +321,7 @@ static void live(struct broker *b, uint64_t *state)
 static void keep_data(const struct broker *b)
 {
     char data[512];
-    char command[2048];
+    char command[4096];
 
     broker_data_directory(b, data, sizeof(data));
     snprintf(command, sizeof(command),
