@@ -60,6 +60,7 @@ uint32_t ledger_add(struct ledger *l, uint16_t publisher, uint32_t targets, bool
     }
     id = l->count++;
     l->messages[id] = (struct ledger_message){
+        .published = targets,
         .targets = targets,
         .publisher = publisher,
         .life = l->life,
@@ -77,7 +78,7 @@ void ledger_confirm(struct ledger *l, uint32_t id)
     m = &l->messages[id];
     m->confirmed = true;
     if (m->persistent)
-        m->promised |= m->targets;
+        m->promised |= m->published;
     pthread_mutex_unlock(&l->lock);
 }
 

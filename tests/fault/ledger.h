@@ -18,7 +18,8 @@ enum {
 };
 
 struct ledger_message {
-    uint32_t targets;     /* where it may be */
+    uint32_t published;   /* where it was published to */
+    uint32_t targets;     /* where it may be: there, and where dead letters go */
     uint32_t promised;    /* confirmed, or seen after a restart: it is there until it is settled */
     uint32_t settle_sent; /* may be gone */
     uint32_t gone;        /* the broker surely had the settle, or it was seen not to be there */
