@@ -18,7 +18,7 @@ tests/bench/allocation_counter.so: tests/bench/allocation_counter.c
 		-o $@ $(srcdir)/tests/bench/allocation_counter.c -ldl
 
 if !SANITIZERS
-check_DATA = tests/bench/allocation_counter.so
+check_DATA += tests/bench/allocation_counter.so
 endif
 
 dist_check_SCRIPTS += tests/bench/test_allocations

@@ -123,6 +123,8 @@ enum link_result link_next(struct link *l, int timeout_ms, struct link_event *e)
         .method = frame.payload.method.id,
         .fields = frame.payload.method.decoded,
     };
+    if (e->method == AMQP_CONNECTION_CLOSE_METHOD)
+        refusal = ((const amqp_connection_close_t *)e->fields)->reply_code;
     if (e->method == AMQP_CONNECTION_CLOSE_METHOD ||
         (has_content(e->method) && !read_content(l, e))) {
         l->lost = true;

@@ -51,7 +51,8 @@ bool link_send(struct link *l, amqp_method_number_t method, void *fields);
 void *link_call(struct link *l, amqp_method_number_t method, void *fields,
                 amqp_method_number_t reply);
 
-/* Of the last link_call that returned NULL: the code of the channel.close, or 0. */
+/* Of the last link_call that returned NULL: the code of the channel.close or connection.close, or
+ * 0. */
 unsigned link_refusal(void);
 
 bool link_confirm_select(struct link *l);

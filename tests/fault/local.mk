@@ -4,6 +4,8 @@ check_LIBRARIES += tests/fault/libfault.a
 tests_fault_libfault_a_SOURCES = \
 	tests/fault/actors.c \
 	tests/fault/actors.h \
+	tests/fault/bulk.c \
+	tests/fault/bulk.h \
 	tests/fault/declarer.c \
 	tests/fault/declarer.h \
 	tests/fault/ledger.c \
@@ -13,12 +15,26 @@ tests_fault_libfault_a_SOURCES = \
 
 FAULT_LIBS = tests/fault/libfault.a $(WIRE_LIBS)
 
+# Loaded into the broker; never itself under a sanitizer.
+tests/fault/disk_faults.so: tests/fault/disk_faults.c
+	$(AM_V_CCLD)$(MKDIR_P) tests/fault && \
+	$(CC) -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -fPIC -shared \
+		-o $@ $(srcdir)/tests/fault/disk_faults.c -ldl
+
+check_DATA += tests/fault/disk_faults.so
+CLEANFILES += tests/fault/disk_faults.so
+
+check_PROGRAMS += tests/fault/test_disk
+TESTS += tests/fault/test_disk
+tests_fault_test_disk_SOURCES = tests/fault/test_disk.c
+tests_fault_test_disk_LDADD = $(FAULT_LIBS)
+
 check_PROGRAMS += tests/fault/test_kill
 TESTS += tests/fault/test_kill
 tests_fault_test_kill_SOURCES = tests/fault/test_kill.c
 tests_fault_test_kill_LDADD = $(FAULT_LIBS)
 
-EXTRA_DIST += tests/fault/README.md
+EXTRA_DIST += tests/fault/README.md tests/fault/disk_faults.c
 
 # The long form of the tests here.
 check-fault: all $(check_PROGRAMS)

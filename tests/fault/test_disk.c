@@ -1,0 +1,275 @@
+/* Disks that are full or fail: what is not durable is never confirmed, the broker stays up and
+ * takes persistent messages again as soon as the disk does. */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/fault/bulk.h"
+#include "tests/wire/harness.h"
+
+enum { PART = 300, NUMBERS = 100000 };
+
+static const char CONFIG[] = "listeners:\n"
+                             "  - {address: 127.0.0.1, port: @PORT@}\n"
+                             "workers: @WORKERS@\n"
+                             "disk:\n"
+                             "  free_limit: 0\n"
+                             "journal:\n"
+                             "  segment_size: 1MiB\n";
+
+static const struct bulk ORDERS = {.queue = "orders", .size = 1000, .persistent = true};
+static const struct bulk NEWS = {.queue = "orders", .size = 1000, .persistent = false};
+
+/* ---- Faults to order ---- */
+
+static char control[512];
+
+static void set_fault(const char *text_of_fault)
+{
+    char next[520];
+    FILE *f;
+
+    snprintf(next, sizeof(next), "%s.new", control);
+    f = fopen(next, "we");
+    ck_assert_ptr_nonnull(f);
+    fputs(text_of_fault, f);
+    fclose(f);
+    ck_assert_int_eq(rename(next, control), 0);
+}
+
+static struct broker *start_with_faults(int workers)
+{
+    const char *top = getenv("top_builddir");
+    struct broker *b = broker_prepare();
+    char library[1024];
+
+    snprintf(library, sizeof(library), "%s/tests/fault/disk_faults.so", top != NULL ? top : ".");
+    ck_assert_msg(access(library, R_OK) == 0, "there is no %s", library);
+    snprintf(control, sizeof(control), "%s/control", scratch_directory());
+    set_fault("-");
+    setenv("LEVERET_DISK_FAULTS", control, 1);
+    setenv("LEVERETD_PRELOAD", library, 1);
+    broker_launch(b, CONFIG, workers);
+    return b;
+}
+
+static void restart(struct broker *b, int workers)
+{
+    unsetenv("LEVERETD_PRELOAD");
+    ck_assert(broker_kill(b));
+    broker_launch(b, CONFIG, workers);
+}
+
+static uint32_t count_outcomes(const enum outcome *outcomes, uint32_t count, enum outcome wanted)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        n += outcomes[i] == wanted;
+    return n;
+}
+
+/* Publishes single messages until one is confirmed; returns the next number. */
+static uint32_t publish_until_confirmed(struct broker *b, uint32_t number, enum outcome *outcomes)
+{
+    int64_t deadline = now_ms() + deadline_ms();
+
+    do {
+        const struct timespec step = {.tv_nsec = 50000000};
+
+        ck_assert_msg(now_ms() < deadline, "persistent messages are still refused");
+        nanosleep(&step, NULL);
+        bulk_publish(b, &ORDERS, number, 1, &outcomes[number]);
+        number++;
+    } while (outcomes[number - 1] != CONFIRMED);
+    return number;
+}
+
+/* Everything from `from` on that was confirmed is there, and nothing twice. */
+static void check_confirmed(struct broker *b, const enum outcome *outcomes, uint32_t from,
+                            uint32_t to)
+{
+    static uint32_t times[NUMBERS];
+
+    bulk_take_all(b, &ORDERS, times, NUMBERS);
+    for (uint32_t i = 0; i < to; i++) {
+        ck_assert_msg(times[i] <= 1, "message %u is there %u times", i, times[i]);
+        if (i >= from && outcomes[i] == CONFIRMED)
+            ck_assert_msg(times[i] == 1, "message %u was confirmed and is lost", i);
+    }
+}
+
+static const struct {
+    const char *fault;
+    int workers;
+} faults[] = {
+    {"wj28", 1}, /* ENOSPC */
+    {"wj5", 2},  /* EIO */
+    {"sj5", 1},
+    {"sj5", 2},
+};
+
+START_TEST(nothing_is_confirmed_that_the_disk_does_not_take)
+{
+    static enum outcome outcomes[NUMBERS];
+    struct broker *b = start_with_faults(faults[_i].workers);
+    uint32_t number = PART;
+
+    bulk_declare(b, "orders", true);
+    bulk_publish(b, &ORDERS, 0, PART, outcomes);
+    ck_assert_uint_eq(count_outcomes(outcomes, PART, CONFIRMED), PART);
+
+    set_fault(faults[_i].fault);
+    bulk_publish(b, &ORDERS, number, PART, &outcomes[number]);
+    ck_assert_uint_eq(count_outcomes(&outcomes[number], PART, REFUSED), PART);
+    number += PART;
+    ck_assert(broker_log_awaits(b, "cannot be written"));
+    bulk_fill(b, &NEWS, number, 10);
+    number += 10;
+    bulk_drain(b, &ORDERS, 0, 50);
+    /* It has been tried again by now, perhaps more than once. */
+    bulk_publish(b, &ORDERS, number, PART, &outcomes[number]);
+    ck_assert_uint_eq(count_outcomes(&outcomes[number], PART, REFUSED), PART);
+    number += PART;
+
+    set_fault("-");
+    number = publish_until_confirmed(b, number, outcomes);
+    ck_assert(broker_log_awaits(b, "takes messages again"));
+    bulk_publish(b, &ORDERS, number, PART, &outcomes[number]);
+    ck_assert_uint_eq(count_outcomes(&outcomes[number], PART, CONFIRMED), PART);
+    number += PART;
+
+    restart(b, faults[_i].workers);
+    check_confirmed(b, outcomes, 50, number);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
+START_TEST(a_broken_moment_in_the_middle_of_publishing_loses_nothing_confirmed)
+{
+    static enum outcome outcomes[NUMBERS];
+    struct broker *b = start_with_faults(2);
+    uint32_t number = 0;
+
+    bulk_declare(b, "orders", true);
+    for (int i = 0; i < 6; i++) {
+        pid_t other = fork();
+
+        if (other == 0) {
+            const struct timespec moment = {.tv_nsec = 15000000L * (i + 1)};
+
+            nanosleep(&moment, NULL);
+            set_fault(i % 2 == 0 ? "sj5" : "wj28");
+            nanosleep(&moment, NULL);
+            set_fault("-");
+            _exit(0);
+        }
+        bulk_publish(b, &ORDERS, number, 3000, &outcomes[number]);
+        number += 3000;
+        ck_assert_int_eq(waitpid(other, NULL, 0), other);
+        number = publish_until_confirmed(b, number, outcomes);
+    }
+    restart(b, 1);
+    check_confirmed(b, outcomes, 0, number);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
+START_TEST(what_cannot_be_defined_is_refused)
+{
+    amqp_queue_declare_t m = {.queue = amqp_cstring_bytes("new"), .durable = true};
+    struct broker *b = start_with_faults(2);
+    struct link l;
+
+    bulk_declare(b, "orders", true);
+    set_fault(_i == 0 ? "wd28" : "sd5");
+    ck_assert(link_open(&l, b));
+    ck_assert_ptr_null(link_call(&l, AMQP_QUEUE_DECLARE_METHOD, &m, AMQP_QUEUE_DECLARE_OK_METHOD));
+    ck_assert_uint_eq(link_refusal(), 541);
+    link_drop(&l);
+    bulk_fill(b, &ORDERS, 0, 10);
+    set_fault("-");
+    bulk_declare(b, "later", true);
+    restart(b, 2);
+    ck_assert_uint_eq(bulk_count(b, "later"), 0);
+    ck_assert_uint_eq(bulk_count(b, "orders"), 10);
+    ck_assert(link_open(&l, b));
+    m.passive = true;
+    ck_assert_ptr_null(link_call(&l, AMQP_QUEUE_DECLARE_METHOD, &m, AMQP_QUEUE_DECLARE_OK_METHOD));
+    link_drop(&l);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
+/* ---- A disk that is full ---- */
+
+START_TEST(a_full_disk_refuses_and_recovers)
+{
+    static enum outcome outcomes[NUMBERS];
+    struct broker *b = broker_prepare();
+    uint32_t number = 0;
+    char data[512];
+    char ballast[600];
+    FILE *f;
+
+    broker_data_directory(b, data, sizeof(data));
+    if (mount("leveret-test", data, "tmpfs", 0, "size=20m") < 0) {
+        printf("no file system of 20 MiB can be mounted (%s): not tested with one\n",
+               strerror(errno));
+        ck_assert(broker_stop(b));
+        return;
+    }
+    broker_launch(b, CONFIG, 2);
+    snprintf(ballast, sizeof(ballast), "%s/journal/ballast", data);
+    f = fopen(ballast, "we");
+    ck_assert_ptr_nonnull(f);
+    for (int i = 0; i < 6 << 10; i++)
+        fprintf(f, "%1023d\n", i);
+    fclose(f);
+    bulk_declare(b, "orders", true);
+    do {
+        bulk_publish(b, &ORDERS, number, 1000, &outcomes[number]);
+        number += 1000;
+        ck_assert_uint_lt(number, NUMBERS / 2);
+    } while (count_outcomes(&outcomes[number - 1000], 1000, REFUSED) == 0);
+    ck_assert(broker_log_awaits(b, "No space left on device"));
+    bulk_drain(b, &ORDERS, 0, 1000);
+    ck_assert_int_eq(unlink(ballast), 0);
+    number = publish_until_confirmed(b, number, outcomes);
+    bulk_publish(b, &ORDERS, number, 1000, &outcomes[number]);
+    ck_assert_uint_eq(count_outcomes(&outcomes[number], 1000, CONFIRMED), 1000);
+    number += 1000;
+    ck_assert(broker_kill(b));
+    broker_launch(b, CONFIG, 2);
+    check_confirmed(b, outcomes, 1000, number);
+    ck_assert(broker_end(b));
+    ck_assert_int_eq(umount2(data, MNT_DETACH), 0);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("disk");
+    TCase *tcase = tcase_create("disk");
+
+    tcase_set_timeout(tcase, 30.0 * deadline_ms() / 1000.0);
+    tcase_add_loop_test(tcase, nothing_is_confirmed_that_the_disk_does_not_take, 0,
+                        sizeof(faults) / sizeof(faults[0]));
+    tcase_add_test(tcase, a_broken_moment_in_the_middle_of_publishing_loses_nothing_confirmed);
+    tcase_add_loop_test(tcase, what_cannot_be_defined_is_refused, 0, 2);
+    tcase_add_test(tcase, a_full_disk_refuses_and_recovers);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int main(void)
+{
+    return wire_main_alone(make_suite);
+}
