@@ -1,4 +1,4 @@
-# Shared by contrib/up, contrib/check, contrib/sanitize, contrib/fuzz and .ci/run: sourced, not run.
+# Shared by contrib/up, contrib/check, contrib/check-sanitizers, contrib/fuzz and .ci/run: sourced, not run.
 # shellcheck shell=bash
 
 top_srcdir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -149,6 +149,7 @@ static void reload(const struct options *o, struct broker *b)
     broker_reload(b, config, &problems);
     warn_of_problems(&problems);
     auth_database_replace(users);
+    broker_refresh_auth(b);
     config_free(config);
     log_info("server", "the configuration is in force; changes of listeners, workers and limits "
                        "need a restart");

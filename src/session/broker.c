@@ -239,6 +239,19 @@ static void handle_reload(struct worker *w, struct mail_record *r)
     pthread_mutex_unlock(&reload->lock);
 }
 
+static void handle_refresh_auth(struct worker *w, struct mail_record *r)
+{
+    (void)r;
+    list_for_each_safe(&shard_of(w)->connections, node)
+        connection_refresh_auth(container_of(node, struct connection, in_shard));
+}
+
+void broker_refresh_auth(struct broker *b)
+{
+    for (uint32_t i = 0; i < b->server->worker_count; i++)
+        worker_post(&b->server->workers[i], handle_refresh_auth, NULL, 0);
+}
+
 void broker_reload(struct broker *b, const struct config *config, struct config_problems *problems)
 {
     struct reload reload = {

@@ -561,7 +561,7 @@ static void replay(struct channel *ch)
     }
 }
 
-void channel_go_on(struct channel *ch)
+static void work_off_backlog(struct channel *ch)
 {
     if (ch->state != CHANNEL_OPEN || ch->waiting || ch->replaying || ch->backlog.size == 0)
         return;
@@ -570,6 +570,20 @@ void channel_go_on(struct channel *ch)
     if (ch->connection != NULL && ch->backlog.size < CHANNEL_BACKLOG_MAX)
         connection_resume_reading(ch->connection, READ_PAUSED_BY_BACKLOG);
     channel_drop(ch);
+}
+
+bool channel_is_parked(const struct channel *ch)
+{
+    return ch->state == CHANNEL_OPEN && (ch->waiting || ch->replaying || ch->backlog.size != 0);
+}
+
+void channel_go_on(struct channel *ch)
+{
+    struct connection *c = ch->connection;
+
+    work_off_backlog(ch);
+    if (c != NULL && c->ending != CONNECTION_GOES_ON)
+        connection_on_channel_idle(c);
 }
 
 void channel_wait(struct channel *ch)

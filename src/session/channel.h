@@ -136,6 +136,9 @@ void channel_go_on(struct channel *ch);
 void channel_keep_method(struct channel *ch);
 bool channel_repeat_method(struct channel *ch);
 
+/* Whether it waits, or has not worked off what came while it did. */
+bool channel_is_parked(const struct channel *ch);
+
 /* Sends a method on the channel. */
 void channel_send(struct channel *ch, const struct amqp_method *m);
 

@@ -222,6 +222,7 @@ static int on_cancel(struct channel *ch, const struct amqp_basic_cancel *m)
     }
     question.queue = s->queue;
     question.link = s->link;
+    s->asked = true;
     channel_wait(ch);
     queue_ask(ch->shard, &question);
     return 0;
@@ -274,6 +275,7 @@ static int on_get(struct channel *ch, const struct amqp_basic_get *m)
             question.subscription =
                 subscription_create(ch, question.queue, bytes_of(NULL, 0), false, true);
         question.link = question.subscription->link;
+        question.subscription->asked = true;
     }
     channel_wait(ch);
     queue_ask(ch->shard, &question);
@@ -339,8 +341,11 @@ static void on_cancel_answer(struct channel *ch, struct queue_command *answer)
 {
     struct subscription *s = answer->subscription;
 
-    if (ch->state != CHANNEL_OPEN)
+    s->asked = false;
+    if (ch->state != CHANNEL_OPEN) {
+        subscription_release(s);
         return;
+    }
     if (!answer->no_wait)
         send_cancel_ok(ch, s->tag);
     if (s->state == SUBSCRIPTION_OPEN)
@@ -348,33 +353,40 @@ static void on_cancel_answer(struct channel *ch, struct queue_command *answer)
     subscription_end(s);
 }
 
+/* What the answer says of the subscription that was asked for: it is open now, or there is nothing
+ * at the queue's home for it. May free it. */
+static void settle_getter(struct channel *ch, struct subscription *s, struct consumer_link *link)
+{
+    s->asked = false;
+    if (s->state == SUBSCRIPTION_OPENING && link != NULL) {
+        s->link = link;
+        s->state = SUBSCRIPTION_OPEN;
+    }
+    if (s->link == NULL) {
+        subscription_free(s);
+        channel_on_subscription_gone(ch);
+    } else if (s->abandoned) {
+        subscription_release(s);
+    }
+}
+
 static void on_get_answer(struct channel *ch, struct queue_command *answer)
 {
-    struct subscription *s = answer->subscription;
+    enum queue_outcome outcome = answer->outcome;
 
-    if (s != NULL && s->state == SUBSCRIPTION_OPENING) {
-        s->link = answer->link;
-        if (s->link != NULL)
-            s->state = SUBSCRIPTION_OPEN;
-    }
+    /* First of all: sending needs it open, and a refusal ends it with the channel. */
+    if (answer->subscription != NULL)
+        settle_getter(ch, answer->subscription, answer->link);
     if (ch->state == CHANNEL_OPEN) {
-        if (answer->outcome == QUEUE_OK)
+        if (outcome == QUEUE_OK)
             send_got(ch, answer);
-        else if (answer->outcome == QUEUE_EMPTY)
+        else if (outcome == QUEUE_EMPTY)
             channel_send(ch, &(struct amqp_method){.id = AMQP_BASIC_GET_EMPTY});
         else
             channel_refuse_no_queue(ch, answer->queue->name);
     }
     if (answer->message != NULL)
         message_unref(answer->message);
-    if (s == NULL)
-        return;
-    if (s->link == NULL) {
-        subscription_free(s);
-        channel_on_subscription_gone(ch);
-    } else if (s->abandoned && s->state == SUBSCRIPTION_OPEN) {
-        subscription_release(s);
-    }
 }
 
 void channel_on_consume_answer(struct channel *ch, struct queue_command *answer)

@@ -430,7 +430,8 @@ static void on_deleted(struct channel *ch, const struct queue_command *answer)
 
 void channel_on_queue_answer(struct channel *ch, struct queue_command *answer)
 {
-    if (ch->state != CHANNEL_OPEN)
+    /* It brings a message, which has an end to find even when the channel has found its own. */
+    if (ch->state != CHANNEL_OPEN && answer->operation != QUEUE_GET)
         return;
     switch (answer->operation) {
     case QUEUE_STATUS:

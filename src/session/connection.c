@@ -315,6 +315,25 @@ static void on_close(struct connection *c)
         finish_close_by_peer(c);
 }
 
+static bool has_parked_channel(const struct connection *c)
+{
+    for (uint32_t i = 1; i < c->channel_slots; i++) {
+        if (c->channels[i] != NULL && channel_is_parked(c->channels[i]))
+            return true;
+    }
+    return false;
+}
+
+void connection_on_channel_idle(struct connection *c)
+{
+    if (c->ending == CONNECTION_GOES_ON || c->state != CONNECTION_OPEN || has_parked_channel(c))
+        return;
+    if (c->ending == CONNECTION_ENDS_BY_CLOSE)
+        on_close(c);
+    else
+        connection_kill(c);
+}
+
 void connection_on_channel_gone(struct connection *c, struct channel *ch)
 {
     if (c->body_channel == ch)
@@ -328,7 +347,11 @@ void connection_on_channel_gone(struct connection *c, struct channel *ch)
 int connection_on_method(struct connection *c, const struct amqp_method *m)
 {
     if (m->id == AMQP_CONNECTION_CLOSE && c->state < CONNECTION_CLOSE_SENT) {
-        on_close(c);
+        /* It does not overtake what channels have to wait for. */
+        if (has_parked_channel(c))
+            c->ending = CONNECTION_ENDS_BY_CLOSE;
+        else
+            on_close(c);
         return 0;
     }
     if (m->id == AMQP_CONNECTION_CLOSE_OK && c->state == CONNECTION_CLOSE_SENT) {
@@ -485,6 +508,8 @@ static size_t handle_input(struct connection *c, const uint8_t *data, size_t siz
         on_frame(c, &frame);
         if (c->moving_to != 0)
             return at - (size_t)used;
+        if (c->ending != CONNECTION_GOES_ON)
+            return size;
     }
     return c->state < CONNECTION_DRAINING ? at : size;
 }
@@ -550,6 +575,12 @@ static void read_input(struct connection *c)
     n = stream_read(&c->stream, area, s->read_budget);
     if (n == -EAGAIN)
         return;
+    if (n == 0 && c->state == CONNECTION_OPEN && has_parked_channel(c)) {
+        if (c->ending == CONNECTION_GOES_ON)
+            c->ending = CONNECTION_ENDS_BY_EOF;
+        connection_pause_reading(c, READ_PAUSED_BY_END);
+        return;
+    }
     if (n <= 0) {
         if (c->state == CONNECTION_OPEN)
             log_warning("connection", "%s: lost: %s", c->peer,

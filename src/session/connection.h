@@ -41,10 +41,18 @@ enum client_capability {
     CLIENT_CONNECTION_BLOCKED = 1 << 2,
 };
 
+/* The peer has said its last word, and channels still work off what it said before. */
+enum connection_ending {
+    CONNECTION_GOES_ON,
+    CONNECTION_ENDS_BY_CLOSE, /* connection.close came */
+    CONNECTION_ENDS_BY_EOF,   /* the stream ended */
+};
+
 /* Why nothing is read. */
 enum read_pause {
     READ_PAUSED_BY_OUTPUT = 1 << 0,  /* the peer does not take what it asked for */
     READ_PAUSED_BY_BACKLOG = 1 << 1, /* a channel waits and its peer goes on sending */
+    READ_PAUSED_BY_END = 1 << 3,     /* there is nothing to come */
     READ_PAUSED_BY_ALARM = 1 << 2,   /* it publishes, and memory or disk is short */
 };
 
@@ -59,6 +67,7 @@ struct connection {
     uint8_t read_paused;   /* of enum read_pause */
     bool closing_channels; /* a close by the peer is telling the channels */
     bool placed;           /* connection_place() was asked */
+    uint8_t ending;        /* enum connection_ending */
     bool publishes;        /* it has published */
     uint32_t moving_to;    /* the worker that it is to move to, plus 1; 0: none */
 
@@ -140,6 +149,9 @@ void connection_kill(struct connection *c);
 /* Stops and resumes reading for one reason. */
 void connection_pause_reading(struct connection *c, enum read_pause reason);
 void connection_resume_reading(struct connection *c, enum read_pause reason);
+
+/* A channel has worked off what it had: an ending connection may end now. */
+void connection_on_channel_idle(struct connection *c);
 
 /* A channel whose close was asked for is gone. */
 void connection_on_channel_gone(struct connection *c, struct channel *ch);

@@ -40,7 +40,7 @@ void subscription_release(struct subscription *s)
     if (s->state == SUBSCRIPTION_RELEASING)
         return;
     list_remove(&s->congested); /* the connection may be freed before the home answers */
-    if (s->state == SUBSCRIPTION_OPENING) {
+    if (s->state == SUBSCRIPTION_OPENING || s->asked) {
         s->abandoned = true;
         return;
     }
