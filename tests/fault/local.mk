@@ -34,6 +34,21 @@ TESTS += tests/fault/test_kill
 tests_fault_test_kill_SOURCES = tests/fault/test_kill.c
 tests_fault_test_kill_LDADD = $(FAULT_LIBS)
 
+check_PROGRAMS += tests/fault/test_paging
+TESTS += tests/fault/test_paging
+tests_fault_test_paging_SOURCES = tests/fault/test_paging.c
+tests_fault_test_paging_LDADD = $(FAULT_LIBS)
+
+check_PROGRAMS += tests/fault/test_restart
+TESTS += tests/fault/test_restart
+tests_fault_test_restart_SOURCES = tests/fault/test_restart.c
+tests_fault_test_restart_LDADD = $(FAULT_LIBS)
+
+check_PROGRAMS += tests/fault/test_start
+TESTS += tests/fault/test_start
+tests_fault_test_start_SOURCES = tests/fault/test_start.c
+tests_fault_test_start_LDADD = $(FAULT_LIBS)
+
 EXTRA_DIST += tests/fault/README.md tests/fault/disk_faults.c
 
 # The long form of the tests here.

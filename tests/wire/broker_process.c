@@ -273,6 +273,7 @@ struct broker *broker_prepare(void)
     if (mkdir(data, 0750) < 0)
         ck_abort_msg("cannot make %s: %s", data, strerror(errno));
     b->reaped = true;
+    b->killed = true;
     return b;
 }
 
