@@ -340,8 +340,7 @@ static void settle_some(struct consuming *c)
 static void hold(struct consuming *c, const struct link_event *e)
 {
     const amqp_basic_deliver_t *m = e->fields;
-    uint32_t id =
-        ledger_delivered(&c->as->trial->ledger, c->as->queue, e, m->redelivered);
+    uint32_t id = ledger_delivered(&c->as->trial->ledger, c->as->queue, e, m->redelivered);
 
     if (id == UINT32_MAX || c->held_count == HELD_MAX)
         return;

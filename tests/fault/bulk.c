@@ -41,8 +41,8 @@ static struct link_event next_of(struct link *l)
 {
     struct link_event e;
 
-    ck_assert_msg(link_next(l, 6 * deadline_ms(), &e) == LINK_EVENT, l->lost ? "the broker is gone"
-                                                                            : "nothing comes");
+    ck_assert_msg(link_next(l, 6 * deadline_ms(), &e) == LINK_EVENT,
+                  l->lost ? "the broker is gone" : "nothing comes");
     return e;
 }
 
@@ -114,8 +114,8 @@ static void start_consuming(struct link *l, const char *queue)
     amqp_basic_consume_t m = {.queue = amqp_cstring_bytes(queue)};
 
     ck_assert_ptr_nonnull(link_call(l, AMQP_BASIC_QOS_METHOD, &window, AMQP_BASIC_QOS_OK_METHOD));
-    ck_assert_ptr_nonnull(link_call(l, AMQP_BASIC_CONSUME_METHOD, &m,
-                                    AMQP_BASIC_CONSUME_OK_METHOD));
+    ck_assert_ptr_nonnull(
+        link_call(l, AMQP_BASIC_CONSUME_METHOD, &m, AMQP_BASIC_CONSUME_OK_METHOD));
 }
 
 /* Waits until the broker has what was settled; deliveries under way go back. */
@@ -233,8 +233,7 @@ void bulk_delete(const struct broker *b, const char *queue)
     struct link l;
 
     open_link(&l, b);
-    ck_assert_ptr_nonnull(
-        link_call(&l, AMQP_QUEUE_DELETE_METHOD, &m, AMQP_QUEUE_DELETE_OK_METHOD));
+    ck_assert_ptr_nonnull(link_call(&l, AMQP_QUEUE_DELETE_METHOD, &m, AMQP_QUEUE_DELETE_OK_METHOD));
     link_drop(&l);
 }
 

@@ -225,8 +225,8 @@ static void inspect_queue(struct declarer *d, struct link *l, struct declared *t
 static void inspect_exchange(struct declarer *d, struct link *l, struct declared *t)
 {
     amqp_exchange_declare_t m = {.exchange = amqp_cstring_bytes(t->exchange), .passive = true};
-    bool present = link_call(l, AMQP_EXCHANGE_DECLARE_METHOD, &m,
-                             AMQP_EXCHANGE_DECLARE_OK_METHOD) != NULL;
+    bool present =
+        link_call(l, AMQP_EXCHANGE_DECLARE_METHOD, &m, AMQP_EXCHANGE_DECLARE_OK_METHOD) != NULL;
 
     settle_doubt(d, t->exchange, &t->exchange_known, present);
     if (!present)

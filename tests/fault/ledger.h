@@ -38,7 +38,8 @@ struct ledger {
     uint32_t count;
     uint32_t capacity;
     const char *queue_names[LEDGER_QUEUES];
-    uint32_t unseen_allowed[LEDGER_QUEUES]; /* deliveries that a killed broker may have had under way */
+    uint32_t
+        unseen_allowed[LEDGER_QUEUES]; /* deliveries that a killed broker may have had under way */
     uint16_t life;
     int violations;
     char context[64]; /* of violations: seed and round */
@@ -80,7 +81,7 @@ void ledger_mark(struct ledger *l, uint32_t id, int queue);
 /* A queue's whole content right after a restart, told one by one between begin and end. */
 struct ledger_inspection {
     int queue;
-    bool ordered;          /* whether publishers' order is kept in it */
+    bool ordered; /* whether publishers' order is kept in it */
     uint32_t seen_count;
     uint32_t *seen;
     uint32_t seen_capacity;

@@ -35,8 +35,8 @@ bool link_open(struct link *l, const struct broker *b)
     amqp_set_rpc_timeout(l->connection, &timeout);
     if (socket != NULL &&
         amqp_socket_open_noblock(socket, broker_host(b), broker_port(b), &timeout) == 0) {
-        reply = amqp_login(l->connection, "/", 0, 131072, 0, AMQP_SASL_METHOD_PLAIN, "guest",
-                           "guest");
+        reply =
+            amqp_login(l->connection, "/", 0, 131072, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest");
         if (reply.reply_type == AMQP_RESPONSE_NORMAL && open_channel_of(l))
             return true;
     }
@@ -82,8 +82,7 @@ static bool read_content(struct link *l, struct link_event *e)
     amqp_frame_t frame;
     size_t received = 0;
 
-    if (next_frame(l, deadline_ms(), &frame) != LINK_EVENT ||
-        frame.frame_type != AMQP_FRAME_HEADER)
+    if (next_frame(l, deadline_ms(), &frame) != LINK_EVENT || frame.frame_type != AMQP_FRAME_HEADER)
         return false;
     e->properties = frame.payload.properties.decoded;
     e->body_size = (size_t)frame.payload.properties.body_size;

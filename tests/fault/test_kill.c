@@ -282,10 +282,14 @@ static void send_out_all(struct crew *c, uint64_t *state)
         {&trial, 7, 0, 2000, "", QUEUE_TX, 1, false},
     };
     const struct consumer consumers[CONSUMERS + TX_CONSUMERS] = {
-        {&trial, 20, QUEUE_ONE, -1},         {&trial, 21, QUEUE_HUNDRED, -1},
-        {&trial, 22, QUEUE_LETTERS, QUEUE_DEAD}, {&trial, 23, QUEUE_LETTERS, QUEUE_DEAD},
-        {&trial, 24, QUEUE_FAN, -1},         {&trial, 25, QUEUE_FAN + 1, -1},
-        {&trial, 26, QUEUE_DEAD, -1},        {&trial, 27, QUEUE_TX, -1},
+        {&trial, 20, QUEUE_ONE, -1},
+        {&trial, 21, QUEUE_HUNDRED, -1},
+        {&trial, 22, QUEUE_LETTERS, QUEUE_DEAD},
+        {&trial, 23, QUEUE_LETTERS, QUEUE_DEAD},
+        {&trial, 24, QUEUE_FAN, -1},
+        {&trial, 25, QUEUE_FAN + 1, -1},
+        {&trial, 26, QUEUE_DEAD, -1},
+        {&trial, 27, QUEUE_TX, -1},
     };
 
     c->count = 0;
@@ -339,9 +343,9 @@ static void launch(struct broker *b, uint64_t *state)
     int chosen = choices[random_below(state, 3)];
 
     set_test_workers(1, random_below(state, 2) == 0);
-    snprintf(trial.ledger.context, sizeof(trial.ledger.context), "seed %llu, round %d, %d workers%s",
-             (unsigned long long)trial.seed, trial.round, workers != 0 ? workers : chosen,
-             paging ? ", paging" : "");
+    snprintf(trial.ledger.context, sizeof(trial.ledger.context),
+             "seed %llu, round %d, %d workers%s", (unsigned long long)trial.seed, trial.round,
+             workers != 0 ? workers : chosen, paging ? ", paging" : "");
     if (getenv("LEVERET_FAULT_KEEP") != NULL)
         keep_data(b);
     broker_launch(b, paging ? PAGING_CONFIG : CONFIG, workers != 0 ? workers : chosen);

@@ -13,10 +13,10 @@ enum {
     MIB = 1024 * 1024,
     TARGET_MIB = 32,
     BODY = 4096,
-    MESSAGES = 36 * 1024, /* 144 MiB */
-    SLACK_MIB = 40,       /* of resident memory above the target */
+    MESSAGES = 36 * 1024,  /* 144 MiB */
+    SLACK_MIB = 40,        /* of resident memory above the target */
     JOURNAL_REST_MIB = 20, /* two segments of 8 MiB, and a little */
-    PAGED_REST_MIB = 66,  /* the page segment that is being written, 64 MiB at most */
+    PAGED_REST_MIB = 66,   /* the page segment that is being written, 64 MiB at most */
 };
 
 #define HEAD \
@@ -57,8 +57,8 @@ static void check_memory(const struct broker *b, const char *when)
     while (!under_sanitizer() && mib > TARGET_MIB + SLACK_MIB) {
         const struct timespec step = {.tv_nsec = 50000000};
 
-        ck_assert_msg(now_ms() - begin < deadline_ms(), "%s: %ld MiB resident, target %d MiB",
-                      when, mib, TARGET_MIB);
+        ck_assert_msg(now_ms() - begin < deadline_ms(), "%s: %ld MiB resident, target %d MiB", when,
+                      mib, TARGET_MIB);
         nanosleep(&step, NULL);
         mib = broker_resident_kib(b) / 1024;
     }

@@ -154,8 +154,8 @@ START_TEST(queues_and_exchanges_live_as_declared)
 
     broker_launch(b, CONFIG, lives[_i][0]);
     ch = channel_to(b);
-    declare_queue(ch, "durable", DURABLE, ARGS(arg_int("x-max-length", 5),
-                                               arg_string("x-overflow", "reject-publish")));
+    declare_queue(ch, "durable", DURABLE,
+                  ARGS(arg_int("x-max-length", 5), arg_string("x-overflow", "reject-publish")));
     declare_queue(ch, "transient", 0, NO_ARGS);
     declare_queue(ch, "exclusive", DURABLE | EXCLUSIVE, NO_ARGS);
     declare_queue(ch, "auto", DURABLE | AUTO_DELETE, NO_ARGS);
@@ -173,8 +173,8 @@ START_TEST(queues_and_exchanges_live_as_declared)
 
         restart(b, lives[_i][life]);
         ch = channel_to(b);
-        declare_queue(ch, "durable", DURABLE, ARGS(arg_int("x-max-length", 5),
-                                                   arg_string("x-overflow", "reject-publish")));
+        declare_queue(ch, "durable", DURABLE,
+                      ARGS(arg_int("x-max-length", 5), arg_string("x-overflow", "reject-publish")));
         declare_queue(ch, "auto", DURABLE | AUTO_DELETE, NO_ARGS);
         declare_exchange(ch, "x.durable", "headers", DURABLE, NO_ARGS);
         declare_exchange(ch, "x.internal", "fanout", DURABLE | INTERNAL, NO_ARGS);
@@ -222,8 +222,8 @@ START_TEST(routes_are_as_they_were)
                      ARGS(arg_string("alternate-exchange", "alternate")));
     declare_exchange(ch, "t", "topic", DURABLE, NO_ARGS);
     declare_exchange(ch, "f", "fanout", DURABLE, NO_ARGS);
-    bind_queue(ch, "by.header", "h", "", ARGS(arg_string("x-match", "all"), arg_int("size", 3),
-                                              arg_string("colour", "red")));
+    bind_queue(ch, "by.header", "h", "",
+               ARGS(arg_string("x-match", "all"), arg_int("size", 3), arg_string("colour", "red")));
     bind_queue(ch, "by.default", "alternate", "", NO_ARGS);
     bind_exchange(ch, "f", "t", "orders.*", NO_ARGS);
     bind_queue(ch, "by.exchange", "f", "", NO_ARGS);
@@ -315,8 +315,8 @@ START_TEST(dead_letters_keep_their_story)
         ck_assert_int_eq(deaths->value.array.num_entries, 1);
         ck_assert(field_is_string(
             table_field(&deaths->value.array.entries[0].value.table, "reason"), "rejected"));
-        ck_assert(field_is_int(
-            table_field(&deaths->value.array.entries[0].value.table, "count"), 1));
+        ck_assert(
+            field_is_int(table_field(&deaths->value.array.entries[0].value.table, "count"), 1));
         close_client(ch->client);
     }
     ck_assert(broker_stop(b));

@@ -1,4 +1,5 @@
-/* Data directories that a broker must not use: one clear line, exit status not 0, nothing touched. */
+/* Data directories that a broker must not use: one clear line, exit status not 0, nothing touched.
+ */
 #include <check.h>
 #include <fcntl.h>
 #include <stdio.h>
