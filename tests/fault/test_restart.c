@@ -101,6 +101,7 @@ START_TEST(messages_are_as_they_were)
     expect_get(ch, "q", "", REDELIVERED);
     expect_get(ch, "q", "third", 0);
     expect_get_empty(ch, "q");
+    close_client(ch->client);
     ck_assert(broker_stop(b));
 }
 END_TEST
@@ -202,6 +203,7 @@ START_TEST(queues_and_exchanges_live_as_declared)
     ch = channel_to(b);
     send_queue_declare(ch, "auto", PASSIVE, NO_ARGS);
     expect_channel_error(ch, 404, "NOT_FOUND*");
+    close_client(ch->client);
     ck_assert(broker_stop(b));
 }
 END_TEST
