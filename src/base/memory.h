@@ -13,6 +13,10 @@ void *memory_alloc(size_t size);
 /* `count` times `size` bytes, zeroed. Aborts when the product overflows. */
 void *memory_alloc_zeroed(size_t count, size_t size);
 
+/* As memory_alloc_zeroed(), for tables that are read all over: a large one is on huge pages where
+ * the system has them, so that a look-up does not miss the TLB as well as the cache. */
+void *memory_alloc_table(size_t count, size_t size);
+
 /* Grows or shrinks `p` (or NULL) to `count` times `size` bytes. Aborts on overflow. */
 void *memory_resize(void *p, size_t count, size_t size);
 

@@ -32,17 +32,22 @@ static inline void binding_key_remove(struct key_index *x, struct binding *b)
     key_index_remove(x, key_index_find(x, binding_key_hash(key), binding_key_same, &key), &b->link);
 }
 
+/* The bindings with this key, whose hash is at hand, match. */
+static inline void binding_key_match_hashed(const struct key_index *x, struct bytes key,
+                                            uint32_t hash, struct route_search *s)
+{
+    const struct key_set *set = key_index_find(x, hash, binding_key_same, &key);
+
+    if (set != NULL)
+        route_search_found_set(s, set);
+}
+
 /* The bindings with this key match. */
 static inline void binding_key_match(const struct key_index *x, struct bytes key,
                                      struct route_search *s)
 {
-    const struct key_set *set;
-
-    if (x->used == 0)
-        return;
-    set = key_index_find(x, binding_key_hash(key), binding_key_same, &key);
-    if (set != NULL)
-        route_search_found_set(s, set);
+    if (x->used != 0)
+        binding_key_match_hashed(x, key, binding_key_hash(key), s);
 }
 
 #endif

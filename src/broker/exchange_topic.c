@@ -199,6 +199,17 @@ static struct key_set *find_child(const struct topic *t, const struct topic_node
     return key_index_find(&t->children, child_hash(parent, word_hash), child_same, &key);
 }
 
+static void prefetch_children(const struct topic *t, const struct pointer_list *nodes,
+                              uint64_t word_hash)
+{
+    for (uint32_t i = 0; i < nodes->count; i++) {
+        const struct topic_node *n = nodes->items[i];
+
+        if (n->child_count != 0)
+            key_index_prefetch(&t->children, child_hash(n, word_hash));
+    }
+}
+
 static bool is_node(const struct key_set *child)
 {
     return child->count == 1 && child->one->tag == CHILD_NODE;
@@ -455,7 +466,8 @@ static void walk_step(struct walk *w, const struct topic_node *n, struct bytes w
         walk_reach(w, n->one);
 }
 
-/* Goes one word on; `rest` is what is behind it. */
+/* Goes one word on; `rest` is what is behind it. The children of all nodes are fetched at once: in
+ * a large exchange each is a wait for memory. */
 static void walk_word(struct walk *w, struct bytes word, struct words rest)
 {
     struct pointer_list *reached = w->next;
@@ -463,6 +475,8 @@ static void walk_word(struct walk *w, struct bytes word, struct words rest)
     uint32_t any_count = w->any->count; /* those reached by this word do not take it */
 
     reached->count = 0;
+    prefetch_children(w->topic, w->now, hash);
+    prefetch_children(w->topic, w->any, hash);
     for (uint32_t i = 0; i < w->now->count; i++)
         walk_step(w, w->now->items[i], word, hash, rest);
     for (uint32_t i = 0; i < any_count; i++)
@@ -517,10 +531,12 @@ static void topic_match(const void *state, struct route_search *s)
 
     for (uint32_t i = 0; i < s->request->routing_key_count; i++) {
         struct bytes key = s->request->routing_keys[i];
+        uint32_t hash = binding_key_hash(key);
 
-        binding_key_match(&t->literals, key, s);
+        key_index_prefetch(&t->literals, hash);
         if (has_patterns(t))
             match_patterns(t, key, s);
+        binding_key_match_hashed(&t->literals, key, hash, s);
     }
 }
 

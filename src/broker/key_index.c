@@ -62,33 +62,43 @@ void key_set_remove(struct key_set *s, struct key_link *link)
     }
 }
 
-/* The first free slot for a hash. */
-static struct key_set *free_slot(const struct key_index *x, uint32_t hash)
+/* Puts a set into its place among the slots: behind those whose home is not behind its own. The
+ * others up to the next free slot move one on. */
+static void place(const struct key_index *x, struct key_set set)
 {
-    uint32_t i = hash & (x->capacity - 1);
+    uint32_t mask = x->capacity - 1;
+    uint32_t i = set.hash & mask;
 
-    while (x->slots[i].count != 0)
-        i = (i + 1) & (x->capacity - 1);
-    return &x->slots[i];
+    for (; x->slots[i].count != 0; i = (i + 1) & mask) {
+        struct key_set *slot = &x->slots[i];
+
+        if (((i - slot->hash) & mask) < ((i - set.hash) & mask)) {
+            struct key_set moved = *slot;
+
+            *slot = set;
+            set = moved;
+        }
+    }
+    x->slots[i] = set;
 }
 
 static void rebuild(struct key_index *x, uint32_t capacity)
 {
     struct key_index resized = {
-        .slots = memory_alloc_zeroed(capacity, sizeof(struct key_set)),
+        .slots = memory_alloc_table(capacity, sizeof(struct key_set)),
         .capacity = capacity,
         .used = x->used,
     };
 
     for (uint32_t i = 0; i < x->capacity; i++) {
         if (x->slots[i].count != 0)
-            *free_slot(&resized, x->slots[i].hash) = x->slots[i];
+            place(&resized, x->slots[i]);
     }
     free(x->slots);
     *x = resized;
 }
 
-/* Up to four fifths full: with linear probing that is a few neighbours in one or two lines. */
+/* Up to four fifths full: a look-up then reads a few neighbours in one or two lines. */
 static bool is_full(const struct key_index *x)
 {
     return (uint64_t)(x->used + 1) * 5 > (uint64_t)x->capacity * 4;
@@ -96,14 +106,13 @@ static bool is_full(const struct key_index *x)
 
 void key_index_add_set(struct key_index *x, const struct key_set *set, uint32_t hash)
 {
-    struct key_set *slot;
+    struct key_set placed = *set;
 
     assert(set->count != 0);
     if (is_full(x))
         rebuild(x, x->capacity != 0 ? 2 * x->capacity : KEY_INDEX_MIN_CAPACITY);
-    slot = free_slot(x, hash);
-    *slot = *set;
-    slot->hash = hash;
+    placed.hash = hash;
+    place(x, placed);
     x->used++;
 }
 
@@ -121,17 +130,14 @@ void key_index_add(struct key_index *x, struct key_link *link, uint32_t hash, ke
     key_index_add_set(x, &alone, hash);
 }
 
-/* Empties a slot and moves up those behind it whose way led over it (Knuth, TAOCP vol. 3, 6.4,
- * algorithm R), so that no marks of the deleted are needed. */
+/* Empties a slot and moves up those behind it that are not at home, so that no marks of the deleted
+ * are needed. */
 static void vacate(struct key_index *x, uint32_t hole)
 {
     uint32_t mask = x->capacity - 1;
 
-    for (uint32_t i = (hole + 1) & mask; x->slots[i].count != 0; i = (i + 1) & mask) {
-        uint32_t home = x->slots[i].hash & mask;
-
-        if (((i - home) & mask) < ((i - hole) & mask))
-            continue;
+    for (uint32_t i = (hole + 1) & mask;
+         x->slots[i].count != 0 && ((i - x->slots[i].hash) & mask) != 0; i = (i + 1) & mask) {
         x->slots[hole] = x->slots[i];
         hole = i;
     }

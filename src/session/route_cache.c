@@ -31,19 +31,34 @@ static uint64_t route_hash(const struct vhost *vhost, struct bytes exchange,
     return bytes_hash_seeded(routing_key, bytes_hash(exchange) ^ (uint64_t)(uintptr_t)vhost);
 }
 
+/* Whether a route that the slot does not hold may have it. */
+static bool may_have(const struct cached_route *slot, uint32_t *turned_away, uint64_t hash,
+                     const struct vhost *vhost, uint64_t epoch)
+{
+    bool free_or_stale = slot->vhost == NULL || (slot->vhost == vhost && slot->epoch != epoch);
+
+    if (free_or_stale || *turned_away == (uint32_t)(hash >> 32))
+        return true;
+    *turned_away = (uint32_t)(hash >> 32);
+    return false;
+}
+
 struct cached_route *route_cache_find(struct route_cache *c, struct vhost *vhost,
                                       struct bytes exchange, struct bytes routing_key, bool *hit)
 {
     uint64_t hash = route_hash(vhost, exchange, routing_key);
-    struct cached_route *slot = &c->slots[hash % ROUTE_CACHE_SLOTS];
+    size_t i = hash % ROUTE_CACHE_SLOTS;
+    struct cached_route *slot = &c->slots[i];
+    uint64_t epoch = topology_epoch(vhost->topology);
 
-    *hit = slot->vhost == vhost && slot->hash == hash &&
-           slot->epoch == topology_epoch(vhost->topology) && slot->exchange_size == exchange.size &&
-           slot->routing_key_size == routing_key.size &&
+    *hit = slot->vhost == vhost && slot->hash == hash && slot->epoch == epoch &&
+           slot->exchange_size == exchange.size && slot->routing_key_size == routing_key.size &&
            (exchange.size == 0 || memcmp(slot->names, exchange.data, exchange.size) == 0) &&
            (routing_key.size == 0 ||
             memcmp(slot->names + exchange.size, routing_key.data, routing_key.size) == 0);
-    return slot;
+    if (*hit || may_have(slot, &c->turned_away[i], hash, vhost, epoch))
+        return slot;
+    return NULL;
 }
 
 void route_cache_fill(struct cached_route *slot, struct vhost *vhost, struct bytes exchange,

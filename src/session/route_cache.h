@@ -1,6 +1,7 @@
 /* Routes a worker found lately, by virtual host, exchange and routing key. A route holds for one
  * epoch of the topology, so the steady state takes no lock and looks nothing up. Bounded; holds
- * references to the queues. One thread: its worker. */
+ * references to the queues. No route gives way to one that is asked for once: keys that are never
+ * used again cost no more than their look-up. One thread: its worker. */
 #ifndef LEVERET_SESSION_ROUTE_CACHE_H
 #define LEVERET_SESSION_ROUTE_CACHE_H
 
@@ -42,13 +43,15 @@ struct cached_route {
 
 struct route_cache {
     struct cached_route slots[ROUTE_CACHE_SLOTS];
+    uint32_t turned_away[ROUTE_CACHE_SLOTS]; /* of the hash that last found the slot taken */
 };
 
 void route_cache_init(struct route_cache *c);
 void route_cache_release(struct route_cache *c);
 
 /* The slot for this route. `*hit` says whether it holds the route as of the topology's present
- * epoch; if not, the caller may fill it with route_cache_fill(). */
+ * epoch; if not, the caller may fill it with route_cache_fill(). NULL, and no hit, when another
+ * route has the slot and this one was not turned away by it just before. */
 struct cached_route *route_cache_find(struct route_cache *c, struct vhost *vhost,
                                       struct bytes exchange, struct bytes routing_key, bool *hit);
 

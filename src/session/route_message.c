@@ -57,7 +57,7 @@ static void route_anew(struct shard *s, struct vhost *vhost, struct bytes exchan
     out->status = find_route(s, vhost, exchange, request);
     out->count = s->route.count;
     out->queues = s->route.queues;
-    cacheable = request->routing_key_count == 1 && !s->route.depends_on_headers &&
+    cacheable = out->slot != NULL && request->routing_key_count == 1 && !s->route.depends_on_headers &&
                 s->route.count <= ROUTE_CACHE_MAX_QUEUES;
     if (cacheable) {
         route_cache_fill(out->slot, vhost, exchange, request->routing_keys[0], epoch, out->status,

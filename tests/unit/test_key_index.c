@@ -132,5 +132,30 @@ START_TEST(what_is_filed_is_found_whatever_came_and_went)
 }
 END_TEST
 
+/* Its slots are more than a huge page. */
+START_TEST(large_index_finds_what_is_there_and_nothing_else)
+{
+    enum { ITEMS = 150000 };
+    struct item *items = memory_alloc_zeroed(ITEMS, sizeof(*items));
+    struct key_index x = {.slots = NULL};
+
+    for (uintptr_t i = 0; i < ITEMS; i++) {
+        items[i].link.value = 2 * i;
+        file(&x, &items[i], UINT32_MAX);
+    }
+    ck_assert_uint_eq(x.used, ITEMS);
+    for (uintptr_t key = 0; key < 2 * (uintptr_t)ITEMS; key++) {
+        const struct key_set *s = key_index_find(&x, hash_of(key, UINT32_MAX), has_key, &key);
+
+        ck_assert(key % 2 == 0 ? holds(s, &items[key / 2].link) : s == NULL);
+    }
+    for (uintptr_t i = 0; i < ITEMS; i++)
+        take_out(&x, &items[i], UINT32_MAX);
+    ck_assert_ptr_null(x.slots);
+    free(items);
+}
+END_TEST
+
 UNIT_MAIN("key_index", empty_index_owns_nothing_and_finds_nothing,
-          set_loses_the_one_that_is_removed, what_is_filed_is_found_whatever_came_and_went)
+          set_loses_the_one_that_is_removed, what_is_filed_is_found_whatever_came_and_went,
+          large_index_finds_what_is_there_and_nothing_else)

@@ -51,6 +51,7 @@ static struct cached_route *find(const char *exchange, const char *key)
     return find_in(vhost, exchange, key);
 }
 
+/* Asks a second time when the first was turned away. */
 static void fill_as(struct vhost *v, const char *exchange, const char *key,
                     enum route_status status, struct queue_handle **queues, uint32_t count)
 {
@@ -58,6 +59,9 @@ static void fill_as(struct vhost *v, const char *exchange, const char *key,
     struct cached_route *slot =
         route_cache_find(cache, v, bytes_from_string(exchange), bytes_from_string(key), &hit);
 
+    if (slot == NULL)
+        slot =
+            route_cache_find(cache, v, bytes_from_string(exchange), bytes_from_string(key), &hit);
     route_cache_fill(slot, v, bytes_from_string(exchange), bytes_from_string(key),
                      topology_epoch(v->topology), status, queues, count);
 }
@@ -193,6 +197,36 @@ START_TEST(filling_again_drops_the_references_of_before)
 }
 END_TEST
 
+/* A full cache, and keys of which each is used once: it stays as it is. */
+START_TEST(keys_used_once_push_nothing_out)
+{
+    enum { ROUTES = 8 * ROUTE_CACHE_SLOTS };
+    unsigned before = 0;
+    unsigned after = 0;
+    char key[32];
+    bool hit;
+
+    start();
+    for (int i = 0; i < ROUTES; i++) {
+        snprintf(key, sizeof(key), "kept %d", i);
+        fill("x", key, NULL, 0);
+    }
+    for (int i = 0; i < ROUTES; i++) {
+        snprintf(key, sizeof(key), "kept %d", i);
+        before += find("x", key) != NULL;
+    }
+    for (int i = 0; i < ROUTES; i++) {
+        snprintf(key, sizeof(key), "once %d", i);
+        after += route_cache_find(cache, vhost, bytes_from_string("x"), bytes_from_string(key),
+                                  &hit) != NULL;
+        ck_assert(!hit);
+    }
+    ck_assert_uint_ge(before, ROUTE_CACHE_SLOTS - ROUTE_CACHE_SLOTS / 100);
+    ck_assert_uint_le(after, ROUTE_CACHE_SLOTS / 50);
+    finish();
+}
+END_TEST
+
 /* More routes than slots: some give way, none holds a reference twice or for ever. */
 START_TEST(cache_is_bounded_and_evicted_routes_let_go)
 {
@@ -241,5 +275,5 @@ UNIT_MAIN("route_cache", empty_cache_has_no_route, route_is_found_with_its_queue
           route_to_nowhere_and_refusals_are_kept_too,
           where_the_exchange_ends_and_the_key_begins_matters, no_other_name_hits,
           route_of_another_virtual_host_does_not_hit, change_of_the_topology_ends_every_route,
-          filling_again_drops_the_references_of_before, cache_is_bounded_and_evicted_routes_let_go,
-          longest_names_are_kept_whole)
+          filling_again_drops_the_references_of_before, keys_used_once_push_nothing_out,
+          cache_is_bounded_and_evicted_routes_let_go, longest_names_are_kept_whole)
