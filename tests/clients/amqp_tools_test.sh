@@ -31,9 +31,10 @@ check "finds the queue empty" 2 $?
 # With --exchange, amqp-consume makes a queue of its own and binds it. It says on standard error
 # what the queue is called, when it is ready.
 coproc amqp-consume --url="$url" --exchange=amq.topic --routing-key="$queue.#" --count=1 cat 2>&1
-IFS= read -r -t 10 -u "${COPROC[0]}" _
+exec {consumed}<&"${COPROC[0]}" # bash forgets its own once the command has ended
+IFS= read -r -t 10 -u "$consumed" _
 amqp-publish --url="$url" --exchange=amq.topic --routing-key="$queue.news" --body="topical"
-IFS= read -r -t 10 -u "${COPROC[0]}" line || true
+IFS= read -r -t 10 -u "$consumed" line || true
 check "consumes from an exchange" "topical" "${line:-nothing}"
 
 check "deletes the queue" "0" "$(amqp-delete-queue --url="$url" --queue="$queue")"
