@@ -80,11 +80,14 @@ uint64_t system_memory_limit(void)
 uint64_t system_memory_resident(void)
 {
     char text[128];
-    unsigned long pages = 0;
+    const char *resident;
 
-    if (!read_text("/proc/self/statm", text, sizeof(text)) || sscanf(text, "%*u %lu", &pages) != 1)
+    if (!read_text("/proc/self/statm", text, sizeof(text)))
         return 0;
-    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    resident = strchr(text, ' '); /* behind the total size */
+    if (resident == NULL)
+        return 0;
+    return (uint64_t)strtoull(resident, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 bool system_memory_exceeds(uint64_t limit)

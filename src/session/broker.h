@@ -41,8 +41,8 @@ int broker_init(struct broker *b, struct server *server, const char *version, co
 /* Frees everything, the queues and their messages too; the workers have ended or never ran. */
 void broker_release(struct broker *b);
 
-/* Has every connection take notice of changed users and permissions now, whether it sends anything or
- * not. Any thread that is not a worker; after auth_database_replace(). */
+/* Has every connection take notice of changed users and permissions now, whether it sends anything
+ * or not. Any thread that is not a worker; after auth_database_replace(). */
 void broker_refresh_auth(struct broker *b);
 
 /* Makes what is new in `config` (virtual hosts and topology) on a running broker; the users are

@@ -57,8 +57,8 @@ static void route_anew(struct shard *s, struct vhost *vhost, struct bytes exchan
     out->status = find_route(s, vhost, exchange, request);
     out->count = s->route.count;
     out->queues = s->route.queues;
-    cacheable = out->slot != NULL && request->routing_key_count == 1 && !s->route.depends_on_headers &&
-                s->route.count <= ROUTE_CACHE_MAX_QUEUES;
+    cacheable = out->slot != NULL && request->routing_key_count == 1 &&
+                !s->route.depends_on_headers && s->route.count <= ROUTE_CACHE_MAX_QUEUES;
     if (cacheable) {
         route_cache_fill(out->slot, vhost, exchange, request->routing_keys[0], epoch, out->status,
                          s->route.queues, s->route.count);

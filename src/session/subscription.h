@@ -33,8 +33,8 @@ struct subscription {
     enum subscription_state state;
     bool no_ack;
     bool getter;
-    bool asked;     /* the home has not answered a question about it */
-    bool abandoned; /* to be released when it is open, and answered for */
+    bool asked;          /* the home has not answered a question about it */
+    bool abandoned;      /* to be released when it is open, and answered for */
     uint32_t unacked;    /* entries of the channel's ring that point here */
     uint32_t unreturned; /* deliveries from another worker that were taken, not told to it yet */
     uint64_t unreturned_bytes;

@@ -132,14 +132,17 @@ static ssize_t read_small(int fd, char *out, size_t size)
 
 static int parse_stamp(const struct opening *o, const char *text)
 {
-    uint32_t version;
-    int used = 0;
+    static const char prefix[] = "leveret data ";
+    const char *digits = text + sizeof(prefix) - 1;
+    unsigned long version = 0;
+    char *end = NULL;
 
-    if (sscanf(text, "leveret data %" SCNu32 "\n%n", &version, &used) != 1 || used == 0 ||
-        text[used] != '\0' || version == 0)
+    if (strncmp(text, prefix, sizeof(prefix) - 1) == 0 && *digits >= '1' && *digits <= '9')
+        version = strtoul(digits, &end, 10);
+    if (end == NULL || strcmp(end, "\n") != 0)
         return refuse(o, -EBADMSG, "%s does not hold a format's version", STAMP);
     if (version > DATA_DIRECTORY_FORMAT)
-        return refuse(o, -ENOTSUP, "has format %" PRIu32 ", newer than this leveret's %d", version,
+        return refuse(o, -ENOTSUP, "has format %lu, newer than this leveret's %d", version,
                       DATA_DIRECTORY_FORMAT);
     return 0;
 }
@@ -203,7 +206,8 @@ static int refuse_locked(const struct opening *o, int fd)
     char text[STAMP_SIZE_MAX];
     long pid;
 
-    if (read_small(fd, text, sizeof(text)) > 0 && sscanf(text, "%ld", &pid) == 1)
+    pid = read_small(fd, text, sizeof(text)) > 0 ? strtol(text, NULL, 10) : 0;
+    if (pid > 0)
         return refuse(o, -EBUSY, "is in use by process %ld", pid);
     return refuse(o, -EBUSY, "is in use by another process");
 }

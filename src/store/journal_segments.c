@@ -68,7 +68,7 @@ void journal_segments_free(struct journal *j)
 
     while ((n = list_first(&j->segments)) != NULL)
         forget(j, container_of(n, struct journal_segment, in_all));
-    while ((n = list_take_first(&j->dirty)) != NULL) {
+    while (list_take_first(&j->dirty) != NULL) {
     }
     hash_map_clear(&j->by_number);
 }

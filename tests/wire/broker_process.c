@@ -194,6 +194,7 @@ static void run_leveretd(const struct broker *b)
     char config[512];
     char data[512];
     char log[512];
+    const char *preload = getenv("LEVERETD_PRELOAD");
     int fd;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -205,8 +206,8 @@ static void run_leveretd(const struct broker *b)
     dup2(fd, STDOUT_FILENO);
     dup2(fd, STDERR_FILENO);
     close(fd);
-    if (getenv("LEVERETD_PRELOAD") != NULL) {
-        setenv("LD_PRELOAD", getenv("LEVERETD_PRELOAD"), 1);
+    if (preload != NULL) {
+        setenv("LD_PRELOAD", preload, 1);
         setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 1);
     }
     execl(leveretd_path(), "leveretd", "--config", config, "--data-dir", data, (char *)NULL);
