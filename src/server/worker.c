@@ -127,19 +127,6 @@ static void handle_mail(struct worker *w)
     }
 }
 
-static void send_mail(struct worker *w)
-{
-    for (uint32_t to = 0; to < w->server->worker_count; to++) {
-        struct mail_batch *batch = w->outbox[to];
-
-        if (batch == NULL)
-            continue;
-        w->outbox[to] = NULL;
-        batch->sender = w->id;
-        mailbox_push(&w->server->workers[to].mailbox, batch);
-    }
-}
-
 static int sleep_time_ms(struct worker *w, bool work_left)
 {
     if (work_left || mailbox_prepare_sleep(&w->mailbox))
@@ -160,11 +147,13 @@ static void *worker_run(void *argument)
         if (rc < 0)
             log_error("server", "worker %u cannot wait for events: %s", w->id, strerror(-rc));
         w->now_ms = clock_monotonic_ms();
+        /* Before what peers ask now: what a peer was told has happened is in the mail by then. */
+        handle_mail(w);
         reactor_dispatch(&w->reactor);
         handle_mail(w);
         timer_wheel_advance(&w->timers, w->now_ms);
         work_left = w->ops->end_turn(w);
-        send_mail(w);
+        worker_send_mail(w);
     }
     /* What came while the last worker finished. */
     handle_mail(w);
@@ -217,6 +206,19 @@ struct mail_record *worker_mail_last(struct worker *w, uint32_t to,
 struct mail_record *worker_mail_extend_last(struct worker *w, uint32_t to, size_t more)
 {
     return mail_batch_extend_last(&w->outbox[to], more);
+}
+
+void worker_send_mail(struct worker *w)
+{
+    for (uint32_t to = 0; to < w->server->worker_count; to++) {
+        struct mail_batch *batch = w->outbox[to];
+
+        if (batch == NULL)
+            continue;
+        w->outbox[to] = NULL;
+        batch->sender = w->id;
+        mailbox_push(&w->server->workers[to].mailbox, batch);
+    }
 }
 
 void worker_post(struct worker *w, void (*handle)(struct worker *w, struct mail_record *r),

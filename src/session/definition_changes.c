@@ -13,14 +13,8 @@
 
 /* ---- Recording ---- */
 
-static void note_failure(void *context, int result)
-{
-    (void)context;
-    if (result < 0)
-        log_error("definitions", "a change could not be written: %s", strerror(-result));
-}
-
-static const struct definitions_done NOTE_FAILURE = {.call = note_failure};
+/* Who waits for a change waits with a barrier behind it; failures are in the definitions' log. */
+static const struct definitions_done NOBODY_WAITS = {.call = NULL};
 
 static void count_change(struct definition_recorder *r)
 {
@@ -41,7 +35,7 @@ static void on_exchange_added(void *context, const struct exchange *e)
 
     if (!exchange_durable(e))
         return;
-    definitions_add_exchange(r->definitions, &definition, NOTE_FAILURE);
+    definitions_add_exchange(r->definitions, &definition, NOBODY_WAITS);
     count_change(r);
 }
 
@@ -51,7 +45,7 @@ static void on_exchange_removed(void *context, const struct exchange *e)
 
     if (!exchange_durable(e))
         return;
-    definitions_remove_exchange(r->definitions, r->vhost->name, exchange_name(e), NOTE_FAILURE);
+    definitions_remove_exchange(r->definitions, r->vhost->name, exchange_name(e), NOBODY_WAITS);
     count_change(r);
 }
 
@@ -70,7 +64,7 @@ static void on_queue_added(void *context, const struct queue_handle *h)
         return;
     definition.id = d->journal.id;
     definition.shard = d->log->number;
-    definitions_add_queue(r->definitions, &definition, NOTE_FAILURE);
+    definitions_add_queue(r->definitions, &definition, NOBODY_WAITS);
     count_change(r);
 }
 
@@ -80,7 +74,7 @@ static void on_queue_removed(void *context, const struct queue_handle *h)
 
     if (h->durable == NULL)
         return;
-    definitions_remove_queue(r->definitions, r->vhost->name, h->name, NOTE_FAILURE);
+    definitions_remove_queue(r->definitions, r->vhost->name, h->name, NOBODY_WAITS);
     count_change(r);
 }
 
@@ -104,7 +98,7 @@ static void on_binding_added(void *context, const struct binding_declaration *b,
 
     if (!durable)
         return;
-    definitions_add_binding(r->definitions, &definition, NOTE_FAILURE);
+    definitions_add_binding(r->definitions, &definition, NOBODY_WAITS);
     count_change(r);
 }
 
@@ -115,7 +109,7 @@ static void on_binding_removed(void *context, const struct binding_declaration *
 
     if (!durable)
         return;
-    definitions_remove_binding(r->definitions, &definition, NOTE_FAILURE);
+    definitions_remove_binding(r->definitions, &definition, NOBODY_WAITS);
     count_change(r);
 }
 

@@ -196,6 +196,7 @@ bool shard_end_turn(struct shard *s)
 {
     deliver(s);
     report_confirms(s);
+    worker_send_mail(s->worker);
     write_output(s);
     bury_connections(s);
     for (uint32_t i = 0; i < s->log_count; i++)

@@ -68,8 +68,9 @@ int definitions_read(struct definitions *d, const struct definitions_visitor *vi
  * own. */
 uint64_t definitions_next_queue_id(struct definitions *d);
 
-/* What happens when a change is committed: called on the definitions' thread with 0, or with
- * -errno when it could not be (then it is not in the file). A NULL `call` is fine. */
+/* What happens when a change is committed: called once, on the definitions' thread, with 0, or with
+ * -errno when it could not be: then neither it nor what follows it is in the file, and it is tried
+ * again until it is, for what the broker has must be what the file has. A NULL `call` is fine. */
 struct definitions_done {
     void (*call)(void *context, int result);
     void *context;
@@ -95,7 +96,8 @@ void definitions_add_binding(struct definitions *d, const struct binding_definit
 void definitions_remove_binding(struct definitions *d, const struct binding_definition *b,
                                 struct definitions_done done);
 
-/* Calls `done` when everything queued before it is committed. */
+/* Calls `done` with 0 when everything queued before it is committed, with -errno when something of
+ * it could not be. */
 void definitions_barrier(struct definitions *d, struct definitions_done done);
 
 /* Writes a consistent copy of the file `from` to `to`, which must not exist, while changes go on,

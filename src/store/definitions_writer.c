@@ -10,6 +10,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+/* How long what could not be written waits for another try, when nobody asks for one before. */
+#define RETRY_SECONDS 1
 
 enum statement {
     SET_COUNTER,
@@ -107,18 +111,50 @@ struct change {
     uint8_t bytes[]; /* of the row's cells */
 };
 
-struct definitions_writer {
-    sqlite3 *db;      /* the thread's */
-    const char *path; /* borrowed */
-    sqlite3_stmt *statements[STATEMENT_COUNT];
-    pthread_t thread;
-
-    pthread_mutex_t mutex; /* over the rest */
-    pthread_cond_t wake;
+/* A list in order. */
+struct change_list {
     struct change *first;
     struct change **end;
+};
+
+struct definitions_writer {
+    const char *path; /* borrowed */
+    pthread_t thread;
+
+    /* The thread's. */
+    sqlite3 *db;
+    sqlite3_stmt *statements[STATEMENT_COUNT];
+    struct change_list unwritten; /* what failed, told so, and is tried again before all else */
+    bool failing;                 /* the last transaction did; the log says so once */
+
+    pthread_mutex_t mutex; /* over the rest */
+    pthread_cond_t wake; /* of the monotonic clock */
+    struct change_list queue;
     bool ending;
 };
+
+static void change_list_init(struct change_list *l)
+{
+    l->first = NULL;
+    l->end = &l->first;
+}
+
+static void change_list_append(struct change_list *l, struct change *c)
+{
+    c->next = NULL;
+    *l->end = c;
+    l->end = &c->next;
+}
+
+/* Moves all of `from` behind `to`. */
+static void change_list_move(struct change_list *to, struct change_list *from)
+{
+    if (from->first == NULL)
+        return;
+    *to->end = from->first;
+    to->end = from->end;
+    change_list_init(from);
+}
 
 /* ---- Queue ---- */
 
@@ -156,38 +192,65 @@ void definitions_writer_add(struct definitions_writer *w, enum change_kind kind,
     bool was_empty;
 
     pthread_mutex_lock(&w->mutex);
-    was_empty = w->first == NULL;
-    *w->end = c;
-    w->end = &c->next;
+    was_empty = w->queue.first == NULL;
+    change_list_append(&w->queue, c);
     pthread_mutex_unlock(&w->mutex);
     if (was_empty)
         pthread_cond_signal(&w->wake);
 }
 
-/* Waits for changes and takes them all; NULL at the end. */
-static struct change *take_all(struct definitions_writer *w)
+/* Waits for changes, or until what is unwritten is due again. Returns whether to go on: when the
+ * writer is ending, as long as changes are queued. */
+static bool await_changes(struct definitions_writer *w)
 {
-    struct change *all;
+    struct timespec due;
+    int rc = 0;
 
-    pthread_mutex_lock(&w->mutex);
-    while (w->first == NULL && !w->ending)
-        pthread_cond_wait(&w->wake, &w->mutex);
-    all = w->first;
-    w->first = NULL;
-    w->end = &w->first;
-    pthread_mutex_unlock(&w->mutex);
-    return all;
+    clock_gettime(CLOCK_MONOTONIC, &due);
+    due.tv_sec += RETRY_SECONDS;
+    while (w->queue.first == NULL && !w->ending && rc == 0)
+        rc = w->unwritten.first == NULL ? pthread_cond_wait(&w->wake, &w->mutex)
+                                        : pthread_cond_timedwait(&w->wake, &w->mutex, &due);
+    return w->queue.first != NULL || !w->ending;
 }
 
-static void finish_all(struct change *all, int result)
+/* Takes all there is to write, what is unwritten first. Returns false at the end, when there may
+ * still be something unwritten. */
+static bool take_all(struct definitions_writer *w)
 {
-    while (all != NULL) {
-        struct change *next = all->next;
+    bool go_on;
 
-        if (all->done.call != NULL)
-            all->done.call(all->done.context, result);
-        free(all);
-        all = next;
+    pthread_mutex_lock(&w->mutex);
+    go_on = await_changes(w);
+    change_list_move(&w->unwritten, &w->queue);
+    pthread_mutex_unlock(&w->mutex);
+    return go_on;
+}
+
+/* What is worth another try: what is declared is there, whatever its caller was told, and the file
+ * must follow. */
+static bool is_kept(const struct change *c)
+{
+    return c->kind != CHANGE_NOTHING && c->kind != CHANGE_SET_COUNTER;
+}
+
+/* Tells each what became of it, once, and keeps what is to be tried again. */
+static void finish_all(struct definitions_writer *w, int result)
+{
+    struct change *next = w->unwritten.first;
+
+    change_list_init(&w->unwritten);
+    while (next != NULL) {
+        struct change *c = next;
+
+        next = c->next;
+        if (c->done.call != NULL)
+            c->done.call(c->done.context, result);
+        c->done.call = NULL;
+        if (result < 0 && is_kept(c))
+            change_list_append(&w->unwritten, c);
+        else
+            free(c);
     }
 }
 
@@ -311,8 +374,9 @@ static int transact(struct definitions_writer *w, const struct change *all)
     if (code == SQLITE_OK)
         return 0;
     rc = definitions_errno(w->db, code);
-    log_error("definitions", "%s: cannot be written: %s (%s)", w->path, strerror(-rc),
-              sqlite3_errmsg(w->db));
+    if (!w->failing)
+        log_error("definitions", "%s: cannot be written: %s (%s)", w->path, strerror(-rc),
+                  sqlite3_errmsg(w->db));
     if (!sqlite3_get_autocommit(w->db))
         sqlite3_exec(w->db, "ROLLBACK", NULL, NULL, NULL);
     if (committing)
@@ -329,13 +393,29 @@ static bool has_work(const struct change *all)
     return false;
 }
 
+static void write_all(struct definitions_writer *w)
+{
+    int result = 0;
+
+    if (has_work(w->unwritten.first)) {
+        result = transact(w, w->unwritten.first);
+        if (result == 0 && w->failing)
+            log_info("definitions", "%s: can be written again, and is complete", w->path);
+        w->failing = result < 0;
+    }
+    finish_all(w, result);
+}
+
 static void *run(void *context)
 {
     struct definitions_writer *w = context;
-    struct change *all;
 
-    while ((all = take_all(w)) != NULL)
-        finish_all(all, has_work(all) ? transact(w, all) : 0);
+    while (take_all(w))
+        write_all(w);
+    if (w->unwritten.first != NULL)
+        write_all(w);
+    if (w->unwritten.first != NULL)
+        log_error("definitions", "%s: the last changes could not be written and are lost", w->path);
     return NULL;
 }
 
@@ -343,6 +423,12 @@ static void *run(void *context)
 
 static void release(struct definitions_writer *w)
 {
+    while (w->unwritten.first != NULL) {
+        struct change *c = w->unwritten.first;
+
+        w->unwritten.first = c->next;
+        free(c);
+    }
     for (unsigned i = 0; i < STATEMENT_COUNT; i++)
         sqlite3_finalize(w->statements[i]);
     pthread_cond_destroy(&w->wake);
@@ -353,14 +439,19 @@ static void release(struct definitions_writer *w)
 int definitions_writer_start(struct definitions_writer **out, sqlite3 *db, const char *path)
 {
     struct definitions_writer *w = memory_alloc_zeroed(1, sizeof(*w));
+    pthread_condattr_t monotonic;
     int code = SQLITE_OK;
     int rc;
 
     w->db = db;
     w->path = path;
-    w->end = &w->first;
+    change_list_init(&w->unwritten);
+    change_list_init(&w->queue);
     pthread_mutex_init(&w->mutex, NULL);
-    pthread_cond_init(&w->wake, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     for (unsigned i = 0; i < STATEMENT_COUNT && code == SQLITE_OK; i++)
         code =
             sqlite3_prepare_v3(db, SQL[i], -1, SQLITE_PREPARE_PERSISTENT, &w->statements[i], NULL);
@@ -382,6 +473,6 @@ void definitions_writer_stop(struct definitions_writer *w)
     pthread_mutex_unlock(&w->mutex);
     pthread_cond_signal(&w->wake);
     pthread_join(w->thread, NULL);
-    assert(w->first == NULL);
+    assert(w->queue.first == NULL);
     release(w);
 }

@@ -1,7 +1,8 @@
 /* The thread that writes the definitions file. Changes are queued by any thread; it takes all that
  * are there, runs them in one transaction, commits, and tells each what became of it. When the
- * transaction fails nothing of it is in the file, each of its changes is told why, and the next
- * ones are tried as if nothing had happened. */
+ * transaction fails nothing of it is in the file, and each of its changes is told why. They stay
+ * ahead of all that come later and are tried again with them, and once a second, until the file has
+ * them: so a change or a barrier is told of success only when all before it is in the file. */
 #ifndef LEVERET_STORE_DEFINITIONS_WRITER_H
 #define LEVERET_STORE_DEFINITIONS_WRITER_H
 

@@ -117,14 +117,14 @@ START_TEST(acked_messages_do_not_come_back)
     declare_queue(ch, "q", DURABLE, NO_ARGS);
     confirm_select(ch);
     for (int i = 0; i < 100; i++) {
-        char body[8];
+        char body[16];
 
         snprintf(body, sizeof(body), "%d", i);
         publish_with(ch, "", "q", 0, &PERSISTENT, body);
     }
     await_confirms(ch);
     for (int i = 0; i < 100; i++) {
-        char body[8];
+        char body[16];
 
         snprintf(body, sizeof(body), "%d", i);
         d = expect_get(ch, "q", body, 0);
@@ -137,7 +137,7 @@ START_TEST(acked_messages_do_not_come_back)
         ch = channel_to(b);
         ck_assert_uint_eq(message_count(ch, "q"), 50);
         for (int i = 1; i < 100; i += 2) {
-            char body[8];
+            char body[16];
 
             snprintf(body, sizeof(body), "%d", i);
             expect_get(ch, "q", body, REDELIVERED);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -241,7 +242,9 @@ START_TEST(full_disk_refuses_changes_until_there_is_room)
     add_queue(d, "after", 3, &after);
     expect_result(d, &after, 0);
     definitions_close(d);
-    expect_text(path, "queue /:after id=3 shard=0 []\nqueue /:before id=1 shard=0 []\n");
+    expect_text(path, "queue /:after id=3 shard=0 []\n"
+                      "queue /:before id=1 shard=0 []\n"
+                      "queue /:during id=2 shard=0 []\n");
     finish();
 }
 END_TEST
@@ -261,7 +264,57 @@ START_TEST(failed_sync_refuses_the_change_and_the_next_is_tried)
     add_queue(d, "after", 3, &after);
     expect_result(d, &after, 0);
     definitions_close(d);
-    expect_text(path, "queue /:after id=3 shard=0 []\n");
+    expect_text(path, "queue /:after id=3 shard=0 []\nqueue /:during id=2 shard=0 []\n");
+    finish();
+}
+END_TEST
+
+/* A barrier that comes when the change before it has already failed. */
+START_TEST(barrier_fails_while_something_before_it_is_not_written)
+{
+    struct definitions *d = start();
+    struct result during;
+
+    writes_fail = true;
+    add_queue(d, "during", 2, &during);
+    ck_assert_int_eq(wait_for_definitions(d), -ENOSPC);
+    ck_assert_int_eq(wait_for_definitions(d), -ENOSPC);
+    ck_assert_uint_eq(during.answers, 1);
+    writes_fail = false;
+    ck_assert_int_eq(wait_for_definitions(d), 0);
+    ck_assert_uint_eq(during.answers, 1);
+    definitions_close(d);
+    expect_text(path, "queue /:during id=2 shard=0 []\n");
+    finish();
+}
+END_TEST
+
+static bool has_queue_in_file(void)
+{
+    sqlite3 *db;
+    sqlite3_stmt *s = NULL;
+    bool found;
+
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    found = sqlite3_prepare_v2(db, "SELECT 1 FROM queues", -1, &s, NULL) == SQLITE_OK &&
+            sqlite3_step(s) == SQLITE_ROW;
+    sqlite3_finalize(s);
+    sqlite3_close(db);
+    return found;
+}
+
+START_TEST(what_failed_is_written_when_there_is_room_without_being_asked)
+{
+    struct definitions *d = start();
+    struct result during;
+
+    writes_fail = true;
+    add_queue(d, "during", 2, &during);
+    ck_assert_int_eq(wait_for_definitions(d), -ENOSPC);
+    writes_fail = false;
+    while (!has_queue_in_file())
+        sched_yield();
+    definitions_close(d);
     finish();
 }
 END_TEST
@@ -324,8 +377,8 @@ START_TEST(every_change_of_a_failed_group_is_told)
         refused += results[i].value == -ENOSPC;
     }
     ck_assert_uint_eq(refused, COUNT);
-    writes_fail = false;
     definitions_close(d);
+    writes_fail = false;
     expect_text(path, "");
     finish();
 }
@@ -370,5 +423,7 @@ END_TEST
 
 UNIT_MAIN("definitions_failures", full_disk_refuses_changes_until_there_is_room,
           failed_sync_refuses_the_change_and_the_next_is_tried,
+          barrier_fails_while_something_before_it_is_not_written,
+          what_failed_is_written_when_there_is_room_without_being_asked,
           refused_change_does_not_come_back_after_a_crash, every_change_of_a_failed_group_is_told,
           opening_on_a_full_disk_is_told, ids_end_when_no_more_can_be_reserved)
