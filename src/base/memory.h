@@ -20,6 +20,15 @@ void *memory_alloc_table(size_t count, size_t size);
 /* Grows or shrinks `p` (or NULL) to `count` times `size` bytes. Aborts on overflow. */
 void *memory_resize(void *p, size_t count, size_t size);
 
+/* Has the processor fetch what is at `p`, which may be any address, and does not wait for it. The
+ * empty asm keeps compilers from taking a function that does nothing else for one that does nothing
+ * and dropping its calls (GCC does). */
+static inline void memory_prefetch(const void *p)
+{
+    __builtin_prefetch(p);
+    __asm__ volatile("");
+}
+
 /* The struct of type `type` whose member `member` is at `pointer`. */
 #define container_of(pointer, type, member) \
     ((type *)(void *)(((char *)(pointer)) - offsetof(type, member)))

@@ -20,10 +20,16 @@ static void direct_match(const void *state, struct route_search *s)
         binding_key_match(state, s->request->routing_keys[i], s);
 }
 
+static void direct_look_ahead(const void *state, struct bytes routing_key, struct route_hint *hint)
+{
+    route_hint_add(hint, state, binding_key_hash(routing_key));
+}
+
 const struct exchange_router exchange_direct = {
     .type = "direct",
     .state_size = sizeof(struct key_index),
     .add = direct_add,
     .remove = direct_remove,
     .match = direct_match,
+    .look_ahead = direct_look_ahead,
 };

@@ -6,6 +6,7 @@
 #ifndef LEVERET_BROKER_EXCHANGE_ROUTER_H
 #define LEVERET_BROKER_EXCHANGE_ROUTER_H
 
+#include "base/bytes.h"
 #include "base/table.h"
 #include "broker/refusal.h"
 
@@ -13,6 +14,7 @@
 #include <stddef.h>
 
 struct binding;
+struct route_hint;
 struct route_search;
 
 struct exchange_router {
@@ -32,6 +34,9 @@ struct exchange_router {
 
     /* Tells the search of every binding that matches. */
     void (*match)(const void *state, struct route_search *s);
+
+    /* As exchange_look_ahead(), for a hint that is empty. NULL: it is not worth it. */
+    void (*look_ahead)(const void *state, struct bytes routing_key, struct route_hint *hint);
 };
 
 extern const struct exchange_router exchange_direct;

@@ -540,6 +540,43 @@ static void topic_match(const void *state, struct route_search *s)
     }
 }
 
+/* A node with more children than this has them in memory that is hardly at hand. */
+#define MANY_CHILDREN 64u
+
+/* Goes down where all is at hand, and notes where a walk will look below. */
+static void look_below(const struct topic *t, const struct topic_node *n, struct words rest,
+                       struct route_hint *hint)
+{
+    struct bytes word;
+
+    while (n != NULL && words_next(&rest, &word)) {
+        const struct key_set *child;
+        uint64_t hash;
+
+        if (n->one != NULL)
+            look_below(t, n->one, rest, hint);
+        if (n->child_count == 0)
+            return;
+        hash = bytes_hash(word);
+        if (n->child_count > MANY_CHILDREN) {
+            route_hint_add(hint, &t->children, child_hash(n, hash));
+            return;
+        }
+        child = find_child(t, n, word, hash);
+        n = child != NULL && is_node(child) ? topic_node_from_link(child->one) : NULL;
+    }
+}
+
+static void topic_look_ahead(const void *state, struct bytes routing_key, struct route_hint *hint)
+{
+    const struct topic *t = state;
+
+    if (t->literals.used > MANY_CHILDREN)
+        route_hint_add(hint, &t->literals, binding_key_hash(routing_key));
+    if (t->children.used > MANY_CHILDREN)
+        look_below(t, t->root, words_of(routing_key), hint);
+}
+
 const struct exchange_router exchange_topic = {
     .type = "topic",
     .state_size = sizeof(struct topic),
@@ -548,4 +585,5 @@ const struct exchange_router exchange_topic = {
     .add = topic_add,
     .remove = topic_remove,
     .match = topic_match,
+    .look_ahead = topic_look_ahead,
 };

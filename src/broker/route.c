@@ -268,3 +268,28 @@ void topology_route(const struct topology *t, const struct exchange *e,
     for (uint32_t i = 0; i < s->exchanges.count; i++)
         search_exchange(t, s->exchanges.items[i], s);
 }
+
+/* Looking ahead */
+
+void route_hint_add(struct route_hint *hint, const struct key_index *x, uint32_t hash)
+{
+    if (hint->count == sizeof(hint->places) / sizeof(hint->places[0]))
+        return;
+    key_index_prefetch(x, hash);
+    hint->places[hint->count].index = x;
+    hint->places[hint->count++].hash = hash;
+}
+
+void exchange_look_ahead(const struct exchange *e, struct bytes routing_key,
+                         struct route_hint *hint)
+{
+    hint->count = 0;
+    if (e->router != NULL && e->router->look_ahead != NULL)
+        e->router->look_ahead(e->state, routing_key, hint);
+}
+
+void route_hint_follow(const struct route_hint *hint)
+{
+    for (uint32_t i = 0; i < hint->count; i++)
+        key_index_prefetch_filed(hint->places[i].index, hint->places[i].hash);
+}

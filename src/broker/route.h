@@ -69,6 +69,9 @@ const struct table *route_search_headers(struct route_search *s);
 /* The value of one header, the first of repeated ones, or NULL. O(1). */
 const struct value *route_search_header(struct route_search *s, struct bytes key);
 
+/* A route will look for this hash: fetches the place, unless the hint is full. */
+void route_hint_add(struct route_hint *hint, const struct key_index *x, uint32_t hash);
+
 /* A binding that leads to `destination` (binding.h) matches. */
 void route_search_found(struct route_search *s, uintptr_t destination);
 

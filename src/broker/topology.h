@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct key_index;
 struct topology;
 struct exchange;
 struct binding;
@@ -156,6 +157,23 @@ void route_free(struct route *r);
  * nothing, its alternate exchange. Replaces the content of `out`. */
 void topology_route(const struct topology *t, const struct exchange *e,
                     const struct route_request *request, struct route *out);
+
+/* Where a route to come will look: valid for the epoch in which it was made, under the lock. */
+struct route_hint {
+    uint64_t epoch; /* the caller's to set and to compare */
+    uint32_t count;
+    struct {
+        const struct key_index *index;
+        uint32_t hash;
+    } places[4];
+};
+
+/* Among many bindings most of a route is waiting for memory. These have the processor fetch what
+ * topology_route() will read for a key, and wait for none of it: the first fills the hint and
+ * fetches the places in the indexes, the second, when those are at hand, the bindings. */
+void exchange_look_ahead(const struct exchange *e, struct bytes routing_key,
+                         struct route_hint *hint);
+void route_hint_follow(const struct route_hint *hint);
 
 /* Walking, for whoever lists: calls `visit` for each until it returns false. */
 void topology_each_exchange(const struct topology *t,

@@ -447,7 +447,11 @@ static size_t stream_body(struct connection *c, const uint8_t *data, size_t size
         connection_fail(c, AMQP_FRAME_ERROR, 0, "frame ends with octet %u instead of %u",
                         (unsigned)data[0], (unsigned)AMQP_FRAME_END);
     } else if (c->body_channel != NULL) {
+        struct shard *s = c->shard;
+
+        s->ahead = bytes_of(data + 1, size - 1);
         channel_on_body_end(c->body_channel);
+        s->ahead = bytes_of(NULL, 0);
     }
     return 1;
 }

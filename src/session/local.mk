@@ -41,6 +41,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/queue_home.h \
 	src/session/reply_registry.c \
 	src/session/reply_registry.h \
+	src/session/route_ahead.c \
+	src/session/route_ahead.h \
 	src/session/route_cache.c \
 	src/session/route_cache.h \
 	src/session/route_message.c \

@@ -4,6 +4,7 @@
 #include "amqp/properties.h"
 #include "broker/dead_letter.h"
 #include "server/vhost.h"
+#include "session/route_ahead.h"
 #include "session/shard.h"
 
 /* The headers of one message, decoded when an exchange asks for them. */
@@ -30,8 +31,9 @@ static const struct table *decode_headers(void *context)
     return &lazy->table;
 }
 
+/* `rare` tells that this key is not one that is asked for again and again. */
 static enum route_status find_route(struct shard *s, struct vhost *vhost, struct bytes exchange,
-                                    const struct route_request *request)
+                                    const struct route_request *request, uint64_t epoch, bool rare)
 {
     const struct exchange *e = topology_find_exchange(vhost->topology, exchange);
 
@@ -41,6 +43,8 @@ static enum route_status find_route(struct shard *s, struct vhost *vhost, struct
         return ROUTE_NO_EXCHANGE;
     if (exchange_internal(e))
         return ROUTE_INTERNAL;
+    if (rare)
+        route_ahead(&s->next_route, e, epoch, s->ahead);
     topology_route(vhost->topology, e, request, &s->route);
     return ROUTE_FOUND;
 }
@@ -54,7 +58,7 @@ static void route_anew(struct shard *s, struct vhost *vhost, struct bytes exchan
 
     vhost_lock_read(vhost);
     epoch = topology_epoch(vhost->topology);
-    out->status = find_route(s, vhost, exchange, request);
+    out->status = find_route(s, vhost, exchange, request, epoch, out->slot == NULL);
     out->count = s->route.count;
     out->queues = s->route.queues;
     cacheable = out->slot != NULL && request->routing_key_count == 1 &&

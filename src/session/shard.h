@@ -48,9 +48,11 @@ struct shard {
     struct paging paging;
 
     struct output_pool output_pool;
-    uint8_t *read_area; /* `headroom` bytes, then read_budget bytes */
-    size_t headroom;    /* room for what the last read left over: one frame */
-    size_t read_budget; /* bytes read from one connection in one go */
+    uint8_t *read_area;           /* `headroom` bytes, then read_budget bytes */
+    size_t headroom;              /* room for what the last read left over: one frame */
+    size_t read_budget;           /* bytes read from one connection in one go */
+    struct bytes ahead;           /* what of it follows a content that is being handled */
+    struct route_hint next_route; /* for what is there */
     size_t output_high_watermark;
 
     uint64_t messages_routed; /* handed out by queues at home; bounds a turn */

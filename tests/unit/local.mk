@@ -291,6 +291,12 @@ tests_unit_test_route_SOURCES = tests/unit/test_route.c \
 	tests/unit/topology_helpers.c tests/unit/topology_helpers.h
 tests_unit_test_route_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_route_ahead
+TESTS += tests/unit/test_route_ahead
+tests_unit_test_route_ahead_SOURCES = tests/unit/test_route_ahead.c \
+	tests/unit/topology_helpers.c tests/unit/topology_helpers.h
+tests_unit_test_route_ahead_LDADD = $(SESSION_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_route_cache
 TESTS += tests/unit/test_route_cache
 tests_unit_test_route_cache_SOURCES = tests/unit/test_route_cache.c
