@@ -117,22 +117,26 @@ class Broker:
 
 
 class Leveret(Broker):
-    """leveretd with its default configuration, but for the port."""
+    """leveretd with its default configuration, but for the port and what `settings` says."""
 
     name = "leveret"
 
-    def __init__(self, program, workers=0, environment=None):
+    def __init__(self, program, workers=0, environment=None, settings=""):
         super().__init__()
         self.program = program
         self.workers = workers
         self.environment = environment
+        self.settings = settings
         self.start_seconds = None
 
     def start(self):
         self.directory = tempfile.mkdtemp(prefix="leveret-bench-")
         with open(self.path("leveret.yaml"), "w") as f:
             f.write("listeners:\n  - address: 127.0.0.1\n    port: 0\n")
-            f.write(f"workers: {self.workers}\n")
+            f.write(f"workers: {self.workers}\n{self.settings}")
+        self.run()
+
+    def run(self):
         begun = time.monotonic()
         self.spawn(
             [self.program, "--config", self.path("leveret.yaml"), "--data-dir", self.path("data")],
@@ -141,6 +145,15 @@ class Leveret(Broker):
         self.wait_until(self.read_port)
         self.start_seconds = time.monotonic() - begun
         self.pid = self.process.pid
+
+    def restart(self):
+        """Ends it and starts it again with what it has on its disk. Returns when it was started
+        (time.monotonic())."""
+        self.stop_process()
+        os.remove(self.path("log"))
+        begun = time.monotonic()
+        self.run()
+        return begun
 
     def read_port(self):
         with open(self.path("log"), errors="replace") as f:

@@ -1,9 +1,12 @@
 # Measurements (make bench), and the tests of what can be counted instead of timed.
 
-EXTRA_PROGRAMS = tests/bench/relay tests/bench/relay_feed
-CLEANFILES += tests/bench/relay$(EXEEXT) tests/bench/relay_feed$(EXEEXT)
+EXTRA_PROGRAMS = tests/bench/relay tests/bench/relay_feed tests/bench/sync_floor
+CLEANFILES += tests/bench/relay$(EXEEXT) tests/bench/relay_feed$(EXEEXT) \
+	tests/bench/sync_floor$(EXEEXT)
 
 tests_bench_relay_SOURCES = tests/bench/relay.c
+
+tests_bench_sync_floor_SOURCES = tests/bench/sync_floor.c
 
 tests_bench_relay_feed_SOURCES = tests/bench/relay_feed.c
 tests_bench_relay_feed_LDADD = $(PERF_LIBS)
@@ -24,7 +27,9 @@ endif
 dist_check_SCRIPTS += tests/bench/test_allocations
 TESTS += tests/bench/test_allocations
 
-EXTRA_DIST += tests/bench/brokers.py tests/bench/run
+EXTRA_DIST += tests/bench/brokers.py tests/bench/durable.py tests/bench/measures.py \
+	tests/bench/run
 
 bench: tests/bench/relay$(EXEEXT) tests/bench/relay_feed$(EXEEXT) \
+	tests/bench/sync_floor$(EXEEXT) \
 	tests/bench/allocation_counter.so
