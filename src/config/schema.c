@@ -232,6 +232,14 @@ static const struct config_key JOURNAL_KEYS[] = {
      .max = 90,
      FIELD(config_journal, compact_below_percent),
      .doc = "Share of live bytes below which a segment is emptied into a newer one; 0: never."},
+    {.name = "reserve",
+     .type = CONFIG_TYPE_SIZE,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "8MiB",
+     .min = 1024 * 1024,
+     .max = 1024 * 1024 * 1024,
+     FIELD(config_journal, reserve_bytes),
+     .doc = "Space that each worker's journal keeps back, to free segments on a full disk."},
     END_OF_KEYS,
 };
 

@@ -18,8 +18,12 @@
 
 static void on_start(struct worker *w)
 {
+    struct shard *s = shard_of(w);
+
+    for (uint32_t i = 0; i < s->log_count; i++)
+        durable_log_start(s->logs[i]);
     if (w->id == 0)
-        alarms_start(&shard_of(w)->broker->alarms);
+        alarms_start(&s->broker->alarms);
 }
 
 static void on_stop(struct worker *w)

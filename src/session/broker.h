@@ -12,6 +12,8 @@
 #include "store/data_directory.h"
 #include "store/definitions.h"
 
+#include <stdatomic.h>
+
 struct broker {
     struct server *server;
     const struct config_limits *limits;
@@ -26,6 +28,7 @@ struct broker {
     struct definitions *definitions; /* NULL: nothing is kept */
     struct durable_log *logs;        /* by number of the journal */
     uint32_t log_count;
+    atomic_uint short_journals; /* of this disk, that wait for space */
 };
 
 /* What the workers of a server do when it is a broker. */

@@ -76,6 +76,11 @@ static void notify(void *context)
 
 /* ---- Life ---- */
 
+static void retry_later(struct durable_log *log)
+{
+    timer_set(&log->shard->worker->timers, &log->retry, shard_now_ms(log->shard) + RETRY_AFTER_MS);
+}
+
 static void on_retry(struct timer *t)
 {
     struct durable_log *log = container_of(t, struct durable_log, retry);
@@ -84,7 +89,7 @@ static void on_retry(struct timer *t)
     if (rc == 0)
         log_info("journal", "journal %u takes messages again", log->number);
     else
-        timer_set(&log->shard->worker->timers, t, shard_now_ms(log->shard) + RETRY_AFTER_MS);
+        retry_later(log);
 }
 
 int durable_log_open(struct durable_log *log, struct shard *s, uint32_t number,
@@ -103,6 +108,8 @@ int durable_log_open(struct durable_log *log, struct shard *s, uint32_t number,
         .is_live = answer_is_live,
         .relocate = answer_relocate,
         .context = log,
+        .reserve_bytes = c->reserve_bytes,
+        .shortages = &s->broker->short_journals,
     };
 
     *log = (struct durable_log){.shard = s, .number = number};
@@ -110,6 +117,12 @@ int durable_log_open(struct durable_log *log, struct shard *s, uint32_t number,
     list_init(&log->touched);
     timer_init(&log->retry, on_retry);
     return journal_open(&log->journal, &options);
+}
+
+void durable_log_start(struct durable_log *log)
+{
+    if (journal_wants_retry(log->journal))
+        retry_later(log);
 }
 
 void durable_log_close(struct durable_log *log)
@@ -168,7 +181,7 @@ struct store_location durable_queue_append(struct durable_queue *d, const struct
     struct durable_log *log = d->log;
     uint64_t sequence = queue_next_sequence(d->queue->queue);
 
-    if (journal_is_failed(log->journal))
+    if (!journal_takes_messages(log->journal))
         return (struct store_location){.segment = 0};
     if (!list_linked(&d->touched)) {
         d->safe_below = sequence;
@@ -212,12 +225,12 @@ void durable_log_await(struct durable_log *log, struct channel *channel, uint64_
 void durable_log_await_synced(struct durable_log *log, struct channel *channel, uint64_t number,
                               uint32_t worker)
 {
+    journal_request_sync(log->journal);
     if (journal_durable(log->journal) == journal_appended(log->journal) ||
         journal_is_failed(log->journal)) {
         queue_confirm(log->shard, worker, channel, number, true);
         return;
     }
-    journal_request_sync(log->journal);
     durable_log_await(log, channel, number, worker);
 }
 
@@ -312,7 +325,7 @@ static void on_failure(struct durable_log *log, int error)
         d->lost_below = queue_next_sequence(d->queue->queue);
     }
     tell_waits(log, UINT64_MAX, false);
-    timer_set(&log->shard->worker->timers, &log->retry, shard_now_ms(log->shard) + RETRY_AFTER_MS);
+    retry_later(log);
 }
 
 static void handle_progress(struct worker *w, struct mail_record *r)

@@ -53,6 +53,9 @@ struct durable_log {
 int durable_log_open(struct durable_log *log, struct shard *s, uint32_t number,
                      const char *directory);
 
+/* The worker runs now. */
+void durable_log_start(struct durable_log *log);
+
 /* Writes what is gathered and closes; the worker has ended. */
 void durable_log_close(struct durable_log *log);
 

@@ -108,6 +108,7 @@ int paging_open(struct paging *p, struct shard *s, const char *directory, uint64
         .queue_state = no_state,
         .relocate = no_relocation,
         .context = p,
+        .shortages = &s->broker->short_journals,
     };
 
     *p = (struct paging){.shard = s, .target_bytes = target_bytes};
@@ -128,10 +129,11 @@ static struct store_location page(void *context, struct message *msg)
     struct paging *p = context;
     struct store_location location = {.segment = 0};
 
-    if (journal_is_failed(p->pages))
+    if (!journal_takes_messages(p->pages))
         return location;
     location = journal_append_message(p->pages, &p->page_queue, 1, msg);
-    location.segment |= PAGE_SEGMENT_BIT;
+    if (!store_location_is_none(location))
+        location.segment |= PAGE_SEGMENT_BIT;
     return location;
 }
 

@@ -110,6 +110,7 @@ int journal_open(struct journal **out, const struct journal_options *options)
     rc = journal_reader_start(j);
     if (rc < 0)
         goto fail_writer;
+    journal_space_open(j);
     *out = j;
     return 0;
 
@@ -146,6 +147,7 @@ void journal_close(struct journal *j)
     }
     journal_reader_stop(j);
     journal_writer_stop(j);
+    journal_space_close(j);
     free_journal(j);
 }
 
@@ -205,17 +207,33 @@ bool journal_is_failed(const struct journal *j)
     return j->failed;
 }
 
+bool journal_takes_messages(const struct journal *j)
+{
+    if (j->failed || j->short_of_space)
+        return false;
+    return j->options.shortages == NULL ||
+           atomic_load_explicit(j->options.shortages, memory_order_relaxed) == 0;
+}
+
+bool journal_wants_retry(const struct journal *j)
+{
+    return j->failed || j->short_of_space;
+}
+
 void journal_request_sync(struct journal *j)
 {
-    if (j->options.sync != JOURNAL_SYNC_ALWAYS)
+    if (j->short_of_space && !j->failed)
+        journal_append_states(j);
+    if (j->options.sync != JOURNAL_SYNC_ALWAYS || j->durable == j->appended)
         return;
     j->gather->needs_sync = true;
 }
 
 /* Forgets everything that was appended and is not durable. */
-static void fail(struct journal *j)
+static void fail(struct journal *j, int rc)
 {
     j->failed = true;
+    journal_space_failed(j, rc);
     journal_compaction_cancel(j);
     journal_segments_failed(j);
     j->active = NULL;
@@ -232,7 +250,7 @@ void journal_submit(struct journal *j)
 {
     if (j->failed)
         return;
-    if (j->active != NULL && j->active->size_bytes >= j->options.segment_size_bytes)
+    if (j->active != NULL && j->active->size_bytes >= journal_segment_limit(j))
         journal_roll(j);
     if (j->states_due)
         journal_append_states(j);
@@ -251,7 +269,7 @@ enum journal_progress journal_collect(struct journal *j, int *error)
         return JOURNAL_NOTHING;
     rc = journal_writer_take_news(j, &j->durable);
     if (rc < 0) {
-        fail(j);
+        fail(j, rc);
         *error = -rc;
         return JOURNAL_FAILED;
     }
@@ -262,15 +280,15 @@ enum journal_progress journal_collect(struct journal *j, int *error)
     return j->durable > before ? JOURNAL_ADVANCED : JOURNAL_NOTHING;
 }
 
-int journal_retry(struct journal *j)
+/* Goes on with a new segment. */
+static int start_over(struct journal *j)
 {
     struct journal_segment *fresh;
     int rc;
 
-    if (!j->failed)
-        return 0;
     journal_writer_wait_idle(j);
     journal_writer_clear_error(j);
+    journal_space_release(j);
     j->failed = false;
     journal_roll(j);
     journal_append_states(j);
@@ -281,9 +299,16 @@ int journal_retry(struct journal *j)
     rc = journal_writer_take_news(j, &j->durable);
     if (rc == 0)
         return 0;
-    fail(j);
+    fail(j, rc);
     journal_segment_drop(j, fresh);
     return rc;
+}
+
+int journal_retry(struct journal *j)
+{
+    int rc = j->failed ? start_over(j) : 0;
+
+    return rc == 0 ? journal_space_restore(j) : rc;
 }
 
 void journal_figures(const struct journal *j, struct journal_figures *out)

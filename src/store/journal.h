@@ -17,6 +17,7 @@
 #include "broker/store_location.h"
 #include "store/file_layer.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -54,6 +55,10 @@ struct journal_options {
                      struct store_location from, struct store_location to);
     void *context;
     uint64_t compact_bytes_per_s; /* read for compaction at most (0: 32 MiB) */
+    uint64_t reserve_bytes;       /* of the disk, kept for when it is full (0: nothing is) */
+    /* Journals that share a disk share this count of those that are short of space: while one is,
+     * none of them takes messages, which would take what it gave back. May be NULL. */
+    atomic_uint *shortages;
 };
 
 /* A durable queue as its journal sees it. Sits inside the owner's object; zeroed at first. */
@@ -148,7 +153,8 @@ uint64_t journal_durable(const struct journal *j);
  * and journal_retry()), relocate by journal_collect(). */
 void journal_submit(struct journal *j);
 
-/* What is gathered shall be synced even when it is settled records alone (tx.commit). */
+/* What was settled shall be recorded, and synced with what is gathered (tx.commit): to be called
+ * before journal_appended() tells what to wait for. */
 void journal_request_sync(struct journal *j);
 
 enum journal_progress {
@@ -169,9 +175,22 @@ enum journal_progress journal_collect(struct journal *j, int *error);
  * journal_append_message() returns no location. */
 bool journal_is_failed(const struct journal *j);
 
-/* Tries to go on after a failure with a new segment, written and synced. Returns 0 or -errno (and
- * stays failed). Called now and then by the owner; blocks for one small write. */
+/* Whether journal_append_message() returns a location. It does not after a failure, nor while this
+ * journal or one that shares its disk is short of space: since a write found none (ENOSPC), until
+ * the reserve is whole again. A journal that is short and not failed goes on with everything but
+ * messages: it records what is settled with each journal_retry(), journal_request_sync() and
+ * journal_append_state(), and gives segments back. */
+bool journal_takes_messages(const struct journal *j);
+
+/* Tries to go on after a failure with a new segment, written and synced, into the reserve when
+ * there was no space; and to make the reserve whole again. Returns 0 when the journal has what it
+ * needs to take messages, else -errno: to be called again after a while, -ENOSPC also by a journal
+ * that is not failed any more. Blocks for one small write. */
 int journal_retry(struct journal *j);
+
+/* Whether journal_retry() is needed: after a failure, or when there was no space for a reserve at
+ * journal_open(). */
+bool journal_wants_retry(const struct journal *j);
 
 /* ---- Reading back ---- */
 

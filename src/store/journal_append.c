@@ -35,6 +35,7 @@ static uint8_t *take_room(struct journal *j, uint32_t size, uint32_t *offset)
     g->pieces[g->piece_count - 1].end = g->bytes.size;
     *offset = (uint32_t)j->active->size_bytes;
     j->active->size_bytes += padded;
+    journal_space_used(j, padded);
     return at;
 }
 
@@ -264,7 +265,7 @@ struct store_location journal_append_message(struct journal *j, struct journal_q
     uint32_t offset;
     uint8_t *at;
 
-    if (j->failed || size == 0)
+    if (size == 0 || !journal_takes_messages(j))
         return (struct store_location){0};
     if (sequence >= q->next_sequence)
         q->next_sequence = sequence + 1;
@@ -317,7 +318,7 @@ void journal_append_settle(struct journal *j, struct journal_queue *q, uint64_t 
     mark_dirty(j, q);
     if (sequence >= q->next_sequence)
         q->next_sequence = sequence + 1;
-    if (j->failed)
+    if (j->failed || j->short_of_space) /* a state will tell */
         return;
 
     j->appended++;
@@ -345,7 +346,7 @@ void journal_append_delivered(struct journal *j, struct journal_queue *q, uint64
     if (sequence > q->next_sequence)
         q->next_sequence = sequence;
     mark_dirty(j, q);
-    if (j->failed)
+    if (j->failed || j->short_of_space)
         return;
 
     j->appended++;
@@ -374,7 +375,7 @@ void journal_append_returned(struct journal *j, struct journal_queue *q, uint64_
                              uint32_t count)
 {
     mark_dirty(j, q);
-    if (j->failed)
+    if (j->failed || j->short_of_space)
         return;
     journal_append_delivery_count(j, q->id, sequence, count);
 }

@@ -36,7 +36,8 @@ static void begin(struct journal *j)
     if (n == NULL)
         return;
     s = container_of(n, struct journal_segment, in_work);
-    if (s->durable_bytes < s->size_bytes) { /* its end is still being written */
+    /* Its end is still being written, or there is no space for the copies. */
+    if (s->durable_bytes < s->size_bytes || !journal_space_compacts(j, s)) {
         list_append(&j->sparse, &s->in_work);
         return;
     }

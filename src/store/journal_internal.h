@@ -170,6 +170,8 @@ struct journal {
     uint64_t synced_offset;
     bool submitted; /* what is gathered waits for the writer */
     bool failed;
+    bool short_of_space;
+    uint64_t space_left; /* while short: what the journal may still take */
     uint64_t compacted_bytes;
 
     struct compaction compaction;
@@ -224,7 +226,35 @@ void journal_append_reference(struct journal *j, uint64_t queue_id, uint64_t seq
 void journal_append_delivery_count(struct journal *j, uint64_t queue_id, uint64_t sequence,
                                    uint32_t delivery_count);
 
+/* ---- journal_space.c: the reserve, and doing without space ---- */
+
+/* At journal_open() and journal_close(). */
+void journal_space_open(struct journal *j);
+void journal_space_close(struct journal *j);
+
+/* The journal failed with -errno. */
+void journal_space_failed(struct journal *j, int rc);
+
+/* Gives the reserve's space to what the journal writes. */
+void journal_space_release(struct journal *j);
+
+/* Ends a shortage if there is space. Returns 0 when there is none (any more), or -errno. */
+int journal_space_restore(struct journal *j);
+
+/* What was appended, and what a deleted segment gives back. */
+void journal_space_used(struct journal *j, uint64_t size);
+void journal_space_freed(struct journal *j, uint64_t size);
+
+/* The size at which a segment ends. */
+uint64_t journal_segment_limit(const struct journal *j);
+
+/* Whether there is space for what is live in the segment once more. */
+bool journal_space_compacts(const struct journal *j, const struct journal_segment *s);
+
 /* ---- journal_writer.c ---- */
+
+#define JOURNAL_ZEROS_SIZE ((size_t)64 << 10)
+extern const uint8_t journal_zeros[JOURNAL_ZEROS_SIZE];
 
 /* What each of the journal's threads does first: signals are others' business. */
 void journal_thread_begin(const char *name);

@@ -58,6 +58,7 @@ static void forget(struct journal *j, struct journal_segment *s)
 
 void journal_segment_drop(struct journal *j, struct journal_segment *s)
 {
+    journal_space_freed(j, s->size_bytes);
     journal_reader_remove(j, s->id, s->damaged);
     forget(j, s);
 }
@@ -144,7 +145,7 @@ void journal_free_begin(struct journal *j)
         journal_append_freed(j, s->id.number);
         s->free_mark = j->appended;
         list_append(&j->freeing, &s->in_work);
-        if (j->options.sync == JOURNAL_SYNC_NEVER)
+        if (j->options.sync == JOURNAL_SYNC_NEVER || j->short_of_space)
             j->gather->force_sync = true;
     }
 }

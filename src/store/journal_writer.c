@@ -18,7 +18,7 @@
 /* How long settled records may wait for a sync of what follows them. */
 #define LAZY_SYNC_NS INT64_C(1000000000)
 
-static const uint8_t zeros[64 << 10];
+const uint8_t journal_zeros[JOURNAL_ZEROS_SIZE];
 
 static void *context_of(const struct journal *j)
 {
@@ -105,13 +105,13 @@ static void zero_ahead(struct journal *j)
     struct journal_writer *w = &j->writer;
     uint64_t end = w->offset + ZERO_AHEAD_BYTES;
 
-    end -= end % sizeof(zeros);
+    end -= end % JOURNAL_ZEROS_SIZE;
     while (w->zeroed_to < end) {
         size_t size = (size_t)(end - w->zeroed_to);
 
-        if (size > sizeof(zeros))
-            size = sizeof(zeros);
-        if (file_write_all(j->options.files, w->fd, zeros, size, w->zeroed_to) < 0)
+        if (size > JOURNAL_ZEROS_SIZE)
+            size = JOURNAL_ZEROS_SIZE;
+        if (file_write_all(j->options.files, w->fd, journal_zeros, size, w->zeroed_to) < 0)
             return;
         w->zeroed_to += size;
     }

@@ -30,6 +30,7 @@ src_store_libleveret_store_a_SOURCES = \
 	src/store/journal_internal.h \
 	src/store/journal_reads.c \
 	src/store/journal_segments.c \
+	src/store/journal_space.c \
 	src/store/journal_writer.c \
 	src/store/recovery.c \
 	src/store/recovery.h \

@@ -168,6 +168,11 @@ TESTS += tests/unit/test_journal
 tests_unit_test_journal_SOURCES = tests/unit/test_journal.c $(JOURNAL_TEST_SOURCES)
 tests_unit_test_journal_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_journal_space
+TESTS += tests/unit/test_journal_space
+tests_unit_test_journal_space_SOURCES = tests/unit/test_journal_space.c $(JOURNAL_TEST_SOURCES)
+tests_unit_test_journal_space_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_journal_corruption
 TESTS += tests/unit/test_journal_corruption
 tests_unit_test_journal_corruption_SOURCES = tests/unit/test_journal_corruption.c \

@@ -51,7 +51,31 @@ static void file_resize(struct memory_file *f, size_t size)
     }
     if (size > f->size)
         memset(f->data + f->size, 0, size - f->size);
+    if (size < f->size || size > f->allocated)
+        f->allocated = size;
     f->size = size;
+}
+
+static size_t used(const struct memory_files *m)
+{
+    size_t sum = 0;
+
+    for (uint32_t i = 0; i < m->count; i++) {
+        if (m->files[i].path != NULL)
+            sum += m->files[i].allocated;
+    }
+    return sum;
+}
+
+/* How far a file may grow from what it has, at most to `end`. */
+static size_t may_grow_to(const struct memory_files *m, const struct memory_file *f, size_t end)
+{
+    size_t taken = used(m);
+    size_t left = m->space > taken ? m->space - taken : 0;
+
+    if (m->space == 0 || end <= f->allocated || end - f->allocated <= left)
+        return end;
+    return f->allocated + left;
 }
 
 static void file_write(struct memory_file *f, const void *data, size_t size, uint64_t offset)
@@ -99,6 +123,16 @@ uint32_t memory_files_existing(struct memory_files *m)
         n += m->files[i].path != NULL;
     pthread_mutex_unlock(&m->lock);
     return n;
+}
+
+size_t memory_files_used(struct memory_files *m)
+{
+    size_t size;
+
+    pthread_mutex_lock(&m->lock);
+    size = used(m);
+    pthread_mutex_unlock(&m->lock);
+    return size;
 }
 
 void memory_files_set_fault(struct memory_files *m, file_fault call)
@@ -181,6 +215,11 @@ static ssize_t memory_pwritev(void *context, int fd, const struct iovec *runs, i
         size += runs[i].iov_len;
     pthread_mutex_lock(&m->lock);
     rc = fault(m, FILE_WRITE, size);
+    if (rc > 0) {
+        size_t end = may_grow_to(m, &m->files[fd], (size_t)offset + (size_t)rc);
+
+        rc = end > offset ? (ssize_t)(end - offset) : -ENOSPC;
+    }
     for (int i = 0; i < count && rc > 0 && done < (size_t)rc; i++) {
         size_t part = runs[i].iov_len;
 
@@ -239,10 +278,18 @@ static int memory_truncate(void *context, int fd, uint64_t size)
 
 static int memory_preallocate(void *context, int fd, uint64_t size)
 {
-    (void)context;
-    (void)fd;
-    (void)size;
-    return 0;
+    struct memory_files *m = context;
+    struct memory_file *f;
+    int rc = 0;
+
+    pthread_mutex_lock(&m->lock);
+    f = &m->files[fd];
+    if (may_grow_to(m, f, (size_t)size) != size)
+        rc = -ENOSPC;
+    else if (size > f->allocated)
+        f->allocated = (size_t)size;
+    pthread_mutex_unlock(&m->lock);
+    return rc;
 }
 
 static int memory_rename(void *context, const char *from, const char *to)
@@ -307,7 +354,8 @@ static int memory_list(void *context, const char *path,
     for (uint32_t i = 0; i < m->count; i++) {
         const char *name = m->files[i].path;
 
-        if (name != NULL && strncmp(name, path, size) == 0 && name[size] == '/')
+        if (name != NULL && strncmp(name, path, size) == 0 && name[size] == '/' &&
+            name[size + 1] != '.')
             found(found_context, name + size + 1);
     }
     return 0;
@@ -352,10 +400,13 @@ void memory_files_free(struct memory_files *m)
 void memory_files_copy(struct memory_files *to, struct memory_files *from)
 {
     memory_files_init(to);
+    to->space = from->space;
     pthread_mutex_lock(&from->lock);
     for (uint32_t i = 0; i < from->count; i++) {
-        if (from->files[i].path != NULL)
-            memory_files_put(to, from->files[i].path, from->files[i].data, from->files[i].size);
+        if (from->files[i].path == NULL)
+            continue;
+        memory_files_put(to, from->files[i].path, from->files[i].data, from->files[i].size);
+        to->files[to->count - 1].allocated = from->files[i].allocated;
     }
     pthread_mutex_unlock(&from->lock);
 }

@@ -27,6 +27,7 @@ struct memory_file {
     uint8_t *data;
     size_t size;
     size_t capacity;
+    size_t allocated; /* of the disk: more than its size when preallocated */
 };
 
 struct recorded_operation {
@@ -51,6 +52,7 @@ struct memory_files {
     size_t operation_count;
     bool record;
     file_fault fault;
+    size_t space; /* of the disk: what is written beyond it fails with ENOSPC; 0: any */
 };
 
 void memory_files_init(struct memory_files *m);
@@ -62,6 +64,9 @@ struct memory_file *memory_files_find(struct memory_files *m, const char *path);
 /* The last file in the order of names, NULL when there is none. */
 struct memory_file *memory_files_last(struct memory_files *m);
 uint32_t memory_files_existing(struct memory_files *m);
+
+/* What all files take of the disk. */
+size_t memory_files_used(struct memory_files *m);
 
 /* NULL: nothing fails any more. */
 void memory_files_set_fault(struct memory_files *m, file_fault call);
