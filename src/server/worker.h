@@ -86,9 +86,9 @@ struct mail_record *worker_mail_last(struct worker *w, uint32_t to,
 /* Makes the last record for `to` longer; returns it. */
 struct mail_record *worker_mail_extend_last(struct worker *w, uint32_t to, size_t more);
 
-/* Posts what was mailed so far; the loop does it after every turn. A turn that writes to sockets calls
- * it before: what a peer is told has happened must be on its way to every worker by then, for the
- * peer may ask another one about it. */
+/* Posts what was mailed so far; the loop does it after every turn. A turn that writes to sockets
+ * calls it before: what a peer is told has happened must be on its way to every worker by then, for
+ * the peer may ask another one about it. */
 void worker_send_mail(struct worker *w);
 
 /* The layer above has nothing left to close and expects no answer from another worker. The worker

@@ -128,7 +128,7 @@ struct definitions_writer {
     bool failing;                 /* the last transaction did; the log says so once */
 
     pthread_mutex_t mutex; /* over the rest */
-    pthread_cond_t wake; /* of the monotonic clock */
+    pthread_cond_t wake;   /* of the monotonic clock */
     struct change_list queue;
     bool ending;
 };

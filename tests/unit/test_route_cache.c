@@ -197,8 +197,8 @@ START_TEST(filling_again_drops_the_references_of_before)
 }
 END_TEST
 
-/* A full cache, and keys of which each is used once: it stays as it is. With sixteen routes for each
- * slot hardly one is left empty, whatever the process's hash seed. */
+/* A full cache, and keys of which each is used once: it stays as it is. With sixteen routes for
+ * each slot hardly one is left empty, whatever the process's hash seed. */
 START_TEST(keys_used_once_push_nothing_out)
 {
     enum { ROUTES = 16 * ROUTE_CACHE_SLOTS };
