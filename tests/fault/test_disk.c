@@ -21,7 +21,8 @@ static const char CONFIG[] = "listeners:\n"
                              "disk:\n"
                              "  free_limit: 0\n"
                              "journal:\n"
-                             "  segment_size: 1MiB\n";
+                             "  segment_size: 1MiB\n"
+                             "  reserve: 1MiB\n";
 
 static const struct bulk ORDERS = {.queue = "orders", .size = 1000, .persistent = true};
 static const struct bulk NEWS = {.queue = "orders", .size = 1000, .persistent = false};
@@ -208,23 +209,62 @@ END_TEST
 
 /* ---- A disk that is full ---- */
 
-START_TEST(a_full_disk_refuses_and_recovers)
+/* A broker whose data is on a file system of 20 MiB. Returns NULL where none can be mounted. */
+static struct broker *start_on_small_disk(char *data, size_t size)
 {
-    static enum outcome outcomes[NUMBERS];
     struct broker *b = broker_prepare();
-    uint32_t number = 0;
-    char data[512];
-    char ballast[600];
-    FILE *f;
 
-    broker_data_directory(b, data, sizeof(data));
+    broker_data_directory(b, data, size);
     if (mount("leveret-test", data, "tmpfs", 0, "size=20m") < 0) {
         printf("no file system of 20 MiB can be mounted (%s): not tested with one\n",
                strerror(errno));
         ck_assert(broker_stop(b));
-        return;
+        return NULL;
     }
     broker_launch(b, CONFIG, 2);
+    return b;
+}
+
+static void stop_on_small_disk(struct broker *b, const char *data)
+{
+    ck_assert(broker_end(b));
+    ck_assert_int_eq(umount2(data, MNT_DETACH), 0);
+    ck_assert(broker_stop(b));
+}
+
+/* Publishes until something is refused. Returns the next number. */
+static uint32_t fill_disk(struct broker *b, uint32_t number, enum outcome *outcomes)
+{
+    do {
+        bulk_publish(b, &ORDERS, number, 1000, &outcomes[number]);
+        number += 1000;
+        ck_assert_uint_lt(number, NUMBERS / 2);
+    } while (count_outcomes(&outcomes[number - 1000], 1000, REFUSED) == 0);
+    ck_assert(broker_log_awaits(b, "No space left on device"));
+    return number;
+}
+
+static void check_after_kill(struct broker *b, enum outcome *outcomes, uint32_t from,
+                             uint32_t number)
+{
+    bulk_publish(b, &ORDERS, number, 1000, &outcomes[number]);
+    ck_assert_uint_eq(count_outcomes(&outcomes[number], 1000, CONFIRMED), 1000);
+    ck_assert(broker_kill(b));
+    broker_launch(b, CONFIG, 2);
+    check_confirmed(b, outcomes, from, number + 1000);
+}
+
+START_TEST(a_disk_that_others_filled_recovers_when_they_go)
+{
+    static enum outcome outcomes[NUMBERS];
+    char data[512];
+    char ballast[600];
+    struct broker *b = start_on_small_disk(data, sizeof(data));
+    uint32_t number;
+    FILE *f;
+
+    if (b == NULL)
+        return;
     snprintf(ballast, sizeof(ballast), "%s/journal/ballast", data);
     f = fopen(ballast, "we");
     ck_assert_ptr_nonnull(f);
@@ -232,24 +272,37 @@ START_TEST(a_full_disk_refuses_and_recovers)
         fprintf(f, "%1023d\n", i);
     fclose(f);
     bulk_declare(b, "orders", true);
-    do {
-        bulk_publish(b, &ORDERS, number, 1000, &outcomes[number]);
-        number += 1000;
-        ck_assert_uint_lt(number, NUMBERS / 2);
-    } while (count_outcomes(&outcomes[number - 1000], 1000, REFUSED) == 0);
-    ck_assert(broker_log_awaits(b, "No space left on device"));
-    bulk_drain(b, &ORDERS, 0, 1000);
+    number = fill_disk(b, 0, outcomes);
     ck_assert_int_eq(unlink(ballast), 0);
     number = publish_until_confirmed(b, number, outcomes);
-    bulk_publish(b, &ORDERS, number, 1000, &outcomes[number]);
-    ck_assert_uint_eq(count_outcomes(&outcomes[number], 1000, CONFIRMED), 1000);
-    number += 1000;
-    ck_assert(broker_kill(b));
-    broker_launch(b, CONFIG, 2);
-    check_confirmed(b, outcomes, 1000, number);
-    ck_assert(broker_end(b));
-    ck_assert_int_eq(umount2(data, MNT_DETACH), 0);
-    ck_assert(broker_stop(b));
+    check_after_kill(b, outcomes, 0, number);
+    stop_on_small_disk(b, data);
+}
+END_TEST
+
+/* Twice, since the first time used what was kept back for it. */
+START_TEST(a_full_disk_recovers_by_being_consumed_from)
+{
+    static enum outcome outcomes[NUMBERS];
+    char data[512];
+    struct broker *b = start_on_small_disk(data, sizeof(data));
+    uint32_t number = 0;
+    uint32_t taken = 0;
+
+    if (b == NULL)
+        return;
+    bulk_declare(b, "orders", true);
+    number = fill_disk(b, number, outcomes);
+    ck_assert_uint_gt(count_outcomes(outcomes, number, CONFIRMED), 10000);
+    bulk_drain(b, &ORDERS, taken, 6000);
+    taken += 6000;
+    number = publish_until_confirmed(b, number, outcomes);
+    number = fill_disk(b, number, outcomes);
+    bulk_drain(b, &ORDERS, taken, 4000);
+    taken += 4000;
+    number = publish_until_confirmed(b, number, outcomes);
+    check_after_kill(b, outcomes, taken, number);
+    stop_on_small_disk(b, data);
 }
 END_TEST
 
@@ -263,7 +316,8 @@ static Suite *make_suite(void)
                         sizeof(faults) / sizeof(faults[0]));
     tcase_add_test(tcase, a_broken_moment_in_the_middle_of_publishing_loses_nothing_confirmed);
     tcase_add_loop_test(tcase, what_cannot_be_defined_is_refused, 0, 2);
-    tcase_add_test(tcase, a_full_disk_refuses_and_recovers);
+    tcase_add_test(tcase, a_disk_that_others_filled_recovers_when_they_go);
+    tcase_add_test(tcase, a_full_disk_recovers_by_being_consumed_from);
     suite_add_tcase(suite, tcase);
     return suite;
 }
