@@ -9,6 +9,7 @@
 #include "broker/effects.h"
 #include "broker/queue.h"
 #include "server/vhost.h"
+#include "session/held_settles.h"
 #include "session/queue_home.h"
 #include "session/shard.h"
 
@@ -110,8 +111,24 @@ static bool find_route(struct shard *s, struct vhost *vhost, struct bytes exchan
     return e != NULL;
 }
 
+static void publish_to(struct shard *s, struct queue_handle *queue, struct message *letter,
+                       struct held_settle *held)
+{
+    struct publish_origin origin = {.kind = ORIGIN_NONE};
+    enum publish_outcome outcome;
+
+    if (held != NULL && queue->options.durable && (letter->flags & MESSAGE_PERSISTENT) != 0) {
+        held_settle_expect(held);
+        origin = (struct publish_origin){.kind = ORIGIN_DEAD_LETTER, .held = held};
+    }
+    outcome = queue_publish(s, queue, letter, &origin);
+    if (origin.kind == ORIGIN_DEAD_LETTER && outcome != PUBLISH_PENDING)
+        held_settle_answer(held, outcome != PUBLISH_UNKEPT);
+}
+
 static void publish_letter(struct shard *s, struct dead_letter *d, struct message *letter,
-                           const struct queue_handle *from, enum dead_letter_reason reason)
+                           const struct queue_handle *from, enum dead_letter_reason reason,
+                           struct held_settle *held)
 {
     for (uint32_t i = 0; i < s->route.count; i++) {
         struct queue_handle *to = s->route.queues[i];
@@ -123,30 +140,48 @@ static void publish_letter(struct shard *s, struct dead_letter *d, struct messag
                         BYTES_ARGS(from->name), BYTES_ARGS(((struct vhost *)from->vhost)->name),
                         BYTES_ARGS(to->name));
         else if (letter != NULL)
-            queue_publish(s, to, letter, NULL, 0);
+            publish_to(s, to, letter, held);
         queue_handle_unref(to);
     }
 }
 
-void dead_letter_publish(struct shard *s, const struct effect *e)
+static void send_letter(struct shard *s, struct queue_handle *queue, const struct message *msg,
+                        enum dead_letter_reason reason, struct held_settle *held)
 {
-    struct queue_handle *queue = queue_owner(e->queue);
     struct bytes exchange = queue->options.dead_letter_exchange;
     struct message *letter;
     struct dead_letter d;
 
     arena_init(&d.arena);
-    read_headers(&d, e->message);
-    tell(&d, e->message, queue, e->reason);
+    read_headers(&d, msg);
+    tell(&d, msg, queue, reason);
     if (find_route(s, queue->vhost, exchange, &d)) {
-        letter = encode(&d, e->message, exchange);
+        letter = encode(&d, msg, exchange);
         if (letter == NULL)
             log_error("dead-letter", "no memory for a message of %u bytes of queue '%.*s'",
-                      (unsigned)e->message->body_size, BYTES_ARGS(queue->name));
-        publish_letter(s, &d, letter, queue, e->reason);
+                      (unsigned)msg->body_size, BYTES_ARGS(queue->name));
+        if (letter == NULL && held != NULL) {
+            held_settle_expect(held);
+            held_settle_answer(held, false);
+        }
+        publish_letter(s, &d, letter, queue, reason, held);
         if (letter != NULL)
             message_unref(letter);
     }
     arena_free(&d.arena);
+}
+
+void dead_letter_publish(struct shard *s, const struct effect *e)
+{
+    struct held_settle *held = held_settle_begin(s, e);
+
+    send_letter(s, queue_owner(e->queue), e->message, e->reason, held);
+    if (held != NULL)
+        held_settle_sent(held);
     message_unref(e->message);
+}
+
+void dead_letter_send_again(struct shard *s, struct held_settle *held)
+{
+    send_letter(s, held->queue, held->message, held->reason, held);
 }

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "session/broker.h"
 #include "session/channel.h"
+#include "session/held_settles.h"
 #include "session/paging.h"
 #include "session/shard.h"
 
@@ -14,12 +15,11 @@
 /* How long after a failure the journal is tried again. */
 #define RETRY_AFTER_MS 1000
 
-/* A confirm that waits for a position of the journal. */
+/* Who waits for a position of the journal. */
 struct durable_wait {
     uint64_t position;
-    struct channel *channel;
-    uint64_t number;
-    uint32_t worker; /* where the channel lives */
+    struct publish_origin origin;
+    uint32_t worker; /* where that lives */
 };
 
 /* ---- What the journal asks ---- */
@@ -44,24 +44,25 @@ static void answer_state(void *context, uint64_t queue_id, uint64_t *head, const
     const struct durable_queue *d = find_queue(log, queue_id);
 
     queue_state(d->queue->queue, head, &log->kept);
+    if (d->held.count != 0)
+        durable_queue_list_held(d, *head, &log->kept);
     *kept = log->kept.items;
     *kept_count = log->kept.count;
-}
-
-static bool answer_is_live(void *context, uint64_t queue_id, uint64_t sequence,
-                           struct store_location location)
-{
-    const struct durable_queue *d = find_queue(context, queue_id);
-
-    return d != NULL && queue_relocate(d->queue->queue, sequence, location, location);
 }
 
 static bool answer_relocate(void *context, uint64_t queue_id, uint64_t sequence,
                             struct store_location from, struct store_location to)
 {
-    const struct durable_queue *d = find_queue(context, queue_id);
+    struct durable_queue *d = find_queue(context, queue_id);
 
-    return d != NULL && queue_relocate(d->queue->queue, sequence, from, to);
+    return d != NULL && (queue_relocate(d->queue->queue, sequence, from, to) ||
+                         durable_queue_relocate_held(d, sequence, from, to));
+}
+
+static bool answer_is_live(void *context, uint64_t queue_id, uint64_t sequence,
+                           struct store_location location)
+{
+    return answer_relocate(context, queue_id, sequence, location, location);
 }
 
 static void handle_progress(struct worker *w, struct mail_record *r);
@@ -128,6 +129,9 @@ void durable_log_start(struct durable_log *log)
 void durable_log_close(struct durable_log *log)
 {
     journal_close(log->journal);
+    for (struct hash_node *n = hash_map_first(&log->queues); n != NULL;
+         n = hash_map_next(&log->queues, n))
+        durable_queue_forget_held(container_of(n, struct durable_queue, by_id), NULL, NULL);
     hash_map_clear(&log->queues);
     free(log->waits);
     sequence_list_free(&log->kept);
@@ -141,6 +145,7 @@ static struct durable_queue *create(struct durable_log *log, struct queue_handle
     d->log = log;
     d->queue = queue;
     list_node_init(&d->touched);
+    hash_map_init(&d->held);
     hash_map_insert(&log->queues, &d->by_id, id);
     return d;
 }
@@ -166,8 +171,14 @@ struct durable_queue *durable_queue_adopt(struct durable_log *log, struct queue_
     return d;
 }
 
+static void release_held(void *context, struct store_location location)
+{
+    durable_queue_release(context, location);
+}
+
 void durable_queue_free(struct durable_queue *d)
 {
+    durable_queue_forget_held(d, release_held, d);
     list_remove(&d->touched);
     hash_map_remove(&d->log->queues, &d->by_id);
     journal_queue_release(d->log->journal, &d->journal);
@@ -209,15 +220,14 @@ static void grow_waits(struct durable_log *log)
     log->wait_first = 0;
 }
 
-void durable_log_await(struct durable_log *log, struct channel *channel, uint64_t number,
+void durable_log_await(struct durable_log *log, const struct publish_origin *origin,
                        uint32_t worker)
 {
     if (log->wait_count == log->wait_capacity)
         grow_waits(log);
     *wait_at(log, log->wait_count++) = (struct durable_wait){
         .position = journal_appended(log->journal),
-        .channel = channel,
-        .number = number,
+        .origin = *origin,
         .worker = worker,
     };
 }
@@ -225,13 +235,16 @@ void durable_log_await(struct durable_log *log, struct channel *channel, uint64_
 void durable_log_await_synced(struct durable_log *log, struct channel *channel, uint64_t number,
                               uint32_t worker)
 {
+    const struct publish_origin origin = {
+        .kind = ORIGIN_CONFIRM, .channel = channel, .number = number};
+
     journal_request_sync(log->journal);
     if (journal_durable(log->journal) == journal_appended(log->journal) ||
         journal_is_failed(log->journal)) {
-        queue_confirm(log->shard, worker, channel, number, true);
+        queue_answer_publish(log->shard, worker, &origin, true);
         return;
     }
-    durable_log_await(log, channel, number, worker);
+    durable_log_await(log, &origin, worker);
 }
 
 uint64_t durable_queue_safe_below(const struct durable_queue *d)
@@ -244,6 +257,8 @@ uint64_t durable_queue_safe_below(const struct durable_queue *d)
 void durable_queue_settled(struct durable_queue *d, uint64_t sequence,
                            struct store_location location)
 {
+    if (durable_queue_holds(d, sequence))
+        return;
     journal_append_settle(d->log->journal, &d->journal, sequence, location);
 }
 
@@ -288,7 +303,7 @@ static void tell_waits(struct durable_log *log, uint64_t up_to, bool accepted)
             return;
         log->wait_first = (log->wait_first + 1) & (log->wait_capacity - 1);
         log->wait_count--;
-        queue_confirm(log->shard, wait.worker, wait.channel, wait.number, accepted);
+        queue_answer_publish(log->shard, wait.worker, &wait.origin, accepted);
     }
 }
 

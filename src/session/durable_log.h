@@ -19,6 +19,7 @@
 
 struct channel;
 struct durable_wait;
+struct publish_origin;
 struct shard;
 
 /* What a durable queue has beside its queue. */
@@ -32,6 +33,7 @@ struct durable_queue {
     uint64_t mark_below;      /* and below this one when log.mark is */
     uint64_t delivered_below; /* as recorded */
     uint64_t lost_below;      /* a failed journal lost messages up to here: they stay in memory */
+    struct hash_map held;     /* settled, but not yet as recorded (session/held_settles.h) */
 };
 
 struct durable_log {
@@ -75,19 +77,20 @@ void durable_queue_free(struct durable_queue *d);
  * nothing at present: the publish is refused then. */
 struct store_location durable_queue_append(struct durable_queue *d, const struct message *msg);
 
-/* Has `channel` on `worker` told (as confirm `number`) when everything appended so far is durable,
- * or cannot be. The channel is held by the caller's side (channel_hold). */
-void durable_log_await(struct durable_log *log, struct channel *channel, uint64_t number,
+/* Has who published on `worker` told when everything appended so far is durable, or cannot be. A
+ * channel is held by the caller's side (channel_hold). */
+void durable_log_await(struct durable_log *log, const struct publish_origin *origin,
                        uint32_t worker);
 
-/* As durable_log_await(), and settled records alone are synced for it too (tx.commit). */
+/* Has `channel` on `worker` told as of confirm `number`, and settled records alone are synced for
+ * it too (tx.commit). */
 void durable_log_await_synced(struct durable_log *log, struct channel *channel, uint64_t number,
                               uint32_t worker);
 
 /* Below this sequence number nothing of the queue waits for the disk any more. */
 uint64_t durable_queue_safe_below(const struct durable_queue *d);
 
-/* The core's effects on stored messages. */
+/* The core's effects on stored messages. A settlement that is held is recorded later. */
 void durable_queue_settled(struct durable_queue *d, uint64_t sequence,
                            struct store_location location);
 void durable_queue_returned(struct durable_queue *d, uint64_t sequence, uint32_t delivery_count);

@@ -135,17 +135,20 @@ static void publish_to_queues(struct channel *ch, struct message *msg, const str
 {
     struct shard *s = ch->shard;
     bool counted = counts_publishes(ch);
-    uint64_t number = ch->confirms.last + 1;
+    const struct publish_origin origin = {
+        .kind = counted ? ORIGIN_CONFIRM : ORIGIN_NONE,
+        .channel = ch,
+        .number = ch->confirms.last + 1,
+    };
     uint32_t pending = 0;
     bool refused = false;
 
     for (uint32_t i = 0; i < r->count; i++) {
-        enum publish_outcome outcome =
-            queue_publish(s, r->queues[i], msg, counted ? ch : NULL, number);
+        enum publish_outcome outcome = queue_publish(s, r->queues[i], msg, &origin);
 
         if (outcome == PUBLISH_PENDING)
             pending++;
-        else if (outcome == PUBLISH_REFUSED)
+        else if (outcome != PUBLISH_ACCEPTED)
             refused = true;
     }
     if (counted) {

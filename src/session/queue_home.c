@@ -6,6 +6,7 @@
 #include "session/broker.h"
 #include "session/channel.h"
 #include "session/durable_log.h"
+#include "session/held_settles.h"
 #include "session/shard.h"
 #include "session/subscription.h"
 #include "store/recovery.h"
@@ -184,8 +185,7 @@ void queue_ask(struct shard *s, const struct queue_command *question)
 
 struct publish_item {
     struct message *message;
-    struct channel *channel; /* held when not NULL */
-    uint64_t number;
+    struct publish_origin origin; /* a channel is held */
 };
 
 /* Publishes for one queue, gathered over a turn. */
@@ -216,8 +216,8 @@ static void handle_confirm(struct worker *w, struct mail_record *r)
     }
 }
 
-void queue_confirm(struct shard *s, uint32_t worker, struct channel *channel, uint64_t number,
-                   bool accepted)
+static void confirm(struct shard *s, uint32_t worker, struct channel *channel, uint64_t number,
+                    bool accepted)
 {
     struct confirm_record c = {
         .head = {.handle = handle_confirm, .size = sizeof(c)},
@@ -235,6 +235,21 @@ void queue_confirm(struct shard *s, uint32_t worker, struct channel *channel, ui
         last->last = number;
     else
         shard_send(s, worker, &c.head);
+}
+
+void queue_answer_publish(struct shard *s, uint32_t worker, const struct publish_origin *origin,
+                          bool accepted)
+{
+    switch (origin->kind) {
+    case ORIGIN_NONE:
+        break;
+    case ORIGIN_CONFIRM:
+        confirm(s, worker, origin->channel, origin->number, accepted);
+        break;
+    case ORIGIN_DEAD_LETTER:
+        held_settle_mail_answer(s, worker, origin->held, accepted);
+        break;
+    }
 }
 
 static bool must_be_durable(const struct queue_handle *queue, const struct message *msg)
@@ -255,7 +270,7 @@ static enum publish_outcome enqueue(struct shard *s, struct queue_handle *queue,
     if (durable) {
         location = durable_queue_append(queue->durable, msg);
         if (store_location_is_none(location))
-            return PUBLISH_REFUSED;
+            return PUBLISH_UNKEPT;
     }
     if (queue_enqueue(queue->queue, msg, location, shard_now_ms(s), &s->effects) == 0)
         return PUBLISH_REFUSED;
@@ -269,13 +284,18 @@ static void settle_publish(struct shard *s, const struct queue_handle *queue,
                            const struct publish_item *item, uint32_t worker,
                            enum publish_outcome outcome)
 {
-    if (item->channel == NULL)
+    bool accepted = outcome == PUBLISH_ACCEPTED;
+
+    if (item->origin.kind == ORIGIN_NONE)
         return;
-    if (outcome == PUBLISH_PENDING)
-        durable_log_await(((struct durable_queue *)queue->durable)->log, item->channel,
-                          item->number, worker);
-    else
-        queue_confirm(s, worker, item->channel, item->number, outcome == PUBLISH_ACCEPTED);
+    if (outcome == PUBLISH_PENDING) {
+        durable_log_await(((struct durable_queue *)queue->durable)->log, &item->origin, worker);
+        return;
+    }
+    /* A dead letter that the queue's limits refuse is dropped. */
+    if (item->origin.kind == ORIGIN_DEAD_LETTER)
+        accepted = outcome != PUBLISH_UNKEPT;
+    queue_answer_publish(s, worker, &item->origin, accepted);
 }
 
 static void handle_publish(struct worker *w, struct mail_record *r)
@@ -310,14 +330,14 @@ static void publish_by_mail(struct shard *s, struct queue_handle *queue,
         p->count = 0;
     }
     p->items[p->count++] = *item;
-    if (item->channel != NULL)
-        channel_hold(item->channel);
+    if (item->origin.kind == ORIGIN_CONFIRM)
+        channel_hold(item->origin.channel);
 }
 
 enum publish_outcome queue_publish(struct shard *s, struct queue_handle *queue, struct message *msg,
-                                   struct channel *channel, uint64_t number)
+                                   const struct publish_origin *origin)
 {
-    struct publish_item item = {.message = msg, .channel = channel, .number = number};
+    struct publish_item item = {.message = msg, .origin = *origin};
     enum publish_outcome outcome;
 
     if (queue->home_worker != shard_id(s)) {
@@ -326,8 +346,9 @@ enum publish_outcome queue_publish(struct shard *s, struct queue_handle *queue, 
         return PUBLISH_PENDING;
     }
     outcome = enqueue(s, queue, msg);
-    if (outcome == PUBLISH_PENDING && channel != NULL) {
-        channel_hold(channel);
+    if (outcome == PUBLISH_PENDING && origin->kind != ORIGIN_NONE) {
+        if (origin->kind == ORIGIN_CONFIRM)
+            channel_hold(origin->channel);
         settle_publish(s, queue, &item, shard_id(s), outcome);
     }
     return outcome;

@@ -13,6 +13,7 @@
 
 struct channel;
 struct durable_log;
+struct held_settle;
 struct shard;
 struct subscription;
 struct vhost;
@@ -81,20 +82,35 @@ void queue_ask(struct shard *s, const struct queue_command *question);
 
 enum publish_outcome {
     PUBLISH_ACCEPTED,
-    PUBLISH_REFUSED, /* by the queue's limits, or because it cannot be made durable now */
-    PUBLISH_PENDING, /* channel_on_confirm() will be called */
+    PUBLISH_REFUSED, /* by the queue's limits */
+    PUBLISH_UNKEPT,  /* refused because it cannot be made durable now */
+    PUBLISH_PENDING, /* what becomes of it is told later */
 };
 
-/* Adds `msg` to the queue (a reference is taken). With `channel`, the publish is that channel's
- * confirm `number`; pending is what another worker or the disk has to answer for. The caller runs
- * the shard's effects when it has published to every queue of a route. */
-enum publish_outcome queue_publish(struct shard *s, struct queue_handle *queue, struct message *msg,
-                                   struct channel *channel, uint64_t number);
+/* Who is told what becomes of a publish. */
+struct publish_origin {
+    enum {
+        ORIGIN_NONE,        /* nobody */
+        ORIGIN_CONFIRM,     /* a channel, as of its confirm `number` */
+        ORIGIN_DEAD_LETTER, /* held_settle_answer() */
+    } kind;
+    union {
+        struct channel *channel;
+        struct held_settle *held;
+    };
+    uint64_t number;
+};
 
-/* Tells a channel on any worker that one of the queues its confirm `number` waits for has taken or
- * refused the message, and drops the hold that the publish took. */
-void queue_confirm(struct shard *s, uint32_t worker, struct channel *channel, uint64_t number,
-                   bool accepted);
+/* Adds `msg` to the queue (a reference is taken). Pending is what another worker or the disk has to
+ * answer for: channel_on_confirm() or held_settle_answer() will be called. The caller runs the
+ * shard's effects when it has published to every queue of a route. */
+enum publish_outcome queue_publish(struct shard *s, struct queue_handle *queue, struct message *msg,
+                                   const struct publish_origin *origin);
+
+/* Tells who published, on any worker, that one of the queues it waits for has taken the message or
+ * could not keep it, and drops the hold that the publish took on a channel. */
+void queue_answer_publish(struct shard *s, uint32_t worker, const struct publish_origin *origin,
+                          bool accepted);
 
 /* Settles the subscription's deliveries numbered first to last. */
 void queue_settle(struct shard *s, struct subscription *sub, uint64_t first, uint64_t last,

@@ -34,6 +34,7 @@ void shard_init(struct shard *s, struct worker *w, struct broker *b)
     effects_init(&s->effects);
     route_init(&s->route);
     route_cache_init(&s->routes);
+    held_settles_init(&s->held_settles, s);
     output_pool_init(&s->output_pool);
     s->headroom = b->limits->frame_max + AMQP_FRAME_MAX_TOLERANCE;
     s->read_budget = b->limits->read_budget_bytes;
@@ -43,6 +44,7 @@ void shard_init(struct shard *s, struct worker *w, struct broker *b)
 
 void shard_release(struct shard *s)
 {
+    held_settles_release(&s->held_settles);
     route_cache_release(&s->routes);
     route_free(&s->route);
     effects_free(&s->effects);
@@ -189,7 +191,8 @@ void shard_shut_down(struct shard *s)
 
 static bool is_done(const struct shard *s)
 {
-    return s->gave_up || (list_empty(&s->connections) && s->orphans == 0);
+    return s->gave_up ||
+           (list_empty(&s->connections) && s->orphans == 0 && list_empty(&s->held_settles.all));
 }
 
 bool shard_end_turn(struct shard *s)

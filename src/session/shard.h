@@ -9,6 +9,7 @@
 #include "broker/topology.h"
 #include "server/server.h"
 #include "server/worker.h"
+#include "session/held_settles.h"
 #include "session/output.h"
 #include "session/paging.h"
 #include "session/route_cache.h"
@@ -46,6 +47,7 @@ struct shard {
     uint32_t log_count;
 
     struct paging paging;
+    struct held_settles held_settles;
 
     struct output_pool output_pool;
     uint8_t *read_area;           /* `headroom` bytes, then read_budget bytes */

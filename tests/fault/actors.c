@@ -306,7 +306,6 @@ static void send_reject(struct consuming *c, uint32_t at)
     amqp_basic_reject_t m = {.delivery_tag = c->held[at].tag};
 
     ledger_reject_sent(&c->as->trial->ledger, c->held[at].id, c->as->queue, c->as->dead);
-    note(&c->settled, c->held[at].id);
     note(&c->rejected, c->held[at].id);
     forget_held(c, at, 1);
     link_send(&c->link, AMQP_BASIC_REJECT_METHOD, &m);

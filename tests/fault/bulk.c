@@ -166,6 +166,20 @@ void bulk_get(const struct broker *b, const struct bulk *k, uint32_t first, uint
     finish_consuming(&l);
 }
 
+void bulk_reject(const struct broker *b, const struct bulk *k, uint32_t count)
+{
+    amqp_basic_nack_t all = {.delivery_tag = 0, .multiple = true};
+    struct link l;
+
+    ck_assert_uint_le(count, PREFETCH);
+    open_link(&l, b);
+    start_consuming(&l, k->queue);
+    for (uint32_t i = 0; i < count; i++)
+        ck_assert_uint_eq(next_of(&l).method, AMQP_BASIC_DELIVER_METHOD);
+    ck_assert(link_send(&l, AMQP_BASIC_NACK_METHOD, &all));
+    finish_consuming(&l);
+}
+
 uint32_t bulk_take_all(const struct broker *b, const struct bulk *k, uint32_t *times,
                        uint32_t numbers)
 {
@@ -206,15 +220,35 @@ uint32_t bulk_count(const struct broker *b, const char *queue)
     return count;
 }
 
-void bulk_declare(const struct broker *b, const char *queue, bool durable)
+static void declare(const struct broker *b, amqp_queue_declare_t m)
 {
-    amqp_queue_declare_t m = {.queue = amqp_cstring_bytes(queue), .durable = durable};
     struct link l;
 
     open_link(&l, b);
     ck_assert_ptr_nonnull(
         link_call(&l, AMQP_QUEUE_DECLARE_METHOD, &m, AMQP_QUEUE_DECLARE_OK_METHOD));
     link_drop(&l);
+}
+
+void bulk_declare(const struct broker *b, const char *queue, bool durable)
+{
+    declare(b, (amqp_queue_declare_t){.queue = amqp_cstring_bytes(queue), .durable = durable});
+}
+
+void bulk_declare_rejecting(const struct broker *b, const char *queue, const char *dead)
+{
+    amqp_table_entry_t arguments[] = {
+        {.key = amqp_cstring_bytes("x-dead-letter-exchange"),
+         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes("")}},
+        {.key = amqp_cstring_bytes("x-dead-letter-routing-key"),
+         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(dead)}},
+    };
+
+    declare(b, (amqp_queue_declare_t){
+                   .queue = amqp_cstring_bytes(queue),
+                   .durable = true,
+                   .arguments = {.num_entries = 2, .entries = arguments},
+               });
 }
 
 void bulk_purge(const struct broker *b, const char *queue)

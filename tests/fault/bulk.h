@@ -27,6 +27,9 @@ void bulk_drain(const struct broker *b, const struct bulk *k, uint32_t first, ui
 /* The same with basic.get. */
 void bulk_get(const struct broker *b, const struct bulk *k, uint32_t first, uint32_t count);
 
+/* Consumes and rejects `count` messages, all at once when the last has come. */
+void bulk_reject(const struct broker *b, const struct bulk *k, uint32_t count);
+
 /* Consumes and acks all that is in the queue, counting by number how often each came. Fails the
  * test when one is not as it was published. */
 uint32_t bulk_take_all(const struct broker *b, const struct bulk *k, uint32_t *times,
@@ -35,6 +38,8 @@ uint32_t bulk_take_all(const struct broker *b, const struct bulk *k, uint32_t *t
 /* Ready messages, as a passive declare tells; and both ends of a queue's life. */
 uint32_t bulk_count(const struct broker *b, const char *queue);
 void bulk_declare(const struct broker *b, const char *queue, bool durable);
+/* A durable one, whose rejected messages go to queue `dead`. */
+void bulk_declare_rejecting(const struct broker *b, const char *queue, const char *dead);
 void bulk_purge(const struct broker *b, const char *queue);
 void bulk_delete(const struct broker *b, const char *queue);
 

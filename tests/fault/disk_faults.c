@@ -2,7 +2,8 @@
  * that LEVERET_DISK_FAULTS names says so. It holds up to three letters and a number:
  *
  *     w | s | -    writes fail, syncs fail, nothing fails
- *     j | d        only below journal/, only the definitions
+ *     j | d        only below journal/, only the definitions,
+ *     0 to 9       or only below journal/ and this number
  *     errno        with this error, in decimal
  *
  * such as "wj28". A failing write of several runs writes the first half of its first run, as a full
@@ -16,6 +17,18 @@
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+static bool concerns(char files, const char *path)
+{
+    char one[] = "/journal/N/";
+
+    if (files == 'j')
+        return strstr(path, "/journal/") != NULL;
+    if (files == 'd')
+        return strstr(path, "/definitions.sqlite") != NULL;
+    one[sizeof(one) - 3] = files;
+    return strstr(path, one) != NULL;
+}
 
 static int failure_of(char operation, int fd)
 {
@@ -41,9 +54,7 @@ static int failure_of(char operation, int fd)
     if (n < 0)
         return 0;
     path[n] = '\0';
-    if (strstr(path, text[1] == 'j' ? "/journal/" : "/definitions.sqlite") == NULL)
-        return 0;
-    return atoi(text + 2);
+    return concerns(text[1], path) ? atoi(text + 2) : 0;
 }
 
 static void *real(const char *name)

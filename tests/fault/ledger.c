@@ -176,6 +176,13 @@ static void check_one(struct ledger *l, int queue, uint32_t id, bool redelivered
                          l->queue_names[queue], id);
 }
 
+/* It is in the queue (again) that it was rejected at. */
+static void forget_reject(struct ledger_message *m, int queue)
+{
+    if (m->rejected_at == 1u << queue)
+        m->rejected_at = m->owed_at = 0;
+}
+
 uint32_t ledger_delivered(struct ledger *l, int queue, const struct link_event *e, bool redelivered)
 {
     uint32_t id;
@@ -185,6 +192,7 @@ uint32_t ledger_delivered(struct ledger *l, int queue, const struct link_event *
     if (id != UINT32_MAX) {
         check_one(l, queue, id, redelivered);
         l->messages[id].delivered |= 1u << queue;
+        forget_reject(&l->messages[id], queue);
     }
     pthread_mutex_unlock(&l->lock);
     return id;
@@ -213,6 +221,8 @@ void ledger_reject_sent(struct ledger *l, uint32_t id, int queue, int dead)
     m->settle_sent |= 1u << queue;
     m->targets |= 1u << dead;
     m->gone &= ~(1u << dead);
+    m->rejected_at = 1u << queue;
+    m->owed_at = 1u << dead;
     m->rejects++;
     pthread_mutex_unlock(&l->lock);
 }
@@ -316,10 +326,15 @@ void ledger_inspect_end(struct ledger *l, struct ledger_inspection *i)
                              "marked %d, rejects %u; of life %u, now %u)",
                              name, id, m->publisher, m->confirmed, (m->delivered & bit) != 0,
                              (m->marked & bit) != 0, m->rejects, m->life, l->life);
+        if (times == 0 && m->rejected_at == bit && (m->promised & bit))
+            m->promised |= m->owed_at;
         if (times == 0) {
-            m->gone |= bit;
+            /* A dead letter that is owed may come yet, when its message is rejected once more. */
+            if (m->owed_at != bit)
+                m->gone |= bit;
             continue;
         }
+        forget_reject(m, i->queue);
         m->promised |= bit;
         m->settle_sent &= ~bit;
         m->delivered |= bit;

@@ -25,6 +25,8 @@ struct ledger_message {
     uint32_t gone;        /* the broker surely had the settle, or it was seen not to be there */
     uint32_t delivered;   /* came to a client */
     uint32_t marked;      /* the broker surely had that it was delivered */
+    uint32_t rejected_at; /* where it was rejected: it is there still, or */
+    uint32_t owed_at;     /* where dead letters go from there */
     uint32_t rejects;
     uint16_t publisher;
     uint16_t life; /* in which it was published */
@@ -73,7 +75,8 @@ uint32_t ledger_delivered(struct ledger *l, int queue, const struct link_event *
 /* The settle was sent / the broker surely has it. */
 void ledger_settle_sent(struct ledger *l, uint32_t id, int queue);
 void ledger_settled(struct ledger *l, uint32_t id, int queue);
-/* The message was rejected and `dead` is where its queue's dead letters go. */
+/* The message was rejected and `dead` is where its queue's dead letters go: it is in one of the two
+ * from now on, perhaps in both. */
 void ledger_reject_sent(struct ledger *l, uint32_t id, int queue, int dead);
 /* The broker surely has that the message was delivered. */
 void ledger_mark(struct ledger *l, uint32_t id, int queue);

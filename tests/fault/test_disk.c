@@ -207,6 +207,85 @@ START_TEST(what_cannot_be_defined_is_refused)
 }
 END_TEST
 
+/* ---- Dead letters ---- */
+
+/* Which of two journals a durable queue is in; it is empty before and after. */
+static int journal_of(struct broker *b, const char *queue)
+{
+    const struct bulk large = {.queue = queue, .size = 600 << 10, .persistent = true};
+    uint64_t before = bulk_disk_use(b, "journal/0");
+    bool grew;
+
+    bulk_fill(b, &large, 0, 1);
+    grew = bulk_disk_use(b, "journal/0") > before + (300 << 10);
+    bulk_purge(b, queue);
+    return grew ? 0 : 1;
+}
+
+/* Declares a queue whose rejected messages go to the queue "dead" in the other journal; returns
+ * that one's number. */
+static int declare_apart(struct broker *b, char *source, size_t size)
+{
+    int dead;
+
+    bulk_declare(b, "dead", true);
+    dead = journal_of(b, "dead");
+    for (int i = 0; i < 64; i++) {
+        snprintf(source, size, "source-%d", i);
+        bulk_declare_rejecting(b, source, "dead");
+        if (journal_of(b, source) != dead)
+            return dead;
+    }
+    ck_abort_msg("all queues are in one journal");
+}
+
+static void await_count(struct broker *b, const char *queue, uint32_t count)
+{
+    int64_t deadline = now_ms() + deadline_ms();
+
+    while (bulk_count(b, queue) < count) {
+        const struct timespec step = {.tv_nsec = 50000000};
+
+        ck_assert_msg(now_ms() < deadline, "%s has %u messages", queue, bulk_count(b, queue));
+        nanosleep(&step, NULL);
+    }
+}
+
+/* The broker is killed while the letters are not on disk, or when they could be written at last. */
+START_TEST(a_dead_letter_is_in_its_queue_until_another_journal_has_it)
+{
+    static uint32_t in_source[NUMBERS];
+    static uint32_t in_dead[NUMBERS];
+    struct broker *b = start_with_faults(2);
+    char source[32];
+    int dead = declare_apart(b, source, sizeof(source));
+    const struct bulk rejected = {.queue = source, .size = 100, .persistent = true};
+    const struct bulk letters = {.queue = "dead", .size = 100, .persistent = true};
+    char fault[16];
+
+    bulk_fill(b, &rejected, 0, PART);
+    snprintf(fault, sizeof(fault), "w%d5", dead);
+    set_fault(fault);
+    bulk_reject(b, &rejected, PART);
+    ck_assert(broker_log_awaits(b, "cannot be written"));
+    bulk_fill(b, &rejected, PART, 1); /* what its journal has of the rejections is durable now */
+    if (_i == 1) {
+        set_fault("-");
+        ck_assert(broker_log_awaits(b, "takes messages again"));
+        await_count(b, "dead", 2 * PART); /* the failed ones, in memory, and once more */
+    }
+    restart(b, 2);
+    bulk_take_all(b, &rejected, in_source, NUMBERS);
+    bulk_take_all(b, &letters, in_dead, NUMBERS);
+    for (uint32_t i = 0; i < PART; i++) {
+        ck_assert_msg(in_source[i] + in_dead[i] != 0, "message %u is nowhere", i);
+        if (_i == 1)
+            ck_assert_msg(in_dead[i] != 0, "message %u did not become a dead letter", i);
+    }
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
 /* ---- A disk that is full ---- */
 
 /* A broker whose data is on a file system of 20 MiB. Returns NULL where none can be mounted. */
@@ -316,6 +395,7 @@ static Suite *make_suite(void)
                         sizeof(faults) / sizeof(faults[0]));
     tcase_add_test(tcase, a_broken_moment_in_the_middle_of_publishing_loses_nothing_confirmed);
     tcase_add_loop_test(tcase, what_cannot_be_defined_is_refused, 0, 2);
+    tcase_add_loop_test(tcase, a_dead_letter_is_in_its_queue_until_another_journal_has_it, 0, 2);
     tcase_add_test(tcase, a_disk_that_others_filled_recovers_when_they_go);
     tcase_add_test(tcase, a_full_disk_recovers_by_being_consumed_from);
     suite_add_tcase(suite, tcase);
