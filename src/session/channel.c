@@ -51,6 +51,7 @@ int channel_open(struct connection *c, uint16_t number)
     ch->connection = c;
     ch->shard = c->shard;
     ch->number = number;
+    ch->serial = (uint64_t)++c->channels_opened << 16 | number;
     ch->state = CHANNEL_OPEN;
     list_node_init(&ch->dirty);
     list_init(&ch->subscriptions);
@@ -242,6 +243,35 @@ int channel_refuse(struct channel *ch, int code, const char *format, ...)
 int channel_refuse_with(struct channel *ch, const struct refusal *r)
 {
     return refuse_text(ch, (int)r->code, r->text);
+}
+
+int channel_refuse_unkept(struct channel *ch, const struct queue_handle *queue)
+{
+    struct amqp_error e;
+
+    ch->connection->method = AMQP_BASIC_PUBLISH;
+    amqp_error_set(&e, AMQP_INTERNAL_ERROR, amqp_method_class(AMQP_BASIC_PUBLISH),
+                   amqp_method_number(AMQP_BASIC_PUBLISH),
+                   "queue '%.*s' in vhost '%.*s' cannot keep persistent messages now: the disk "
+                   "takes none",
+                   BYTES_ARGS(queue->name), BYTES_ARGS(((struct vhost *)queue->vhost)->name));
+    return close_with_error(ch, &e);
+}
+
+void channel_on_unkept(struct shard *s, uint64_t connection, uint64_t serial,
+                       const struct queue_handle *queue)
+{
+    struct connection *c = connection_find(s, connection);
+    uint16_t number = (uint16_t)serial;
+    struct channel *ch;
+
+    if (c == NULL || c->state != CONNECTION_OPEN || number >= c->channel_slots)
+        return;
+    ch = c->channels[number];
+    if (ch == NULL || ch->serial != serial || ch->state != CHANNEL_OPEN)
+        return;
+    channel_refuse_unkept(ch, queue);
+    channel_go_on(ch);
 }
 
 int channel_check_permission(struct channel *ch, enum permission_kind kind, const char *what,

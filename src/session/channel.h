@@ -44,6 +44,7 @@ struct channel {
     struct shard *shard;
     struct list_node dirty; /* in the shard's list: confirms to report */
     uint16_t number;
+    uint64_t serial; /* unique on its connection; ends in `number` */
     enum channel_state state;
     enum channel_mode mode;
     bool waiting;                       /* parked: for an answer, or for a commit's publishes */
@@ -104,6 +105,14 @@ void channel_touch(struct channel *ch);
 int channel_refuse(struct channel *ch, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 int channel_refuse_with(struct channel *ch, const struct refusal *r);
+
+/* Refuses a publish because `queue` cannot keep it now: closes the channel, and it alone, with
+ * internal-error. Returns -EPROTO. */
+int channel_refuse_unkept(struct channel *ch, const struct queue_handle *queue);
+
+/* The same for a publish that another worker had to refuse, of the channel with this serial. */
+void channel_on_unkept(struct shard *s, uint64_t connection, uint64_t serial,
+                       const struct queue_handle *queue);
 
 /* The connection ends: everything unacked goes back, subscriptions end, and the channel is freed
  * when no answer is outstanding. */

@@ -74,6 +74,18 @@ void connection_accept(struct shard *s, int fd, const struct socket_address *pee
         set_timer(c, s->broker->limits->handshake_timeout_ms);
 }
 
+static bool has_id(const struct hash_node *node, const void *key)
+{
+    return container_of(node, const struct connection, by_id)->id == *(const uint64_t *)key;
+}
+
+struct connection *connection_find(const struct shard *s, uint64_t id)
+{
+    struct hash_node *node = hash_map_find(&s->connections_by_id, id, has_id, &id);
+
+    return node == NULL ? NULL : container_of(node, struct connection, by_id);
+}
+
 void connection_join(struct connection *c, struct shard *s)
 {
     int rc;

@@ -83,6 +83,7 @@ struct connection {
     uint32_t frame_max;
     uint32_t channel_slots; /* length of `channels` */
     uint16_t channel_count;
+    uint32_t channels_opened;     /* ever */
     struct channel **channels;    /* by number; slot 0 is unused */
     struct channel *body_channel; /* whose body frame is coming in; NULL: its bytes are dropped */
     uint32_t body_left;
@@ -113,6 +114,9 @@ void connection_join(struct connection *c, struct shard *s);
 
 /* Handles input as if it had just been read; what is not whole is kept. */
 void connection_take_input(struct connection *c, struct bytes input);
+
+/* The shard's connection with this id, or NULL. */
+struct connection *connection_find(const struct shard *s, uint64_t id);
 
 /* Frees a dead connection. */
 void connection_free(struct connection *c);

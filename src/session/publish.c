@@ -130,16 +130,22 @@ static bool counts_publishes(const struct channel *ch)
     return ch->mode != CHANNEL_PLAIN;
 }
 
-/* Queues at home here answer at once, the others by mail: the publish is settled when all have. */
-static void publish_to_queues(struct channel *ch, struct message *msg, const struct routed *r)
+static struct publish_origin origin_of(struct channel *ch)
+{
+    if (counts_publishes(ch))
+        return (struct publish_origin){
+            .kind = ORIGIN_CONFIRM, .channel = ch, .number = ch->confirms.last + 1};
+    return (struct publish_origin){
+        .kind = ORIGIN_PLAIN, .connection = ch->connection->id, .number = ch->serial};
+}
+
+/* Queues at home here answer at once, the others by mail: the publish is settled when all have.
+ * Without confirms the channel closes when one says that it cannot keep the message. */
+static int publish_to_queues(struct channel *ch, struct message *msg, const struct routed *r)
 {
     struct shard *s = ch->shard;
-    bool counted = counts_publishes(ch);
-    const struct publish_origin origin = {
-        .kind = counted ? ORIGIN_CONFIRM : ORIGIN_NONE,
-        .channel = ch,
-        .number = ch->confirms.last + 1,
-    };
+    const struct publish_origin origin = origin_of(ch);
+    const struct queue_handle *unkept = NULL;
     uint32_t pending = 0;
     bool refused = false;
 
@@ -150,11 +156,16 @@ static void publish_to_queues(struct channel *ch, struct message *msg, const str
             pending++;
         else if (outcome != PUBLISH_ACCEPTED)
             refused = true;
+        if (outcome == PUBLISH_UNKEPT)
+            unkept = r->queues[i];
     }
-    if (counted) {
+    if (origin.kind == ORIGIN_CONFIRM) {
         confirms_add(&ch->confirms, pending, refused);
         channel_touch(ch);
+    } else if (unkept != NULL) {
+        return channel_refuse_unkept(ch, unkept);
     }
+    return 0;
 }
 
 /* A direct reply, handed to the worker of who asked (RabbitMQ "Direct Reply-to"). */
@@ -165,21 +176,13 @@ struct reply_record {
     uint64_t key;
 };
 
-static bool connection_id_matches(const struct hash_node *node, const void *key)
-{
-    return container_of(node, const struct connection, by_id)->id == *(const uint64_t *)key;
-}
-
 static void deliver_reply(struct shard *s, const struct reply_record *r)
 {
-    struct hash_node *node = hash_map_find(&s->connections_by_id, r->address.connection,
-                                           connection_id_matches, &r->address.connection);
-    struct connection *c;
+    struct connection *c = connection_find(s, r->address.connection);
     struct channel *ch;
 
-    if (node == NULL)
+    if (c == NULL)
         return;
-    c = container_of(node, struct connection, by_id);
     ch = r->address.channel < c->channel_slots ? c->channels[r->address.channel] : NULL;
     if (ch == NULL || ch->state != CHANNEL_OPEN || ch->reply_key != r->key)
         return;
@@ -223,6 +226,8 @@ static bool looks_like_reply(const struct message *msg)
  * it was delivered, as with RabbitMQ. */
 static int publish(struct channel *ch, struct message *msg, const struct routed *r, bool mandatory)
 {
+    int rc;
+
     if (looks_like_reply(msg))
         publish_reply(ch, msg);
     if ((msg->flags & MESSAGE_HAS_EXTRA_KEYS) != 0)
@@ -231,9 +236,9 @@ static int publish(struct channel *ch, struct message *msg, const struct routed 
         return channel_refuse(ch, AMQP_RESOURCE_ERROR, "no memory for a message");
     if (r->count == 0 && mandatory)
         return_message(ch, msg);
-    publish_to_queues(ch, msg, r);
+    rc = publish_to_queues(ch, msg, r);
     message_unref(msg);
-    return 0;
+    return rc;
 }
 
 /* Permission and existence of the exchange. What a user may was cached with the route. */

@@ -242,6 +242,7 @@ void queue_answer_publish(struct shard *s, uint32_t worker, const struct publish
 {
     switch (origin->kind) {
     case ORIGIN_NONE:
+    case ORIGIN_PLAIN:
         break;
     case ORIGIN_CONFIRM:
         confirm(s, worker, origin->channel, origin->number, accepted);
@@ -279,8 +280,39 @@ static enum publish_outcome enqueue(struct shard *s, struct queue_handle *queue,
     return durable ? PUBLISH_PENDING : PUBLISH_ACCEPTED;
 }
 
+/* A channel without confirms learns that its message is not kept. */
+struct unkept_record {
+    struct mail_record head;
+    uint64_t connection;
+    uint64_t serial;
+    struct queue_handle *queue; /* a reference */
+};
+
+static void handle_unkept(struct worker *w, struct mail_record *r)
+{
+    const struct unkept_record *u = (const struct unkept_record *)(const void *)r;
+
+    channel_on_unkept(shard_of(w), u->connection, u->serial, u->queue);
+    queue_handle_unref(u->queue);
+}
+
+static void mail_unkept(struct shard *s, uint32_t worker, struct queue_handle *queue,
+                        const struct publish_origin *origin)
+{
+    const struct unkept_record *last =
+        (struct unkept_record *)(void *)worker_mail_last(s->worker, worker, handle_unkept);
+    struct unkept_record *u;
+
+    if (last != NULL && last->connection == origin->connection && last->serial == origin->number)
+        return;
+    u = (struct unkept_record *)(void *)worker_mail(s->worker, worker, sizeof(*u), handle_unkept);
+    u->connection = origin->connection;
+    u->serial = origin->number;
+    u->queue = queue_handle_ref(queue);
+}
+
 /* Settles a publish that came by mail, or has it settled when its message is durable. */
-static void settle_publish(struct shard *s, const struct queue_handle *queue,
+static void settle_publish(struct shard *s, struct queue_handle *queue,
                            const struct publish_item *item, uint32_t worker,
                            enum publish_outcome outcome)
 {
@@ -288,6 +320,11 @@ static void settle_publish(struct shard *s, const struct queue_handle *queue,
 
     if (item->origin.kind == ORIGIN_NONE)
         return;
+    if (item->origin.kind == ORIGIN_PLAIN) {
+        if (outcome == PUBLISH_UNKEPT)
+            mail_unkept(s, worker, queue, &item->origin);
+        return;
+    }
     if (outcome == PUBLISH_PENDING) {
         durable_log_await(((struct durable_queue *)queue->durable)->log, &item->origin, worker);
         return;

@@ -92,11 +92,13 @@ struct publish_origin {
     enum {
         ORIGIN_NONE,        /* nobody */
         ORIGIN_CONFIRM,     /* a channel, as of its confirm `number` */
+        ORIGIN_PLAIN,       /* the channel with the serial `number`: channel_on_unkept() */
         ORIGIN_DEAD_LETTER, /* held_settle_answer() */
     } kind;
     union {
         struct channel *channel;
         struct held_settle *held;
+        uint64_t connection; /* its id */
     };
     uint64_t number;
 };

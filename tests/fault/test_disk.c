@@ -182,6 +182,63 @@ START_TEST(a_broken_moment_in_the_middle_of_publishing_loses_nothing_confirmed)
 }
 END_TEST
 
+/* Of a channel.close that comes next. */
+static void await_unkept(struct link *l)
+{
+    const amqp_channel_close_t *m;
+    amqp_channel_close_ok_t ok = {0};
+    struct link_event e;
+
+    ck_assert(link_next(l, deadline_ms(), &e) == LINK_EVENT);
+    ck_assert_uint_eq(e.method, AMQP_CHANNEL_CLOSE_METHOD);
+    m = e.fields;
+    ck_assert_uint_eq(m->reply_code, 541);
+    ck_assert_uint_eq((uint32_t)m->class_id << 16 | m->method_id, AMQP_BASIC_PUBLISH_METHOD);
+    ck_assert_ptr_nonnull(memmem(m->reply_text.bytes, m->reply_text.len, "'orders'", 8));
+    ck_assert(link_send(l, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok));
+}
+
+/* Several, on both workers; the first publish, to nowhere, leaves each where it is. The connection
+ * stays, and takes what need not be kept. */
+START_TEST(a_publisher_without_confirms_is_told_that_nothing_is_kept)
+{
+    const amqp_basic_properties_t persistent = {._flags = AMQP_BASIC_DELIVERY_MODE_FLAG,
+                                                .delivery_mode = 2};
+    const amqp_basic_properties_t transient = {._flags = 0};
+    static enum outcome outcomes[NUMBERS];
+    struct broker *b = start_with_faults(_i + 1);
+    uint32_t number = PART;
+
+    bulk_declare(b, "orders", true);
+    bulk_fill(b, &ORDERS, 0, PART);
+    set_fault("wj28");
+    bulk_publish(b, &ORDERS, number, 1, &outcomes[number]);
+    ck_assert_int_eq(outcomes[number], REFUSED);
+    number++;
+    for (int i = 0; i < 8; i++) {
+        struct link_event e;
+        struct link l;
+
+        ck_assert(link_open(&l, b));
+        link_publish(&l, "", "nowhere", false, &transient, "x", 1);
+        for (int k = 0; k < 20; k++)
+            link_publish(&l, "", "orders", false, &persistent, "x", 1);
+        await_unkept(&l);
+        ck_assert_ptr_nonnull(amqp_channel_open(l.connection, 1));
+        ck_assert(link_confirm_select(&l));
+        link_publish(&l, "", "orders", false, &transient, "x", 1);
+        ck_assert(link_next(&l, deadline_ms(), &e) == LINK_EVENT);
+        ck_assert_uint_eq(e.method, AMQP_BASIC_ACK_METHOD);
+        link_drop(&l);
+    }
+    set_fault("-");
+    /* The one of the failed write, and the transient ones; nothing of what was refused. */
+    ck_assert_uint_eq(bulk_count(b, "orders"), PART + 1 + 8);
+    publish_until_confirmed(b, number, outcomes);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
 /* And defined when the disk takes it. */
 START_TEST(what_cannot_be_defined_is_refused)
 {
@@ -394,6 +451,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tcase, nothing_is_confirmed_that_the_disk_does_not_take, 0,
                         sizeof(faults) / sizeof(faults[0]));
     tcase_add_test(tcase, a_broken_moment_in_the_middle_of_publishing_loses_nothing_confirmed);
+    tcase_add_loop_test(tcase, a_publisher_without_confirms_is_told_that_nothing_is_kept, 0, 2);
     tcase_add_loop_test(tcase, what_cannot_be_defined_is_refused, 0, 2);
     tcase_add_loop_test(tcase, a_dead_letter_is_in_its_queue_until_another_journal_has_it, 0, 2);
     tcase_add_test(tcase, a_disk_that_others_filled_recovers_when_they_go);
