@@ -71,6 +71,7 @@ struct config_journal {
     uint64_t segment_size_bytes;
     uint32_t compact_below_percent; /* 0: never */
     uint64_t reserve_bytes;         /* of each journal */
+    uint64_t write_buffer_bytes;    /* of each journal */
 };
 
 /* Sizes of 0 leave it to the percentage, which is of the machine's memory or of the cgroup's limit,

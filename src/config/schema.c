@@ -240,6 +240,14 @@ static const struct config_key JOURNAL_KEYS[] = {
      .max = 1024 * 1024 * 1024,
      FIELD(config_journal, reserve_bytes),
      .doc = "Space that each worker's journal keeps back, to free segments on a full disk."},
+    {.name = "write_buffer",
+     .type = CONFIG_TYPE_SIZE,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "32MiB",
+     .min = 64 * 1024,
+     .max = 1024 * 1024 * 1024,
+     FIELD(config_journal, write_buffer_bytes),
+     .doc = "Bytes waiting for a journal's disk at which its publishers are not read from."},
     END_OF_KEYS,
 };
 

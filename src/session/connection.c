@@ -66,6 +66,7 @@ void connection_accept(struct shard *s, int fd, const struct socket_address *pee
     stream_init_plain(&c->stream, fd);
     output_init(&c->output, &s->output_pool);
     list_node_init(&c->dirty);
+    list_node_init(&c->held_back);
     list_init(&c->exclusive_queues);
     list_init(&c->congested);
     timer_init(&c->timer, connection_on_timer);
@@ -111,6 +112,7 @@ void connection_leave(struct connection *c)
     timer_cancel(timers(c), &c->timer);
     reactor_remove(&c->shard->worker->reactor, &c->source);
     list_remove(&c->dirty);
+    list_remove(&c->held_back);
     list_remove(&c->in_shard);
     hash_map_remove(&c->shard->connections_by_id, &c->by_id);
     atomic_fetch_sub_explicit(&c->shard->connection_count, 1, memory_order_relaxed);

@@ -52,13 +52,15 @@ enum connection_ending {
 enum read_pause {
     READ_PAUSED_BY_OUTPUT = 1 << 0,  /* the peer does not take what it asked for */
     READ_PAUSED_BY_BACKLOG = 1 << 1, /* a channel waits and its peer goes on sending */
-    READ_PAUSED_BY_END = 1 << 3,     /* there is nothing to come */
     READ_PAUSED_BY_ALARM = 1 << 2,   /* it publishes, and memory or disk is short */
+    READ_PAUSED_BY_END = 1 << 3,     /* there is nothing to come */
+    READ_PAUSED_BY_JOURNAL = 1 << 4, /* it publishes faster than a disk writes */
 };
 
 struct connection {
     struct list_node in_shard;
     struct list_node dirty;
+    struct list_node held_back; /* paused by a journal */
     struct hash_node by_id;
     struct shard *shard;
     uint64_t id; /* unique in the life of the broker, > 0 */

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "session/broker.h"
 #include "session/channel.h"
+#include "session/connection.h"
 #include "session/held_settles.h"
 #include "session/paging.h"
 #include "session/shard.h"
@@ -113,7 +114,8 @@ int durable_log_open(struct durable_log *log, struct shard *s, uint32_t number,
         .shortages = &s->broker->short_journals,
     };
 
-    *log = (struct durable_log){.shard = s, .number = number};
+    *log = (struct durable_log){
+        .shard = s, .number = number, .write_buffer_bytes = c->write_buffer_bytes};
     hash_map_init(&log->queues);
     list_init(&log->touched);
     timer_init(&log->retry, on_retry);
@@ -247,6 +249,40 @@ void durable_log_await_synced(struct durable_log *log, struct channel *channel, 
     durable_log_await(log, &origin, worker);
 }
 
+bool durable_log_holds_back(struct durable_log *log)
+{
+    if (journal_gathered_bytes(log->journal) < log->write_buffer_bytes)
+        return false;
+    log->holds_back = true;
+    return true;
+}
+
+static void handle_let_go(struct worker *w, struct mail_record *r)
+{
+    struct list_node *node;
+
+    (void)r;
+    while ((node = list_take_first(&shard_of(w)->held_back)) != NULL)
+        connection_resume_reading(container_of(node, struct connection, held_back),
+                                  READ_PAUSED_BY_JOURNAL);
+}
+
+/* The journal's thread has been given what waited. Those that another journal holds back are let go
+ * as well: it will hold them back again. */
+static void let_go(struct durable_log *log)
+{
+    const struct server *server = log->shard->worker->server;
+
+    if (!log->holds_back || journal_gathered_bytes(log->journal) >= log->write_buffer_bytes)
+        return;
+    log->holds_back = false;
+    for (uint32_t to = 0; to < server->worker_count; to++) {
+        struct mail_record r = {.handle = handle_let_go, .size = sizeof(r)};
+
+        shard_send(log->shard, to, &r);
+    }
+}
+
 uint64_t durable_queue_safe_below(const struct durable_queue *d)
 {
     if (d->lost_below != 0 && queue_delivered_below(d->queue->queue) < d->lost_below)
@@ -360,5 +396,6 @@ static void handle_progress(struct worker *w, struct mail_record *r)
         on_failure(log, error);
         break;
     }
+    let_go(log);
     paging_take_reads(log->shard, log->journal);
 }

@@ -39,7 +39,8 @@ struct durable_queue {
 struct durable_log {
     struct shard *shard;
     struct journal *journal;
-    uint32_t number;        /* of the journal */
+    uint32_t number; /* of the journal */
+    uint64_t write_buffer_bytes;
     struct hash_map queues; /* by id */
     struct list touched;
     uint64_t mark;              /* a position; the touched queues' mark_below holds for it */
@@ -48,6 +49,7 @@ struct durable_log {
     uint32_t wait_first;
     uint32_t wait_count;
     struct timer retry;        /* after a failure */
+    bool holds_back;           /* there are publishers that are not read from */
     struct sequence_list kept; /* for the journal's questions */
 };
 
@@ -86,6 +88,10 @@ void durable_log_await(struct durable_log *log, const struct publish_origin *ori
  * it too (tx.commit). */
 void durable_log_await_synced(struct durable_log *log, struct channel *channel, uint64_t number,
                               uint32_t worker);
+
+/* Whether so much waits to be written that who publishes now must be held back
+ * (queue_home.c does): all who are will be let go when it is being written. */
+bool durable_log_holds_back(struct durable_log *log);
 
 /* Below this sequence number nothing of the queue waits for the disk any more. */
 uint64_t durable_queue_safe_below(const struct durable_queue *d);

@@ -5,6 +5,7 @@
 #include "server/vhost.h"
 #include "session/broker.h"
 #include "session/channel.h"
+#include "session/connection.h"
 #include "session/durable_log.h"
 #include "session/held_settles.h"
 #include "session/shard.h"
@@ -280,6 +281,43 @@ static enum publish_outcome enqueue(struct shard *s, struct queue_handle *queue,
     return durable ? PUBLISH_PENDING : PUBLISH_ACCEPTED;
 }
 
+/* The publisher's connection is not read from until its journal comes by. */
+struct hold_back_record {
+    struct mail_record head;
+    struct publish_origin origin; /* of the connection's publish; a channel is held for that */
+};
+
+static void hold_back(struct shard *s, const struct publish_origin *origin)
+{
+    struct connection *c = origin->kind == ORIGIN_CONFIRM ? origin->channel->connection
+                                                          : connection_find(s, origin->connection);
+
+    if (c == NULL || c->state != CONNECTION_OPEN || list_linked(&c->held_back))
+        return;
+    list_append(&s->held_back, &c->held_back);
+    connection_pause_reading(c, READ_PAUSED_BY_JOURNAL);
+}
+
+static void handle_hold_back(struct worker *w, struct mail_record *r)
+{
+    hold_back(shard_of(w), &((const struct hold_back_record *)(const void *)r)->origin);
+}
+
+/* `origin` has published to the queue, which has not answered yet. */
+static void consider_hold_back(struct shard *s, const struct queue_handle *queue, uint32_t worker,
+                               const struct publish_origin *origin)
+{
+    struct hold_back_record h = {
+        .head = {.handle = handle_hold_back, .size = sizeof(h)},
+        .origin = *origin,
+    };
+
+    if (!durable_log_holds_back(((struct durable_queue *)queue->durable)->log))
+        return;
+    if (origin->kind == ORIGIN_CONFIRM || origin->kind == ORIGIN_PLAIN)
+        shard_send(s, worker, &h.head);
+}
+
 /* A channel without confirms learns that its message is not kept. */
 struct unkept_record {
     struct mail_record head;
@@ -318,6 +356,8 @@ static void settle_publish(struct shard *s, struct queue_handle *queue,
 {
     bool accepted = outcome == PUBLISH_ACCEPTED;
 
+    if (outcome == PUBLISH_PENDING)
+        consider_hold_back(s, queue, worker, &item->origin);
     if (item->origin.kind == ORIGIN_NONE)
         return;
     if (item->origin.kind == ORIGIN_PLAIN) {

@@ -28,6 +28,7 @@ void shard_init(struct shard *s, struct worker *w, struct broker *b)
     list_init(&s->connections);
     list_init(&s->dirty_connections);
     list_init(&s->dead_connections);
+    list_init(&s->held_back);
     list_init(&s->dirty_channels);
     list_init(&s->active_queues);
     hash_map_init(&s->connections_by_id);

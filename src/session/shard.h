@@ -30,6 +30,7 @@ struct shard {
     atomic_uint connection_count;  /* of them; other workers read it */
     struct list dirty_connections; /* with output to write, by .dirty */
     struct list dead_connections;  /* to be freed at the end of the turn, by .in_shard */
+    struct list held_back;         /* publishers that a journal keeps waiting, by .held_back */
     struct list dirty_channels;    /* with confirms to report, by struct channel.dirty */
     struct hash_map connections_by_id;
     struct timer give_up; /* set by shard_shut_down() */

@@ -202,6 +202,11 @@ uint64_t journal_durable(const struct journal *j)
     return j->durable;
 }
 
+uint64_t journal_gathered_bytes(const struct journal *j)
+{
+    return j->gather->bytes.size;
+}
+
 bool journal_is_failed(const struct journal *j)
 {
     return j->failed;

@@ -142,6 +142,10 @@ void journal_release_message(struct journal *j, struct store_location location);
 uint64_t journal_appended(const struct journal *j);
 uint64_t journal_durable(const struct journal *j);
 
+/* Bytes appended that the journal's thread has not been given: it is at work on what was appended
+ * before. */
+uint64_t journal_gathered_bytes(const struct journal *j);
+
 /* The end of a turn, with every queue's state as the records tell it: has the gathered records
  * written unless a write is under way (then they follow it). No system call of its own beyond
  * waking the thread. With nothing but settled and delivered records gathered, nothing is synced for

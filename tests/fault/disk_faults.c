@@ -1,10 +1,10 @@
 /* Loaded into a broker with LD_PRELOAD: makes writes and syncs of files fail while the control file
  * that LEVERET_DISK_FAULTS names says so. It holds up to three letters and a number:
  *
- *     w | s | -    writes fail, syncs fail, nothing fails
- *     j | d        only below journal/, only the definitions,
- *     0 to 9       or only below journal/ and this number
- *     errno        with this error, in decimal
+ *     w | s | l | -    writes fail, syncs fail, writes take long, nothing fails
+ *     j | d            only below journal/, only the definitions,
+ *     0 to 9           or only below journal/ and this number
+ *     number           with this errno, or so many milliseconds
  *
  * such as "wj28". A failing write of several runs writes the first half of its first run, as a full
  * disk may. */
@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 static bool concerns(char files, const char *path)
@@ -57,6 +58,15 @@ static int failure_of(char operation, int fd)
     return concerns(text[1], path) ? atoi(text + 2) : 0;
 }
 
+static void take_time(int fd)
+{
+    int ms = failure_of('l', fd);
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000L};
+
+    if (ms != 0)
+        nanosleep(&t, NULL);
+}
+
 static void *real(const char *name)
 {
     void *function = dlsym(RTLD_NEXT, name);
@@ -74,6 +84,7 @@ static void *real(const char *name)
         int error = failure_of('w', fd); \
 \
         *(void **)&next = real(#name); \
+        take_time(fd); \
         if (error == 0) \
             return next(fd, runs, count, offset); \
         if (count > 1 && runs[0].iov_len > 1) \
