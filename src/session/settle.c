@@ -94,11 +94,42 @@ static enum settle_outcome outcome_of(bool requeue)
     return requeue ? SETTLE_REQUEUE : SETTLE_REJECT;
 }
 
+/* The end of the run of tags from `first` on that the transaction at hand settles, or does not. */
+static uint64_t end_of_alike(struct channel *ch, uint64_t first)
+{
+    bool in_transaction = delivery_tags_find(&ch->unacked, first)->in_transaction;
+    uint64_t last = first;
+
+    for (uint64_t tag = first;
+         tag != 0 && delivery_tags_find(&ch->unacked, tag)->in_transaction == in_transaction;
+         tag = delivery_tags_next(&ch->unacked, tag))
+        last = tag;
+    return last;
+}
+
+/* What the transaction at hand settles is no longer the channel's to recover. */
+static void recover_outside_transaction(struct channel *ch)
+{
+    uint64_t first = delivery_tags_next(&ch->unacked, 0);
+
+    while (first != 0) {
+        uint64_t last = end_of_alike(ch, first);
+        uint64_t next = delivery_tags_next(&ch->unacked, last);
+
+        if (!delivery_tags_find(&ch->unacked, first)->in_transaction)
+            settle_tags(ch, first, last, SETTLE_REQUEUE);
+        first = next;
+    }
+}
+
 static int recover(struct channel *ch, bool requeue)
 {
     if (!requeue)
         return channel_refuse(ch, AMQP_NOT_IMPLEMENTED, "requeue=false");
-    settle_tags(ch, 1, UINT64_MAX, SETTLE_REQUEUE);
+    if (ch->mode == CHANNEL_TRANSACTION)
+        recover_outside_transaction(ch);
+    else
+        settle_tags(ch, 1, UINT64_MAX, SETTLE_REQUEUE);
     return 0;
 }
 

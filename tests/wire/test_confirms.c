@@ -261,6 +261,48 @@ START_TEST(rejects_count_at_commit)
 }
 END_TEST
 
+START_TEST(recover_leaves_what_the_transaction_settles)
+{
+    static const char *const bodies[] = {"a", "b", "c", "d"};
+    struct channel *ch = connect_channel();
+
+    declare_queue(ch, "q", 0, NO_ARGS);
+    for (int i = 0; i < 4; i++)
+        publish(ch, "q", bodies[i]);
+    await_message_count(ch, "q", 4);
+    tx_select(ch);
+    for (int i = 0; i < 4; i++)
+        expect_get(ch, "q", bodies[i], 0);
+    ack(ch, 1, 0);
+    reject(ch, 3, 0);
+    recover(ch, REQUEUE);
+    expect_get(ch, "q", "b", NO_ACK | REDELIVERED);
+    expect_get(ch, "q", "d", NO_ACK | REDELIVERED);
+    expect_get_empty(ch, "q");
+    tx_commit(ch);
+    recover(ch, REQUEUE);
+    expect_get_empty(ch, "q");
+}
+END_TEST
+
+START_TEST(rolled_back_settlements_are_recovered)
+{
+    struct channel *ch = connect_channel();
+
+    declare_queue(ch, "q", 0, NO_ARGS);
+    publish(ch, "q", "a");
+    await_message_count(ch, "q", 1);
+    tx_select(ch);
+    expect_get(ch, "q", "a", 0);
+    ack(ch, 1, 0);
+    recover(ch, REQUEUE);
+    expect_get_empty(ch, "q");
+    tx_rollback(ch);
+    recover(ch, REQUEUE);
+    expect_get(ch, "q", "a", NO_ACK | REDELIVERED);
+}
+END_TEST
+
 START_TEST(returns_come_with_the_commit)
 {
     struct channel *ch = connect_channel();
@@ -318,6 +360,8 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, acks_count_at_commit);
     tcase_add_test(tcase, rollback_of_an_ack_leaves_it_unacked);
     tcase_add_test(tcase, rejects_count_at_commit);
+    tcase_add_test(tcase, recover_leaves_what_the_transaction_settles);
+    tcase_add_test(tcase, rolled_back_settlements_are_recovered);
     tcase_add_test(tcase, returns_come_with_the_commit);
     tcase_add_test(tcase, empty_commits_are_fine);
     tcase_add_test(tcase, closed_transaction_is_rolled_back);
