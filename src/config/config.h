@@ -50,6 +50,7 @@ struct config_limits {
     uint32_t max_header_table_size_bytes; /* of the encoded headers of a message */
     uint32_t max_table_depth;             /* tables and arrays within each other */
     uint32_t output_high_watermark_bytes; /* unwritten output at which a connection is paused */
+    uint32_t direct_reply_timeout_ms;     /* for which replies wait for who reads nothing */
     uint32_t read_budget_bytes;           /* input of one connection in one turn of its worker */
 };
 

@@ -5,8 +5,9 @@
 #include "base/memory.h"
 #include "server/vhost.h"
 #include "session/broker.h"
+#include "session/direct_reply.h"
+#include "session/method_names.h"
 #include "session/publish.h"
-#include "session/reply_registry.h"
 #include "session/shard.h"
 #include "session/subscription.h"
 #include "session/transaction.h"
@@ -88,11 +89,8 @@ static void release_state(struct channel *ch)
     ch->pool = NULL;
     free((void *)(uintptr_t)ch->last_queue.data);
     ch->last_queue = bytes_of(NULL, 0);
-    free((void *)(uintptr_t)ch->reply_tag.data);
-    ch->reply_tag = bytes_of(NULL, 0);
-    if (ch->reply_key != 0)
-        reply_registry_remove(&ch->shard->broker->replies, ch->reply_key);
-    ch->reply_key = 0;
+    reply_consumer_free(ch->reply_consumer);
+    ch->reply_consumer = NULL;
 }
 
 static void free_if_done(struct channel *ch)
@@ -134,16 +132,18 @@ static void end_channel(struct channel *ch)
         connection_resume_reading(ch->connection, READ_PAUSED_BY_BACKLOG);
 }
 
+/* Held while it ends: a direct reply of its own may be the last thing that it waits for. */
 void channel_orphan(struct channel *ch)
 {
     bool was_open = ch->state == CHANNEL_OPEN;
 
+    channel_hold(ch);
     ch->connection = NULL;
     ch->state = CHANNEL_ORPHANED;
     ch->shard->orphans++;
     if (was_open)
         end_channel(ch);
-    free_if_done(ch);
+    channel_drop(ch);
 }
 
 static void finish_close_by_peer(struct channel *ch)
@@ -423,6 +423,7 @@ static const char *expected_content(const struct channel *ch)
 static int on_method_frame(struct channel *ch, const struct amqp_frame *frame)
 {
     struct bytes payload = amqp_frame_payload(frame);
+    struct method_names names;
     struct amqp_method m;
     struct amqp_error e;
 
@@ -439,6 +440,7 @@ static int on_method_frame(struct channel *ch, const struct amqp_frame *frame)
     }
     if (amqp_method_decode(payload, &m, &e) < 0)
         return connection_fail_with(ch->connection, &e);
+    method_names_strip(&m, &names);
     return on_method(ch, &m);
 }
 

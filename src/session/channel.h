@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 struct content;
+struct reply_consumer;
 struct subscription;
 struct transaction;
 
@@ -67,9 +68,8 @@ struct channel {
     uint16_t prefetch;         /* for consumers to come (basic.qos, global = false) */
     struct credit_pool *pool;  /* the channel's common limit, or NULL */
 
-    struct bytes last_queue; /* the name last declared; owned */
-    struct bytes reply_tag;  /* consumer tag of its direct reply-to consumer; owned */
-    uint64_t reply_key;      /* names that consumer; 0: there is none */
+    struct bytes last_queue;               /* the name last declared; owned */
+    struct reply_consumer *reply_consumer; /* of direct replies; NULL: none */
 };
 
 /* Handles a frame of an existing channel. `frame` is whole; bodies come by channel_on_body. */

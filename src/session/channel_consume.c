@@ -9,6 +9,7 @@
 #include "session/connection_place.h"
 #include "session/delivery.h"
 #include "session/reply_registry.h"
+#include "session/direct_reply.h"
 #include "session/server_names.h"
 #include "session/shard.h"
 #include "session/subscription.h"
@@ -86,19 +87,16 @@ static void send_consume_ok(struct channel *ch, struct bytes tag)
 
 static int consume_replies(struct channel *ch, const struct amqp_basic_consume *m, struct bytes tag)
 {
-    const struct reply_address address = {
-        .worker = shard_id(ch->shard),
-        .connection = ch->connection->id,
-        .channel = ch->number,
-        .vhost = ch->connection->vhost,
-    };
+static bool has_reply_consumer(const struct channel *ch, struct bytes tag)
+{
+    return ch->reply_consumer != NULL && bytes_equal(ch->reply_consumer->tag, tag);
+}
 
-    if (ch->reply_key != 0)
+    if (ch->reply_consumer != NULL)
         return channel_refuse(ch, AMQP_PRECONDITION_FAILED, "reply consumer already set");
     if (!m->no_ack)
         return channel_refuse(ch, AMQP_PRECONDITION_FAILED, "reply consumer cannot acknowledge");
-    ch->reply_tag = bytes_of(bytes_to_string(tag), tag.size);
-    ch->reply_key = reply_registry_add(&ch->shard->broker->replies, &address);
+    ch->reply_consumer = reply_consumer_create(ch, tag);
     if (!m->no_wait)
         send_consume_ok(ch, tag);
     return 0;
@@ -128,7 +126,7 @@ static int check_consumer(struct channel *ch, struct bytes tag)
 {
     uint32_t limit = ch->shard->broker->limits->max_consumers_per_channel;
 
-    if (find_consumer(ch, tag) != NULL || (ch->reply_key != 0 && bytes_equal(ch->reply_tag, tag)))
+    if (find_consumer(ch, tag) != NULL || has_reply_consumer(ch, tag))
         return channel_refuse(ch, AMQP_NOT_ALLOWED, "attempt to reuse consumer tag '%.*s'",
                               BYTES_ARGS(tag));
     if (limit != 0 && ch->consumer_count >= limit)
@@ -210,11 +208,9 @@ static int on_cancel(struct channel *ch, const struct amqp_basic_cancel *m)
     };
 
     if (s == NULL) {
-        if (ch->reply_key != 0 && bytes_equal(ch->reply_tag, m->consumer_tag)) {
-            reply_registry_remove(&ch->shard->broker->replies, ch->reply_key);
-            ch->reply_key = 0;
-            free((void *)(uintptr_t)ch->reply_tag.data);
-            ch->reply_tag = bytes_of(NULL, 0);
+        if (has_reply_consumer(ch, m->consumer_tag)) {
+            reply_consumer_free(ch->reply_consumer);
+            ch->reply_consumer = NULL;
         }
         if (!m->no_wait)
             send_cancel_ok(ch, m->consumer_tag);

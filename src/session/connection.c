@@ -7,6 +7,7 @@
 #include "session/broker.h"
 #include "session/channel.h"
 #include "session/connection_place.h"
+#include "session/direct_reply.h"
 #include "session/shard.h"
 #include "session/subscription.h"
 
@@ -69,6 +70,7 @@ void connection_accept(struct shard *s, int fd, const struct socket_address *pee
     list_node_init(&c->held_back);
     list_init(&c->exclusive_queues);
     list_init(&c->congested);
+    list_init(&c->reply_consumers);
     timer_init(&c->timer, connection_on_timer);
     connection_join(c, s);
     if (c->state != CONNECTION_DEAD)
@@ -220,6 +222,8 @@ static void resume_congested(struct connection *c)
 
     while (!connection_congested(c) && (node = list_take_first(&c->congested)) != NULL)
         subscription_resume(container_of(node, struct subscription, congested));
+    while (!connection_congested(c) && (node = list_take_first(&c->reply_consumers)) != NULL)
+        reply_consumer_resume(container_of(node, struct reply_consumer, waits));
 }
 
 void connection_flush(struct connection *c)

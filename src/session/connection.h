@@ -55,6 +55,7 @@ enum read_pause {
     READ_PAUSED_BY_ALARM = 1 << 2,   /* it publishes, and memory or disk is short */
     READ_PAUSED_BY_END = 1 << 3,     /* there is nothing to come */
     READ_PAUSED_BY_JOURNAL = 1 << 4, /* it publishes faster than a disk writes */
+    READ_PAUSED_BY_REPLIES = 1 << 5, /* those that it answers do not read */
 };
 
 struct connection {
@@ -103,6 +104,8 @@ struct connection {
 
     struct list exclusive_queues; /* by queue_handle.by_owner */
     struct list congested;        /* subscriptions held back, by .congested */
+    struct list reply_consumers;  /* with replies that are held for them, by .waits */
+    uint64_t replies_bytes;       /* direct replies of its own that nobody has taken yet */
     bool peer_is_loopback;
     char peer[SOCKET_ADDRESS_TEXT_SIZE];
 };

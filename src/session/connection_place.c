@@ -16,7 +16,7 @@
 static bool channel_is_movable(const struct channel *ch)
 {
     return ch->state == CHANNEL_OPEN && !ch->waiting && !ch->replaying && ch->holds == 0 &&
-           list_empty(&ch->subscriptions) && ch->backlog.size == 0 && ch->reply_key == 0;
+           list_empty(&ch->subscriptions) && ch->backlog.size == 0 && ch->reply_consumer == NULL;
 }
 
 static bool is_movable(const struct connection *c)

@@ -29,6 +29,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/delivery_tags.h \
 	src/session/durable_log.c \
 	src/session/durable_log.h \
+	src/session/direct_reply.c \
+	src/session/direct_reply.h \
 	src/session/held_settles.c \
 	src/session/held_settles.h \
 	src/session/message_properties.c \

@@ -4,6 +4,7 @@
 #include "base/buffer.h"
 #include "session/broker.h"
 #include "session/channel.h"
+#include "session/direct_reply.h"
 #include "session/reply_registry.h"
 #include "session/shard.h"
 
@@ -125,7 +126,7 @@ static bool asks_for_direct_reply(const struct amqp_properties *p)
 
 static int check_reply_to(struct channel *ch, const struct amqp_properties *p)
 {
-    if (ch->reply_key != 0 || !asks_for_direct_reply(p))
+    if (ch->reply_consumer != NULL || !asks_for_direct_reply(p))
         return 0;
     return channel_refuse(ch, AMQP_PRECONDITION_FAILED, "fast reply consumer does not exist");
 }
@@ -188,7 +189,7 @@ struct message *message_properties_create(struct channel *ch, struct bytes excha
     if (!asks_for_direct_reply(p))
         return create(exchange, routing_key, header->properties, p, (uint32_t)header->body_size);
 
-    reply_queue_name(ch->reply_key, reply_name);
+    reply_queue_name(ch->reply_consumer->key, reply_name);
     rewritten = *p;
     rewritten.reply_to = bytes_from_string(reply_name);
     buffer_init(&encoded);

@@ -8,9 +8,9 @@
 #include "session/channel.h"
 #include "session/connection_place.h"
 #include "session/delivery.h"
+#include "session/direct_reply.h"
 #include "session/message_properties.h"
 #include "session/queue_home.h"
-#include "session/reply_registry.h"
 #include "session/shard.h"
 #include "session/transaction.h"
 
@@ -139,9 +139,11 @@ static struct publish_origin origin_of(struct channel *ch)
         .kind = ORIGIN_PLAIN, .connection = ch->connection->id, .number = ch->serial};
 }
 
-/* Queues at home here answer at once, the others by mail: the publish is settled when all have.
- * Without confirms the channel closes when one says that it cannot keep the message. */
-static int publish_to_queues(struct channel *ch, struct message *msg, const struct routed *r)
+/* Queues and askers at home here answer at once, the others by mail: the publish is settled when
+ * all have. Without confirms the channel closes when a queue says that it cannot keep the
+ * message. */
+static int publish_to_all(struct channel *ch, struct message *msg, const struct routed *r,
+                          const struct reply_keys *replies)
 {
     struct shard *s = ch->shard;
     const struct publish_origin origin = origin_of(ch);
@@ -149,6 +151,15 @@ static int publish_to_queues(struct channel *ch, struct message *msg, const stru
     uint32_t pending = 0;
     bool refused = false;
 
+    for (uint32_t i = 0; i < replies->count; i++) {
+        enum publish_outcome outcome = direct_reply_publish(
+            ch, msg, replies->items[i], origin.kind == ORIGIN_CONFIRM ? origin.number : 0);
+
+        if (outcome == PUBLISH_PENDING)
+            pending++;
+        else if (outcome != PUBLISH_ACCEPTED)
+            refused = true;
+    }
     for (uint32_t i = 0; i < r->count; i++) {
         enum publish_outcome outcome = queue_publish(s, r->queues[i], msg, &origin);
 
@@ -168,75 +179,25 @@ static int publish_to_queues(struct channel *ch, struct message *msg, const stru
     return 0;
 }
 
-/* A direct reply, handed to the worker of who asked (RabbitMQ "Direct Reply-to"). */
-struct reply_record {
-    struct mail_record head;
-    struct message *message; /* a reference */
-    struct reply_address address;
-    uint64_t key;
-};
-
-static void deliver_reply(struct shard *s, const struct reply_record *r)
-{
-    struct connection *c = connection_find(s, r->address.connection);
-    struct channel *ch;
-
-    if (c == NULL)
-        return;
-    ch = r->address.channel < c->channel_slots ? c->channels[r->address.channel] : NULL;
-    if (ch == NULL || ch->state != CHANNEL_OPEN || ch->reply_key != r->key)
-        return;
-    if (connection_congested(c)) {
-        log_warning("connection", "%s: does not read its direct replies: one is dropped", c->peer);
-        return;
-    }
-    delivery_write(c, ch->number, ch->reply_tag, ++ch->last_delivery_tag, false, r->message);
-}
-
-static void handle_reply(struct worker *w, struct mail_record *record)
-{
-    struct reply_record *r = (struct reply_record *)(void *)record;
-
-    deliver_reply(shard_of(w), r);
-    message_unref(r->message);
-}
-
-/* Sends a direct reply to who waits for it, if anybody does. */
-static void publish_reply(struct channel *ch, struct message *msg)
-{
-    struct reply_record r = {
-        .head = {.handle = handle_reply, .size = sizeof(r)},
-        .key = reply_queue_key(message_routing_key(msg)),
-    };
-
-    if (r.key == 0 || !reply_registry_find(&ch->shard->broker->replies, r.key, &r.address) ||
-        r.address.vhost != ch->connection->vhost)
-        return;
-    r.message = message_ref(msg);
-    shard_send(ch->shard, r.address.worker, &r.head);
-}
-
-static bool looks_like_reply(const struct message *msg)
-{
-    return msg->exchange_size == 0 &&
-           bytes_starts_with(message_routing_key(msg), REPLY_QUEUE_PREFIX);
-}
-
 /* Takes over the reference. No queue takes a direct reply, so a mandatory one comes back even when
  * it was delivered, as with RabbitMQ. */
 static int publish(struct channel *ch, struct message *msg, const struct routed *r, bool mandatory)
 {
+    struct reply_keys replies = {.count = 0};
     int rc;
 
-    if (looks_like_reply(msg))
-        publish_reply(ch, msg);
+    if (reply_keys_possible(msg))
+        reply_keys_collect(msg, &replies);
     if ((msg->flags & MESSAGE_HAS_EXTRA_KEYS) != 0)
         msg = message_without_bcc(msg);
-    if (msg == NULL)
+    if (msg == NULL) {
+        reply_keys_free(&replies);
         return channel_refuse(ch, AMQP_RESOURCE_ERROR, "no memory for a message");
+    }
     if (r->count == 0 && mandatory)
         return_message(ch, msg);
-    rc = publish_to_queues(ch, msg, r);
+    rc = publish_to_all(ch, msg, r, &replies);
+    reply_keys_free(&replies);
     message_unref(msg);
     return rc;
 }

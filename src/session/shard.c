@@ -209,5 +209,6 @@ bool shard_end_turn(struct shard *s)
         timer_cancel(&s->worker->timers, &s->give_up);
         worker_finished(s->worker);
     }
-    return !list_empty(&s->active_queues);
+    /* Writing may have settled publishes. */
+    return !list_empty(&s->active_queues) || !list_empty(&s->dirty_channels);
 }

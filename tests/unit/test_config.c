@@ -101,6 +101,7 @@ static void expect_defaults(const struct config *c)
     ck_assert_uint_eq(c->limits.heartbeat_s, 60);
     ck_assert_uint_eq(c->limits.max_message_size_bytes, 16 * 1024 * 1024);
     ck_assert_uint_eq(c->limits.max_header_table_size_bytes, 128 * 1024);
+    ck_assert_uint_eq(c->limits.direct_reply_timeout_ms, 30000);
     ck_assert_uint_eq(c->limits.read_budget_bytes, 256 * 1024);
     ck_assert_int_eq(c->journal.sync, CONFIG_SYNC_ALWAYS);
     ck_assert_uint_eq(c->journal.sync_interval_ms, 100);
@@ -181,6 +182,7 @@ START_TEST(every_scalar_key_reaches_its_field)
                               "  max_header_table_size: 2KiB\n"
                               "  max_table_depth: 7\n"
                               "  output_high_watermark: 1GiB\n"
+                              "  direct_reply_timeout_ms: 108\n"
                               "  read_budget: 0x2000\n"
                               "journal:\n"
                               "  sync: interval\n"
@@ -213,6 +215,7 @@ START_TEST(every_scalar_key_reaches_its_field)
     ck_assert_uint_eq(c->limits.max_header_table_size_bytes, 2048);
     ck_assert_uint_eq(c->limits.max_table_depth, 7);
     ck_assert_uint_eq(c->limits.output_high_watermark_bytes, 1024 * 1024 * 1024);
+    ck_assert_uint_eq(c->limits.direct_reply_timeout_ms, 108);
     ck_assert_uint_eq(c->limits.read_budget_bytes, 0x2000);
     ck_assert_int_eq(c->journal.sync, CONFIG_SYNC_INTERVAL);
     ck_assert_uint_eq(c->journal.sync_interval_ms, 107);
