@@ -6,6 +6,7 @@
 #include "server/vhost.h"
 #include "session/broker.h"
 #include "session/direct_reply.h"
+#include "session/method_names.h"
 #include "session/publish.h"
 #include "session/shard.h"
 #include "session/subscription.h"
@@ -422,6 +423,7 @@ static const char *expected_content(const struct channel *ch)
 static int on_method_frame(struct channel *ch, const struct amqp_frame *frame)
 {
     struct bytes payload = amqp_frame_payload(frame);
+    struct method_names names;
     struct amqp_method m;
     struct amqp_error e;
 
@@ -438,6 +440,7 @@ static int on_method_frame(struct channel *ch, const struct amqp_frame *frame)
     }
     if (amqp_method_decode(payload, &m, &e) < 0)
         return connection_fail_with(ch->connection, &e);
+    method_names_strip(&m, &names);
     return on_method(ch, &m);
 }
 

@@ -35,6 +35,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/held_settles.h \
 	src/session/message_properties.c \
 	src/session/message_properties.h \
+	src/session/method_names.c \
+	src/session/method_names.h \
 	src/session/output.c \
 	src/session/output.h \
 	src/session/paging.c \

@@ -373,6 +373,32 @@ START_TEST(binding_made_anywhere_is_seen_at_once)
 }
 END_TEST
 
+/* RabbitMQ takes line ends out of names. */
+START_TEST(names_lose_their_line_ends)
+{
+    struct channel *ch = connect_channel();
+
+    declare_exchange(ch, "x\r\ny", "direct", 0, NO_ARGS);
+    declare_exchange(ch, "xy", "direct", PASSIVE, NO_ARGS);
+    send_queue_declare(ch, "q\n1", 0, NO_ARGS);
+    expect_reply(ch, AMQP_QUEUE_DECLARE_OK_METHOD);
+    bind_queue(ch, "q1", "\nx\ny\r", "k", NO_ARGS);
+    bind_queue(ch, "q1", "amq.\nfanout", "", NO_ARGS);
+    publish_to(ch, "xy", "k", "a");
+    expect_get(ch, "q1", "a", 0);
+    unbind_queue(ch, "q1", "x\r\ny", "k", NO_ARGS);
+    confirm_select(ch);
+    expect_unroutable(ch, "xy", "k");
+    delete_exchange(ch, "x\ny", 0);
+    send_exchange_declare(ch, "xy", "direct", PASSIVE, NO_ARGS);
+    expect_channel_error(ch, 404, "NOT_FOUND - no exchange 'xy' in vhost '/'");
+    ch = connect_channel();
+    send_queue_declare(ch, "\r\namq.x", 0, NO_ARGS);
+    expect_channel_error(ch, 403,
+                         "ACCESS_REFUSED - queue name 'amq.x' contains reserved prefix 'amq.*'");
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("exchanges");
@@ -399,6 +425,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, auto_delete_exchanges_go_as_a_chain);
     tcase_add_test(tcase, auto_delete_exchange_that_had_no_binding_stays);
     tcase = wire_tcase(suite, "alternate");
+    tcase_add_test(tcase, names_lose_their_line_ends);
     tcase_add_test(tcase, alternate_exchange_takes_what_nothing_matches);
     tcase_add_test(tcase, missing_alternate_exchange_returns);
     tcase_add_test(tcase, alternate_exchanges_may_be_a_cycle);
