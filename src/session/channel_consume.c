@@ -48,19 +48,26 @@ void channel_on_pool_refilled(struct channel *ch)
 }
 
 static int on_qos(struct channel *ch, const struct amqp_basic_qos *m)
+/* The channel's common limit; 0 is none. */
+static void set_common_limit(struct channel *ch, uint16_t limit)
+{
+    if (ch->pool == NULL && limit == 0)
+        return;
+    if (ch->pool == NULL)
+        create_pool(ch);
+    atomic_store(&ch->pool->limit, limit);
+    if (credit_pool_take_starved(ch->pool))
+        refill_all(ch);
+}
+
+/* A limit for each consumer to come lifts the common one, as with RabbitMQ. */
 {
     if (m->prefetch_size != 0)
         return channel_refuse(ch, AMQP_NOT_IMPLEMENTED, "prefetch_size!=0 (%" PRIu32 ")",
                               m->prefetch_size);
-    if (!m->global) {
+    if (!m->global)
         ch->prefetch = m->prefetch_count;
-    } else if (ch->pool != NULL || m->prefetch_count != 0) {
-        if (ch->pool == NULL)
-            create_pool(ch);
-        atomic_store(&ch->pool->limit, m->prefetch_count);
-        if (credit_pool_take_starved(ch->pool))
-            refill_all(ch);
-    }
+    set_common_limit(ch, m->global ? m->prefetch_count : 0);
     channel_send(ch, &(struct amqp_method){.id = AMQP_BASIC_QOS_OK});
     return 0;
 }

@@ -263,6 +263,31 @@ START_TEST(global_prefetch_may_be_raised_and_lifted)
 }
 END_TEST
 
+START_TEST(prefetch_of_consumers_lifts_the_global_one)
+{
+    struct channel *ch = connect_channel();
+
+    declare_queue(ch, "q", 0, NO_ARGS);
+    publish_numbers(ch, "q", 0, 20);
+    await_message_count(ch, "q", 20);
+    qos(ch, 3, GLOBAL);
+    qos(ch, 5, 0);
+    consume(ch, "q", "one", 0, NO_ARGS);
+    for (int i = 0; i < 5; i++)
+        expect_number(ch, i, 0);
+    expect_nothing(ch, "q");
+    qos(ch, 7, GLOBAL);
+    consume(ch, "q", "two", 0, NO_ARGS);
+    for (int i = 5; i < 7; i++)
+        expect_number(ch, i, 0);
+    expect_nothing(ch, "q");
+    qos(ch, 5, 0); /* reaches what the common limit held back, at once */
+    for (int i = 7; i < 10; i++)
+        expect_number(ch, i, 0);
+    expect_nothing(ch, "q");
+}
+END_TEST
+
 START_TEST(prefetch_does_not_bind_get_and_no_ack)
 {
     struct channel *ch = connect_channel();
@@ -516,6 +541,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, global_prefetch_limits_the_channel);
     tcase_add_test(tcase, both_prefetch_limits_hold_together);
     tcase_add_test(tcase, global_prefetch_may_be_raised_and_lifted);
+    tcase_add_test(tcase, prefetch_of_consumers_lifts_the_global_one);
     tcase_add_test(tcase, prefetch_does_not_bind_get_and_no_ack);
     tcase_add_test(tcase, prefetch_of_zero_is_unlimited);
     tcase_add_test(tcase, work_queue_shares_out_by_speed);
