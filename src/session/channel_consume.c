@@ -7,9 +7,10 @@
 #include "session/broker.h"
 #include "session/channel_topology.h"
 #include "session/connection_place.h"
+#include "session/consume_arguments.h"
 #include "session/delivery.h"
-#include "session/reply_registry.h"
 #include "session/direct_reply.h"
+#include "session/reply_registry.h"
 #include "session/server_names.h"
 #include "session/shard.h"
 #include "session/subscription.h"
@@ -47,7 +48,6 @@ void channel_on_pool_refilled(struct channel *ch)
         refill_all(ch);
 }
 
-static int on_qos(struct channel *ch, const struct amqp_basic_qos *m)
 /* The channel's common limit; 0 is none. */
 static void set_common_limit(struct channel *ch, uint16_t limit)
 {
@@ -61,6 +61,7 @@ static void set_common_limit(struct channel *ch, uint16_t limit)
 }
 
 /* A limit for each consumer to come lifts the common one, as with RabbitMQ. */
+static int on_qos(struct channel *ch, const struct amqp_basic_qos *m)
 {
     if (m->prefetch_size != 0)
         return channel_refuse(ch, AMQP_NOT_IMPLEMENTED, "prefetch_size!=0 (%" PRIu32 ")",
@@ -86,6 +87,11 @@ static struct subscription *find_consumer(struct channel *ch, struct bytes tag)
     return NULL;
 }
 
+static bool has_reply_consumer(const struct channel *ch, struct bytes tag)
+{
+    return ch->reply_consumer != NULL && bytes_equal(ch->reply_consumer->tag, tag);
+}
+
 static void send_consume_ok(struct channel *ch, struct bytes tag)
 {
     channel_send(ch, &(struct amqp_method){.id = AMQP_BASIC_CONSUME_OK,
@@ -94,11 +100,6 @@ static void send_consume_ok(struct channel *ch, struct bytes tag)
 
 static int consume_replies(struct channel *ch, const struct amqp_basic_consume *m, struct bytes tag)
 {
-static bool has_reply_consumer(const struct channel *ch, struct bytes tag)
-{
-    return ch->reply_consumer != NULL && bytes_equal(ch->reply_consumer->tag, tag);
-}
-
     if (ch->reply_consumer != NULL)
         return channel_refuse(ch, AMQP_PRECONDITION_FAILED, "reply consumer already set");
     if (!m->no_ack)
@@ -106,26 +107,6 @@ static bool has_reply_consumer(const struct channel *ch, struct bytes tag)
     ch->reply_consumer = reply_consumer_create(ch, tag);
     if (!m->no_wait)
         send_consume_ok(ch, tag);
-    return 0;
-}
-
-static int read_priority(struct channel *ch, const struct amqp_basic_consume *m, struct bytes queue,
-                         int32_t *priority)
-{
-    struct value v;
-
-    *priority = 0;
-    if (!amqp_table_find(m->arguments.encoded, "x-priority", &v))
-        return 0;
-    if (!value_is_integer(&v))
-        return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
-                              "invalid arg 'x-priority' for queue '%.*s' in vhost '%.*s': "
-                              "{unacceptable_type,%s}",
-                              BYTES_ARGS(queue), BYTES_ARGS(ch->connection->vhost->name),
-                              value_type_name(v.type));
-    *priority = v.integer > INT32_MAX   ? INT32_MAX
-                : v.integer < INT32_MIN ? INT32_MIN
-                                        : (int32_t)v.integer;
     return 0;
 }
 
@@ -162,11 +143,15 @@ static int consume(struct channel *ch, const struct amqp_basic_consume *m, struc
 
     if (channel_queue_name(ch, m->queue, &name) < 0 ||
         channel_check_permission(ch, PERMISSION_READ, "queue", name) < 0 ||
-        check_consumer(ch, tag) < 0 || read_priority(ch, m, name, &question.options.priority) < 0)
+        check_consumer(ch, tag) < 0)
         return -EPROTO;
     question.queue = channel_find_queue(ch, name);
     if (question.queue == NULL)
         return -EPROTO;
+    if (consume_arguments_read(ch, question.queue, m->arguments, &question.options.priority) < 0) {
+        queue_handle_unref(question.queue);
+        return -EPROTO;
+    }
     if (connection_place(ch->connection, question.queue->home_worker)) {
         queue_handle_unref(question.queue);
         return 0;
@@ -184,6 +169,8 @@ static int on_consume(struct channel *ch, const struct amqp_basic_consume *m)
     char generated[SERVER_NAME_SIZE];
     struct bytes tag = m->consumer_tag;
 
+    if (channel_check_arguments(ch, m->arguments) < 0)
+        return -EPROTO;
     if (tag.size == 0) {
         server_name_make("amq.ctag-", generated);
         tag = bytes_from_string(generated);

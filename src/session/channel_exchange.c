@@ -9,21 +9,35 @@
 
 #include <errno.h>
 
-int channel_decode_arguments(struct channel *ch, struct arena *a, struct amqp_table encoded,
-                             struct table *out)
+int channel_check_arguments(struct channel *ch, struct amqp_table encoded)
 {
-    const struct amqp_table_limits limits = {
-        .depth = ch->shard->broker->limits->max_table_depth,
-        .size_bytes = SIZE_MAX,
+    const struct config_limits *limits = ch->shard->broker->limits;
+    const struct amqp_table_limits shape = {
+        .depth = limits->max_table_depth,
+        .size_bytes = limits->max_header_table_size_bytes,
     };
-    struct amqp_error e;
 
-    *out = table_empty();
-    if (amqp_table_validate(encoded.encoded, &limits, &e) < 0)
+    if (encoded.encoded.size > shape.size_bytes)
+        return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
+                              "arguments of %zu bytes are larger than the limit of %zu "
+                              "(limits.max_header_table_size)",
+                              encoded.encoded.size, shape.size_bytes);
+    if (amqp_table_validate(encoded.encoded, &shape, NULL) < 0)
         return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
                               "arguments are nested deeper than the limit of %u "
                               "(limits.max_table_depth)",
-                              limits.depth);
+                              shape.depth);
+    return 0;
+}
+
+int channel_decode_arguments(struct channel *ch, struct arena *a, struct amqp_table encoded,
+                             struct table *out)
+{
+    struct amqp_error e;
+
+    *out = table_empty();
+    if (channel_check_arguments(ch, encoded) < 0)
+        return -EPROTO;
     if (amqp_table_decode(a, encoded.encoded, out, &e) < 0)
         return connection_fail_with(ch->connection, &e);
     return 0;

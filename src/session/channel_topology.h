@@ -11,8 +11,13 @@
 
 struct channel;
 
-/* Decodes the arguments of the method at hand into `a`. Returns 0 or -EPROTO after refusing what is
- * nested too deep (limits.max_table_depth). */
+/* Checks the arguments of the method at hand against the limits. Returns 0 or -EPROTO after
+ * refusing what is too large (limits.max_header_table_size) or nested too deep
+ * (limits.max_table_depth). */
+int channel_check_arguments(struct channel *ch, struct amqp_table encoded);
+
+/* Decodes the arguments of the method at hand into `a`, after checking them. Returns 0 or -EPROTO
+ * after refusing. */
 int channel_decode_arguments(struct channel *ch, struct arena *a, struct amqp_table encoded,
                              struct table *out);
 

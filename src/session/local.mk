@@ -19,6 +19,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/connection_handshake.c \
 	src/session/connection_place.c \
 	src/session/connection_place.h \
+	src/session/consume_arguments.c \
+	src/session/consume_arguments.h \
 	src/session/dead_letters.c \
 	src/session/dead_letters.h \
 	src/session/definition_changes.c \
@@ -27,10 +29,10 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/delivery.h \
 	src/session/delivery_tags.c \
 	src/session/delivery_tags.h \
-	src/session/durable_log.c \
-	src/session/durable_log.h \
 	src/session/direct_reply.c \
 	src/session/direct_reply.h \
+	src/session/durable_log.c \
+	src/session/durable_log.h \
 	src/session/held_settles.c \
 	src/session/held_settles.h \
 	src/session/message_properties.c \

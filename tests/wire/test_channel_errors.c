@@ -251,6 +251,24 @@ struct channel_error {
     X(x_match_is_a_number, 406, "PRECONDITION_FAILED - Invalid x-match field *", \
       declare_exchange(ch, "h", "headers", 0, NO_ARGS); \
       send_queue_bind(ch, "q", "h", "", 0, ARGS(arg_int("x-match", 1)))) \
+    X(consumer_priority_is_a_string, 406, \
+      "PRECONDITION_FAILED - invalid arg 'x-priority'" IN_Q ": \"expected integer, got longstr\"", \
+      send_consume(ch, "q", "", 0, ARGS(arg_string("x-priority", "1")))) \
+    X(consumer_ha_failover_is_a_number, 406, \
+      "PRECONDITION_FAILED - invalid arg 'x-cancel-on-ha-failover'" IN_Q \
+      ": {unacceptable_type,signedint}", \
+      send_consume(ch, "q", "", 0, ARGS(arg_int("x-cancel-on-ha-failover", 1)))) \
+    X(consumer_of_no_stream_has_an_offset, 406, \
+      "PRECONDITION_FAILED - invalid arg 'x-stream-offset'" IN_Q \
+      " of queue type rabbit_classic_queue", \
+      send_consume(ch, "q", "", 0, ARGS(arg_string("x-stream-offset", "first")))) \
+    X(consumer_of_a_quorum_queue_has_ha_failover, 406, \
+      "PRECONDITION_FAILED - invalid arg 'x-cancel-on-ha-failover' for queue 'quorum' in vhost " \
+      "'/' of queue type rabbit_quorum_queue", \
+      declare_queue(ch, "quorum", DURABLE, ARGS(arg_string("x-queue-type", "quorum"))); \
+      send_consume(ch, "quorum", "", 0, ARGS(arg_bool("x-cancel-on-ha-failover", true)))) \
+    X(consumer_arguments_of_no_queue, 404, NO_QUEUE_TEXT, \
+      send_consume(ch, "none", "", 0, ARGS(arg_string("x-priority", "1")))) \
     X(commit_without_select, 406, "PRECONDITION_FAILED - channel is not transactional", \
       send_tx_commit(ch)) \
     X(rollback_without_select, 406, "PRECONDITION_FAILED - channel is not transactional", \

@@ -342,6 +342,18 @@ START_TEST(higher_priority_comes_first_while_it_has_credit)
 }
 END_TEST
 
+START_TEST(unknown_arguments_mean_nothing)
+{
+    struct channel *ch = connect_channel();
+
+    declare_queue(ch, "q", 0, NO_ARGS);
+    consume(ch, "q", "c", NO_ACK,
+            ARGS(arg_bool("x-cancel-on-ha-failover", true), arg_int("x-anything", 1)));
+    publish(ch, "q", "a");
+    expect_delivery_to(ch, "c", "a", 0);
+}
+END_TEST
+
 START_TEST(negative_priority_comes_last)
 {
     struct channel *ch = connect_channel();
@@ -547,6 +559,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, work_queue_shares_out_by_speed);
     tcase = wire_tcase(suite, "choice");
     tcase_add_test(tcase, higher_priority_comes_first_while_it_has_credit);
+    tcase_add_test(tcase, unknown_arguments_mean_nothing);
     tcase_add_test(tcase, negative_priority_comes_last);
     tcase_add_test(tcase, exclusive_consumer_leaves_its_place);
     tcase = wire_tcase(suite, "cancel");

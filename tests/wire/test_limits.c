@@ -165,6 +165,93 @@ START_TEST(tables_too_deep_are_refused)
 }
 END_TEST
 
+/* Every method with arguments. */
+struct argument_method {
+    const char *name;
+    void (*send)(struct channel *ch, amqp_table_t args);
+    amqp_method_number_t ok;
+};
+
+static void send_declare_with(struct channel *ch, amqp_table_t args)
+{
+    send_queue_declare(ch, "new", 0, args);
+}
+
+static void send_exchange_declare_with(struct channel *ch, amqp_table_t args)
+{
+    send_exchange_declare(ch, "new", "fanout", 0, args);
+}
+
+static void send_bind_with(struct channel *ch, amqp_table_t args)
+{
+    send_queue_bind(ch, "q", "amq.direct", "k", 0, args);
+}
+
+static void send_unbind_with(struct channel *ch, amqp_table_t args)
+{
+    send_queue_unbind(ch, "q", "amq.direct", "k", args);
+}
+
+static void send_exchange_bind_with(struct channel *ch, amqp_table_t args)
+{
+    send_exchange_bind(ch, "x", "amq.direct", "k", 0, args);
+}
+
+static void send_exchange_unbind_with(struct channel *ch, amqp_table_t args)
+{
+    send_exchange_unbind(ch, "x", "amq.direct", "k", 0, args);
+}
+
+static void send_consume_with(struct channel *ch, amqp_table_t args)
+{
+    send_consume(ch, "q", "c", 0, args);
+}
+
+static void send_reply_consume_with(struct channel *ch, amqp_table_t args)
+{
+    send_consume(ch, "amq.rabbitmq.reply-to", "c", NO_ACK, args);
+}
+
+static const struct argument_method argument_methods[] = {
+    {"queue.declare", send_declare_with, AMQP_QUEUE_DECLARE_OK_METHOD},
+    {"exchange.declare", send_exchange_declare_with, AMQP_EXCHANGE_DECLARE_OK_METHOD},
+    {"queue.bind", send_bind_with, AMQP_QUEUE_BIND_OK_METHOD},
+    {"queue.unbind", send_unbind_with, AMQP_QUEUE_UNBIND_OK_METHOD},
+    {"exchange.bind", send_exchange_bind_with, AMQP_EXCHANGE_BIND_OK_METHOD},
+    {"exchange.unbind", send_exchange_unbind_with, AMQP_EXCHANGE_UNBIND_OK_METHOD},
+    {"basic.consume", send_consume_with, AMQP_BASIC_CONSUME_OK_METHOD},
+    {"basic.consume of replies", send_reply_consume_with, AMQP_BASIC_CONSUME_OK_METHOD},
+};
+
+enum { ARGUMENT_METHODS = sizeof(argument_methods) / sizeof(argument_methods[0]) };
+
+START_TEST(arguments_beyond_the_limits_are_refused)
+{
+    const struct argument_method *m = &argument_methods[_i];
+    struct channel *ch = connect_channel();
+    char value[1025] = {0};
+
+    SKIP_WITH_ORACLE("its limits are others");
+    harness_case(m->name);
+    declare_queue(ch, "q", 0, NO_ARGS);
+    declare_exchange(ch, "x", "fanout", 0, NO_ARGS);
+    memset(value, 'x', 1024);
+    m->send(ch, ARGS(arg_string("a", value)));
+    expect_channel_error(ch, 406,
+                         "PRECONDITION_FAILED - arguments of 1031 bytes are larger than the limit "
+                         "of 1024 (limits.max_header_table_size)");
+    reopen_channel(ch);
+    m->send(ch, ARGS(arg_table("1", ARGS(arg_table("2", ARGS(arg_table("3", NO_ARGS)))))));
+    expect_channel_error(ch, 406,
+                         "PRECONDITION_FAILED - arguments are nested deeper than the limit of 3 "
+                         "(limits.max_table_depth)");
+    reopen_channel(ch);
+    value[1017] = '\0';
+    m->send(ch, ARGS(arg_string("a", value)));
+    expect_method(ch, m->ok); /* 1024 are taken */
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("limits");
@@ -177,6 +264,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, messages_beyond_the_limit_are_refused);
     tcase_add_test(tcase, headers_beyond_the_limit_are_refused);
     tcase_add_test(tcase, tables_too_deep_are_refused);
+    tcase_add_loop_test(tcase, arguments_beyond_the_limits_are_refused, 0, ARGUMENT_METHODS);
     return suite;
 }
 
