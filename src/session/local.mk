@@ -33,6 +33,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/direct_reply.h \
 	src/session/durable_log.c \
 	src/session/durable_log.h \
+	src/session/expiration.c \
+	src/session/expiration.h \
 	src/session/held_settles.c \
 	src/session/held_settles.h \
 	src/session/message_properties.c \

@@ -5,14 +5,12 @@
 #include "session/broker.h"
 #include "session/channel.h"
 #include "session/direct_reply.h"
+#include "session/expiration.h"
 #include "session/reply_registry.h"
 #include "session/shard.h"
 
 #include <errno.h>
 #include <inttypes.h>
-
-/* RabbitMQ "TTL": the longest time to live, in milliseconds. */
-#define EXPIRATION_MAX_MS INT64_C(315360000000)
 
 /* ---- Checks ---- */
 
@@ -31,64 +29,21 @@ static int check_user_id(struct channel *ch, const struct amqp_properties *p)
 
 static int check_expiration(struct channel *ch, const struct amqp_properties *p)
 {
-    struct bytes text = p->expiration;
-    const char *why = NULL;
-    bool negative = false;
-    int64_t value = 0;
-    size_t i = 0;
-
     if (!amqp_properties_has(p, AMQP_PROPERTY_EXPIRATION))
         return 0;
-    if (text.size > 1 && (text.data[0] == '-' || text.data[0] == '+')) {
-        negative = text.data[0] == '-';
-        i = 1;
-    }
-    if (i == text.size)
-        why = "no_integer";
-    for (; i < text.size && why == NULL; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9')
-            why = i == 0 || (i == 1 && (text.data[0] == '-' || text.data[0] == '+'))
-                      ? "no_integer"
-                      : "leftover_string";
-        else if (value <= EXPIRATION_MAX_MS)
-            value = 10 * value + (text.data[i] - '0');
-    }
-    if (why == NULL && negative && value != 0)
-        return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
-                              "invalid expiration '%.*s': {value_negative,-%" PRId64 "}",
-                              BYTES_ARGS(text), value);
-    if (why == NULL && value > EXPIRATION_MAX_MS)
-        return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
-                              "invalid expiration '%.*s': {value_too_big,%.*s}", BYTES_ARGS(text),
-                              BYTES_ARGS(text));
-    if (why != NULL)
-        return channel_refuse(ch, AMQP_PRECONDITION_FAILED, "invalid expiration '%.*s': %s",
-                              BYTES_ARGS(text), why);
-    return 0;
+    return expiration_check(ch, p->expiration);
 }
 
+/* Of its items those that are strings are keys. */
 static int check_keys(struct channel *ch, struct bytes headers, const char *name)
 {
     struct value v;
-    struct value item;
-    struct bytes items;
 
-    if (!amqp_table_find(headers, name, &v))
+    if (!amqp_table_find(headers, name, &v) || v.type == VALUE_ARRAY)
         return 0;
-    if (v.type != VALUE_ARRAY)
-        return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
-                              "invalid message: {unacceptable_type_in_header,\"%s\"}: %s is not an "
-                              "array",
-                              name, value_type_name(v.type));
-    items = v.bytes;
-    while (amqp_array_next(&items, &item)) {
-        if (item.type != VALUE_STRING)
-            return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
-                                  "invalid message: {unacceptable_type_in_header,\"%s\"}: %s is "
-                                  "not a string",
-                                  name, value_type_name(item.type));
-    }
-    return 0;
+    return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
+                          "invalid message: {unacceptable_type_in_header,\"%s\",%s}", name,
+                          value_type_name(v.type));
 }
 
 static int check_headers(struct channel *ch, const struct amqp_properties *p)

@@ -187,19 +187,42 @@ struct channel_error {
       "'guest'", \
       publish_with(ch, "", "q", 0, PROPS(AMQP_BASIC_USER_ID_FLAG, .user_id = text("someone")), \
                    "a")) \
-    X(expiration_is_no_number, 406, "PRECONDITION_FAILED - invalid expiration 'abc': *", \
+    X(expiration_is_no_number, 406, "PRECONDITION_FAILED - invalid expiration 'abc': no_integer", \
       publish_with(ch, "", "q", 0, PROPS(AMQP_BASIC_EXPIRATION_FLAG, .expiration = text("abc")), \
                    "a")) \
-    X(expiration_is_negative, 406, "PRECONDITION_FAILED - invalid expiration '-1': *", \
+    X(expiration_is_negative, 406, \
+      "PRECONDITION_FAILED - invalid expiration '-1': {value_negative,-1}", \
       publish_with(ch, "", "q", 0, PROPS(AMQP_BASIC_EXPIRATION_FLAG, .expiration = text("-1")), \
                    "a")) \
-    X(expiration_is_too_large, 406, "PRECONDITION_FAILED - invalid expiration '315360000001': *", \
+    X(expiration_is_too_large, 406, \
+      "PRECONDITION_FAILED - invalid expiration '315360000001': {value_too_large,315360000001}", \
       publish_with(ch, "", "q", 0, \
                    PROPS(AMQP_BASIC_EXPIRATION_FLAG, .expiration = text("315360000001")), "a")) \
-    X(expiration_has_a_tail, 406, "PRECONDITION_FAILED - invalid expiration '10s': *", \
+    X(expiration_is_too_large_behind_zeros, 406, \
+      "PRECONDITION_FAILED - invalid expiration '+00999999999999': " \
+      "{value_too_large,999999999999}", \
+      publish_with(ch, "", "q", 0, \
+                   PROPS(AMQP_BASIC_EXPIRATION_FLAG, .expiration = text("+00999999999999")), "a")) \
+    X(expiration_is_broken, 406, \
+      "PRECONDITION_FAILED - invalid expiration '1.5': {leftover_string,\".5\"}", \
+      publish_with(ch, "", "q", 0, PROPS(AMQP_BASIC_EXPIRATION_FLAG, .expiration = text("1.5")), \
+                   "a")) \
+    X(expiration_has_a_tail_to_quote, 406, \
+      "PRECONDITION_FAILED - invalid expiration '-5\"\\\n': {leftover_string,\"\\\"\\\\\\n\"}", \
+      publish_with(ch, "", "q", 0, \
+                   PROPS(AMQP_BASIC_EXPIRATION_FLAG, .expiration = text("-5\"\\\n")), "a")) \
+    X(expiration_has_an_unprintable_tail, 406, \
+      "PRECONDITION_FAILED - invalid expiration '1\x01\x7f': {leftover_string,[1,127]}", \
+      publish_with(ch, "", "q", 0, \
+                   PROPS(AMQP_BASIC_EXPIRATION_FLAG, .expiration = text("1\x01\x7f")), "a")) \
+    X(expiration_is_a_sign, 406, "PRECONDITION_FAILED - invalid expiration '-': no_integer", \
+      publish_with(ch, "", "q", 0, PROPS(AMQP_BASIC_EXPIRATION_FLAG, .expiration = text("-")), \
+                   "a")) \
+    X(expiration_has_a_tail, 406, \
+      "PRECONDITION_FAILED - invalid expiration '10s': {leftover_string,\"s\"}", \
       publish_with(ch, "", "q", 0, PROPS(AMQP_BASIC_EXPIRATION_FLAG, .expiration = text("10s")), \
                    "a")) \
-    X(expiration_is_empty, 406, "PRECONDITION_FAILED - invalid expiration '': *", \
+    X(expiration_is_empty, 406, "PRECONDITION_FAILED - invalid expiration '': no_integer", \
       publish_with(ch, "", "q", 0, PROPS(AMQP_BASIC_EXPIRATION_FLAG, .expiration = text("")), \
                    "a")) \
     X(ttl_is_a_string, 406, \
@@ -241,9 +264,11 @@ struct channel_error {
       "PRECONDITION_FAILED - invalid type 'signedint' for arg 'alternate-exchange' in exchange " \
       "'new' in vhost '/'", \
       send_exchange_declare(ch, "new", "direct", 0, ARGS(arg_int("alternate-exchange", 1)))) \
-    X(cc_is_no_array, 406, "PRECONDITION_FAILED - invalid message: *", \
+    X(cc_is_no_array, 406, \
+      "PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,\"CC\",longstr}", \
       publish_with(ch, "", "q", 0, HEADERS(arg_string("CC", "k")), "a")) \
-    X(bcc_is_no_array, 406, "PRECONDITION_FAILED - invalid message: *", \
+    X(bcc_is_no_array, 406, \
+      "PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,\"BCC\",signedint}", \
       publish_with(ch, "", "q", 0, HEADERS(arg_int("BCC", 1)), "a")) \
     X(x_match_is_unknown, 406, "PRECONDITION_FAILED - Invalid x-match field value *", \
       declare_exchange(ch, "h", "headers", 0, NO_ARGS); \

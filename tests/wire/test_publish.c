@@ -232,6 +232,31 @@ START_TEST(cc_and_bcc_add_keys)
 }
 END_TEST
 
+START_TEST(cc_passes_over_what_is_no_string)
+{
+    amqp_field_value_t items[] = {
+        {.kind = AMQP_FIELD_KIND_I32, .value.i32 = 5},
+        {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = text("copy")},
+        {.kind = AMQP_FIELD_KIND_VOID},
+    };
+    const amqp_table_entry_t cc = {
+        .key = text("CC"),
+        .value = {.kind = AMQP_FIELD_KIND_ARRAY, .value.array = {3, items}},
+    };
+    struct channel *ch = connect_channel();
+    struct delivery d;
+
+    confirm_select(ch);
+    declare_queue(ch, "to", 0, NO_ARGS);
+    declare_queue(ch, "copy", 0, NO_ARGS);
+    publish_with(ch, "", "to", 0, HEADERS(cc), "a");
+    await_confirms(ch);
+    expect_get(ch, "to", "a", NO_ACK);
+    d = expect_get(ch, "copy", "a", NO_ACK);
+    ck_assert_int_eq(header(&d, "CC")->value.array.num_entries, 3);
+}
+END_TEST
+
 START_TEST(cc_routes_what_the_key_does_not)
 {
     struct channel *ch = connect_channel();
@@ -358,6 +383,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, large_unroutable_message_returns_whole);
     tcase = wire_tcase(suite, "rules");
     tcase_add_test(tcase, cc_and_bcc_add_keys);
+    tcase_add_test(tcase, cc_passes_over_what_is_no_string);
     tcase_add_test(tcase, cc_routes_what_the_key_does_not);
     tcase_add_test(tcase, own_user_id_passes);
     tcase_add_test(tcase, valid_expirations_pass);
