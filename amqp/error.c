@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define AMQP_ERROR_TEXT_MAX (sizeof(((struct amqp_error *)0)->text) - 1)
+#define ELLIPSIS "..."
+
 static bool utf8_continuation(char c)
 {
     return ((uint8_t)c & 0xC0) == 0x80;
@@ -30,6 +33,14 @@ static void text_drop_partial_sequence(char *text)
         text[lead - 1] = '\0';
 }
 
+/* Ends a text that fills its place with an ellipsis. */
+static void text_cut(char *text)
+{
+    text[AMQP_ERROR_TEXT_MAX - strlen(ELLIPSIS)] = '\0';
+    text_drop_partial_sequence(text);
+    memcpy(text + strlen(text), ELLIPSIS, sizeof(ELLIPSIS));
+}
+
 int amqp_error_set(struct amqp_error *e, int code, uint16_t class_id, uint16_t method_id,
                    const char *fmt, ...)
 {
@@ -51,6 +62,6 @@ int amqp_error_set(struct amqp_error *e, int code, uint16_t class_id, uint16_t m
     if (rest < 0)
         e->text[prefix] = '\0';
     else if ((size_t)rest >= sizeof(e->text) - (size_t)prefix)
-        text_drop_partial_sequence(e->text);
+        text_cut(e->text);
     return -EPROTO;
 }

@@ -14,8 +14,9 @@ struct amqp_error {
     char text[256];     /* "NAME - what went wrong"; zero-terminated, fits a shortstr */
 };
 
-/* Fills `e` with the code, the ids and "NAME - " followed by the formatted text, cut at 255 bytes
- * (never inside a UTF-8 sequence). `e` may be NULL when the caller does not ask for the reason.
+/* Fills `e` with the code, the ids and "NAME - " followed by the formatted text. One longer than
+ * 255 bytes is cut to that, never inside a UTF-8 sequence, and ends in "..." then. `e` may be NULL
+ * when the caller does not ask for the reason.
  *
  * Returns -EPROTO, so that a failing function can end with `return amqp_error_set(…)`. */
 int amqp_error_set(struct amqp_error *e, int code, uint16_t class_id, uint16_t method_id,

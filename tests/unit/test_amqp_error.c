@@ -52,10 +52,16 @@ START_TEST(error_text_fits_a_shortstr)
     long_name[sizeof(long_name) - 1] = '\0';
     amqp_error_set(&e, AMQP_NOT_FOUND, 0, 0, "%s", long_name);
     ck_assert_uint_eq(strlen(e.text), 255);
+    ck_assert_str_eq(e.text + 251, "n...");
+
+    long_name[255 - strlen("NOT_FOUND - ")] = '\0';
+    amqp_error_set(&e, AMQP_NOT_FOUND, 0, 0, "%s", long_name);
+    ck_assert_uint_eq(strlen(e.text), 255);
+    ck_assert_str_eq(e.text + 251, "nnnn");
 }
 END_TEST
 
-/* Whatever octet of a sequence the 255th is. */
+/* Whatever octet of a sequence the 252nd is. */
 START_TEST(long_error_text_is_cut_between_characters)
 {
     static const char *const characters[] = {"é", "€", "🐇"};
@@ -74,6 +80,7 @@ START_TEST(long_error_text_is_cut_between_characters)
 
             ck_assert(amqp_utf8_valid(text(e.text)));
             ck_assert_uint_gt(strlen(e.text), 255 - width);
+            ck_assert_str_eq(e.text + strlen(e.text) - 3, "...");
             ck_assert_uint_le(strlen(e.text), 255);
         }
     }

@@ -17,6 +17,8 @@ struct channel_error {
 #define NO_QUEUE_TEXT "NOT_FOUND - no queue 'none' in vhost '/'"
 #define NO_EXCHANGE_TEXT "NOT_FOUND - no exchange 'none' in vhost '/'"
 #define NO_PREVIOUS_TEXT "NOT_FOUND - no previously declared queue"
+#define N50 "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+#define N200 N50 N50 N50 N50
 #define DEFAULT_EXCHANGE_TEXT "ACCESS_REFUSED - operation not permitted on the default exchange"
 
 /* name, code, text, what provokes it on `ch` (queue q and exchange x, both plain, exist; queue
@@ -308,6 +310,8 @@ struct channel_error {
       publish_with(ch, "", "q", 0, \
                    PROPS(AMQP_BASIC_REPLY_TO_FLAG, .reply_to = text("amq.rabbitmq.reply-to")), \
                    "a")) \
+    X(text_is_too_long, 404, "NOT_FOUND - no queue '" N200 "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnn...", \
+      send_get(ch, N200 N50, 0)) \
     X(reply_consumer_that_acks, 406, "PRECONDITION_FAILED - reply consumer cannot acknowledge", \
       send_consume(ch, "amq.rabbitmq.reply-to", "", 0, NO_ARGS)) \
     X(message_is_too_large, 406, "PRECONDITION_FAILED - message size 1048577 *", \
