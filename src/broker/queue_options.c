@@ -13,7 +13,13 @@
 /* Ten years, RabbitMQ's limit on every time an argument gives. */
 #define LONGEST_MS (INT64_C(10) * 365 * 24 * 60 * 60 * 1000)
 
-enum argument_kind { ARGUMENT_INTEGER, ARGUMENT_BOOLEAN, ARGUMENT_STRING, ARGUMENT_REFUSED };
+enum argument_kind {
+    ARGUMENT_INTEGER,
+    ARGUMENT_BOOLEAN,
+    ARGUMENT_STRING,
+    ARGUMENT_ANY, /* compared, and nothing else */
+    ARGUMENT_REFUSED,
+};
 
 /* In the texts of a refusal ~ stands for the refused value. */
 struct argument {
@@ -35,7 +41,6 @@ static const char *const strategies[] = {"at-most-once", "at-least-once", NULL};
 static const char *const overflows[] = {"drop-head", "reject-publish", "reject-publish-dlx", NULL};
 static const char *const modes[] = {"default", "lazy", NULL};
 static const char *const types[] = {"classic", "quorum", NULL};
-static const char *const master_locators[] = {"min-masters", "client-local", "random", NULL};
 static const char *const leader_locators[] = {"client-local", "balanced", "random", "least-leaders",
                                               NULL};
 
@@ -105,15 +110,8 @@ static const struct argument known[] = {
      .kind = ARGUMENT_STRING,
      .choices = leader_locators,
      .no_choice = "invalid_queue_locator_arg"},
-    {.name = "x-queue-master-locator",
-     .kind = ARGUMENT_STRING,
-     .choices = master_locators,
-     .no_choice = "invalid_queue_locator_arg"},
+    {.name = "x-queue-master-locator", .kind = ARGUMENT_ANY},
     {.name = "x-delivery-limit", .kind = ARGUMENT_INTEGER, .minimum = -1, .maximum = INT64_MAX},
-    {.name = "x-consumer-timeout",
-     .kind = ARGUMENT_INTEGER,
-     .maximum = LONGEST_MS,
-     .above = "{value_too_large,~}"},
     /* Those of streams. */
     {.name = "x-max-age", .kind = ARGUMENT_REFUSED},
     {.name = "x-stream-max-segment-size-bytes", .kind = ARGUMENT_REFUSED},
@@ -218,6 +216,8 @@ static int check_argument(const struct declaration *d, const struct argument *ar
         return v->type == VALUE_BOOLEAN ? 0 : refuse_type(d, argument, v);
     case ARGUMENT_STRING:
         return check_string(d, argument, v);
+    case ARGUMENT_ANY:
+        return 0;
     case ARGUMENT_REFUSED:
         return refuse(d->refusal, REFUSAL_PRECONDITION_FAILED,
                       "invalid arg '%s' for queue '%.*s' in vhost '%.*s' of queue type %s",

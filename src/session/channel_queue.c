@@ -248,16 +248,20 @@ static bool names_reply_consumer(struct channel *ch, struct bytes name)
     return key != 0 && reply_registry_find(&ch->shard->broker->replies, key, &address);
 }
 
+/* Such a queue is there or not; no declare makes it. */
+static int declare_reply_queue(struct channel *ch, const struct amqp_queue_declare *m)
+{
+    if (!names_reply_consumer(ch, m->queue))
+        return channel_refuse_no_queue(ch, m->queue);
+    if (!m->no_wait)
+        send_declare_ok(ch, m->queue, 0, 1);
+    return 0;
+}
+
 static int declare_passive(struct channel *ch, const struct amqp_queue_declare *m)
 {
-    struct queue_handle *queue;
+    struct queue_handle *queue = channel_find_queue(ch, m->queue);
 
-    if (names_reply_consumer(ch, m->queue)) {
-        if (!m->no_wait)
-            send_declare_ok(ch, m->queue, 0, 1);
-        return 0;
-    }
-    queue = channel_find_queue(ch, m->queue);
     if (queue == NULL)
         return -EPROTO;
     remember_last_queue(ch, m->queue);
@@ -275,6 +279,8 @@ static int on_declare(struct channel *ch, const struct amqp_queue_declare *m)
     struct refusal r;
     int rc;
 
+    if (bytes_starts_with(name, REPLY_QUEUE_NAME))
+        return declare_reply_queue(ch, m);
     if (m->passive)
         return declare_passive(ch, m);
     if (name.size == 0) {

@@ -310,6 +310,9 @@ struct channel_error {
       publish_with(ch, "", "q", 0, \
                    PROPS(AMQP_BASIC_REPLY_TO_FLAG, .reply_to = text("amq.rabbitmq.reply-to")), \
                    "a")) \
+    X(declare_of_a_reply_queue_that_is_not_there, 404, \
+      "NOT_FOUND - no queue 'amq.rabbitmq.reply-tox' in vhost '/'", \
+      send_queue_declare(ch, "amq.rabbitmq.reply-tox", 0, NO_ARGS)) \
     X(text_is_too_long, 404, "NOT_FOUND - no queue '" N200 "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnn...", \
       send_get(ch, N200 N50, 0)) \
     X(reply_consumer_that_acks, 406, "PRECONDITION_FAILED - reply consumer cannot acknowledge", \

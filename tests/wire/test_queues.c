@@ -51,6 +51,26 @@ START_TEST(redeclare_with_equal_arguments_is_fine)
 }
 END_TEST
 
+/* The locator is compared, the time-out is not even that. */
+START_TEST(arguments_for_clusters_are_taken_as_they_are)
+{
+    struct channel *ch = connect_channel();
+
+    declare_queue(
+        ch, "q", EXCLUSIVE,
+        ARGS(arg_string("x-queue-master-locator", "anywhere"), arg_int("x-consumer-timeout", -1)));
+    declare_queue(ch, "q", EXCLUSIVE,
+                  ARGS(arg_string("x-queue-master-locator", "anywhere"),
+                       arg_string("x-consumer-timeout", "never")));
+    send_queue_declare(ch, "q", EXCLUSIVE, ARGS(arg_int("x-queue-master-locator", 1)));
+    expect_channel_error(ch, 406,
+                         "PRECONDITION_FAILED - inequivalent arg 'x-queue-master-locator' for "
+                         "queue 'q' in vhost '/': received '1' but current is 'anywhere'");
+    reopen_channel(ch);
+    declare_queue(ch, "r", EXCLUSIVE, ARGS(arg_int("x-queue-master-locator", 1)));
+}
+END_TEST
+
 START_TEST(integers_of_any_width_are_equal_by_value)
 {
     struct channel *ch = connect_channel();
@@ -405,6 +425,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, server_makes_a_name_for_an_empty_one);
     tcase_add_test(tcase, declare_ok_tells_name_and_counts);
     tcase_add_test(tcase, redeclare_with_equal_arguments_is_fine);
+    tcase_add_test(tcase, arguments_for_clusters_are_taken_as_they_are);
     tcase_add_test(tcase, integers_of_any_width_are_equal_by_value);
     tcase_add_test(tcase, unknown_arguments_are_neither_refused_nor_compared);
     tcase_add_test(tcase, passive_declare_compares_nothing);

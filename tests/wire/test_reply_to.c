@@ -121,17 +121,24 @@ START_TEST(passive_declare_tells_whether_an_asker_lives)
     consume(asker, REPLY_TO, "", NO_ACK, NO_ARGS);
     strcpy(address, ask(asker, server, "question"));
     ck_assert_uint_eq(consumer_count(server, address), 1);
+    send_queue_declare(server, address, 0, NO_ARGS);
+    expect_method(server, AMQP_QUEUE_DECLARE_OK_METHOD);
     close_client(asker->client);
     send_queue_declare(server, address, PASSIVE, NO_ARGS);
     expect_channel_error(server, 404, "NOT_FOUND - no queue 'amq.rabbitmq.reply-to.*");
 }
 END_TEST
 
-START_TEST(passive_declare_of_the_name_itself_is_fine)
+/* It is there for everybody, and nobody makes it. */
+START_TEST(declare_of_the_name_itself_is_fine)
 {
     struct channel *ch = connect_channel();
 
-    declare_queue(ch, REPLY_TO, PASSIVE, NO_ARGS);
+    ck_assert_uint_eq(consumer_count(ch, REPLY_TO), 1);
+    send_queue_declare(ch, REPLY_TO, DURABLE | EXCLUSIVE, ARGS(arg_int("x-message-ttl", -1)));
+    ck_assert_uint_eq(((amqp_queue_declare_ok_t *)expect_method(ch, AMQP_QUEUE_DECLARE_OK_METHOD))
+                          ->consumer_count,
+                      1);
 }
 END_TEST
 
@@ -575,7 +582,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, every_asker_gets_its_own_answers);
     tcase_add_test(tcase, mandatory_answer_returns_also_when_it_is_delivered);
     tcase_add_test(tcase, passive_declare_tells_whether_an_asker_lives);
-    tcase_add_test(tcase, passive_declare_of_the_name_itself_is_fine);
+    tcase_add_test(tcase, declare_of_the_name_itself_is_fine);
     tcase_add_test(tcase, second_reply_consumer_is_refused);
     tcase_add_test(tcase, cancelled_reply_consumer_gets_nothing);
     tcase_add_test(tcase, forged_addresses_reach_nobody);
