@@ -79,8 +79,21 @@ static int hash_password(void)
 
 /* ---- Configuration ---- */
 
-/* Reads the configuration and the users in it. Returns 0, or prints the problems and returns
- * -EINVAL. */
+static void log_problems(const struct config_problems *problems, enum log_level level,
+                         const char *prefix)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        char *text = config_problem_text(&problems->items[i]);
+
+        log_write(level, "server", "%s%s", prefix, text);
+        free(text);
+    }
+    if (problems->dropped != 0)
+        log_write(level, "server", "%zu more problems are not shown", problems->dropped);
+}
+
+/* Reads the configuration and the users in it. Returns 0, or tells the problems and returns
+ * -EINVAL: in the log while a broker runs, whose users are `previous`, else on standard error. */
 static int load(const struct options *o, const struct auth_database *previous,
                 struct config **config, struct auth_database **users)
 {
@@ -92,11 +105,14 @@ static int load(const struct options *o, const struct auth_database *previous,
     if (o->config_path == NULL)
         *config = config_default();
     else
-        rc = config_load_file(o->config_path, config, &problems);
+        rc = config_load_file(o->config_path, auth_check_config, config, &problems);
     if (rc == 0)
         rc = auth_database_build(*config, previous, users, &problems);
     if (rc < 0) {
-        config_problems_print(&problems, stderr);
+        if (previous != NULL)
+            log_problems(&problems, LOG_LEVEL_ERROR, "");
+        else
+            config_problems_print(&problems, stderr);
         config_free(*config);
         *config = NULL;
     }
@@ -121,12 +137,7 @@ static int apply_log(const struct config_log *log)
 /* What is there differs from the configuration, and stays as it is. */
 static void warn_of_problems(struct config_problems *problems)
 {
-    for (size_t i = 0; i < problems->count; i++) {
-        char *text = config_problem_text(&problems->items[i]);
-
-        log_warning("server", "not declared: %s", text);
-        free(text);
-    }
+    log_problems(problems, LOG_LEVEL_WARNING, "not declared: ");
     config_problems_free(problems);
 }
 

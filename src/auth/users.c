@@ -185,6 +185,13 @@ static int hash_plain_password(struct config *config, struct config_user *from,
     return 0;
 }
 
+static void refuse_password(const struct config *config, const struct config_user *user,
+                            const char *why, struct config_problems *problems)
+{
+    config_problems_add(problems, config->file, user->password_line,
+                        "the password of user '%.*s' %s", BYTES_ARGS(user->name), why);
+}
+
 static void add_user(struct auth_database *db, struct config *config, struct config_user *from,
                      const struct auth_database *previous_db, struct config_problems *problems)
 {
@@ -208,8 +215,7 @@ static void add_user(struct auth_database *db, struct config *config, struct con
         rc = -EINVAL;
     }
     if (rc < 0)
-        config_problems_add(problems, config->file, from->password_line,
-                            "the password of user '%.*s' %s", BYTES_ARGS(from->name), why);
+        refuse_password(config, from, why, problems);
     /* Who has logged in before the reload need not pay for the hash again. */
     else if (previous != NULL && password_hash_equal(&previous->hash, &user->hash) &&
              atomic_load_explicit(&previous->verified.state, memory_order_acquire) ==
@@ -217,8 +223,10 @@ static void add_user(struct auth_database *db, struct config *config, struct con
         verified_remember(&user->verified, previous->verified.tag);
 }
 
-static void add_permissions(struct auth_database *db, const struct config *config,
-                            const struct config_permission *from, struct config_problems *problems)
+/* Compiles the patterns, those that cannot be are NULL and a problem each. */
+static void compile_patterns(const struct config *config, const struct config_permission *from,
+                             struct permission_pattern *patterns[PERMISSION_KIND_COUNT],
+                             struct config_problems *problems)
 {
     const struct {
         const char *name;
@@ -229,18 +237,28 @@ static void add_permissions(struct auth_database *db, const struct config *confi
         [PERMISSION_WRITE] = {"write", from->write, from->write_line},
         [PERMISSION_READ] = {"read", from->read, from->read_line},
     };
-    struct permission_pattern *patterns[PERMISSION_KIND_COUNT];
-    struct auth_user *user = find_user(db, from->user);
-    struct user_permissions *permissions = arena_alloc(&db->arena, sizeof(*permissions));
 
     for (int kind = 0; kind < PERMISSION_KIND_COUNT; kind++) {
         char error[PERMISSION_ERROR_SIZE];
 
+        patterns[kind] = NULL;
+        if (sources[kind].text == NULL) /* a problem of its own */
+            continue;
         patterns[kind] = permission_pattern_compile(sources[kind].text, error);
         if (patterns[kind] == NULL)
             config_problems_add(problems, config->file, sources[kind].line,
                                 "'%s' is not a valid pattern: %s", sources[kind].name, error);
     }
+}
+
+static void add_permissions(struct auth_database *db, const struct config *config,
+                            const struct config_permission *from, struct config_problems *problems)
+{
+    struct permission_pattern *patterns[PERMISSION_KIND_COUNT];
+    struct auth_user *user = find_user(db, from->user);
+    struct user_permissions *permissions = arena_alloc(&db->arena, sizeof(*permissions));
+
+    compile_patterns(config, from, patterns, problems);
     permissions->set = permission_set_new(patterns);
     if (user == NULL || find_permissions(user, from->vhost) != NULL) {
         config_problems_add(problems, config->file, from->line,
@@ -252,6 +270,26 @@ static void add_permissions(struct auth_database *db, const struct config *confi
     }
     permissions->vhost = arena_copy(&db->arena, from->vhost);
     hash_map_insert(&user->permissions, &permissions->by_vhost, bytes_hash(permissions->vhost));
+}
+
+void auth_check_config(const struct config *config, struct config_problems *problems)
+{
+    for (size_t i = 0; i < config->users.count; i++) {
+        const struct config_user *user = &config->users.items[i];
+        struct password_hash hash;
+        const char *why;
+
+        if (user->password_hash != NULL &&
+            password_hash_parse(user->password_hash, &hash, &why) < 0)
+            refuse_password(config, user, why, problems);
+    }
+    for (size_t i = 0; i < config->permissions.count; i++) {
+        struct permission_pattern *patterns[PERMISSION_KIND_COUNT];
+
+        compile_patterns(config, &config->permissions.items[i], patterns, problems);
+        for (int kind = 0; kind < PERMISSION_KIND_COUNT; kind++)
+            permission_pattern_free(patterns[kind]);
+    }
 }
 
 int auth_database_build(struct config *config, const struct auth_database *previous,

@@ -24,6 +24,10 @@ enum auth_outcome {
     AUTH_LOOPBACK_ONLY,
 };
 
+/* Adds a problem for each pattern that cannot be compiled and each password hash that is none (a
+ * config_further_checks). */
+void auth_check_config(const struct config *config, struct config_problems *problems);
+
 /* Builds a snapshot of the users, vhosts and permissions of `config` and returns 0 and one
  * reference to it, or -EINVAL with *out NULL after adding at least one problem (patterns and
  * password hashes are checked here). Plain passwords in `config` are hashed and wiped; one that

@@ -208,7 +208,6 @@ static void check_topology(struct checker *c)
 void config_check(const struct config *config, struct config_problems *problems)
 {
     struct checker c = {.config = config, .problems = problems};
-    size_t before;
 
     arena_init(&c.arena);
     hash_map_init(&c.names);
@@ -216,11 +215,9 @@ void config_check(const struct config *config, struct config_problems *problems)
     check_users(&c);
     check_vhosts(&c);
     check_permissions(&c);
-    before = config_problems_total(problems);
     check_topology(&c);
-    if (config_problems_total(problems) == before && !c.incomplete[NAME_EXCHANGE] &&
-        !c.incomplete[NAME_QUEUE] && !c.incomplete[NAME_VHOST])
-        config_check_topology(config, problems);
+    config_check_topology(config, !c.incomplete[NAME_EXCHANGE] && !c.incomplete[NAME_QUEUE],
+                          problems);
     hash_map_clear(&c.names);
     arena_free(&c.arena);
 }

@@ -92,8 +92,8 @@ static void complete(struct config *c)
         c->log.path = NULL;
 }
 
-int config_load_text(const char *file, struct bytes text, struct config **out,
-                     struct config_problems *problems)
+int config_load_text(const char *file, struct bytes text, config_further_checks more,
+                     struct config **out, struct config_problems *problems)
 {
     size_t before = config_problems_total(problems);
     struct yaml_tree tree;
@@ -112,6 +112,8 @@ int config_load_text(const char *file, struct bytes text, struct config **out,
         config_schema_read(&config_schema, tree.root, file, &c->arena, c, problems);
         complete(c);
         config_check(c, problems);
+        if (more != NULL)
+            more(c, problems);
     }
     yaml_tree_free(&tree);
     if (config_problems_total(problems) != before) {
@@ -146,7 +148,8 @@ static int read_all(int fd, struct buffer *out)
     }
 }
 
-int config_load_file(const char *path, struct config **out, struct config_problems *problems)
+int config_load_file(const char *path, config_further_checks more, struct config **out,
+                     struct config_problems *problems)
 {
     struct buffer text;
     int fd;
@@ -165,7 +168,7 @@ int config_load_file(const char *path, struct config **out, struct config_proble
     if (rc < 0)
         config_problems_add(problems, path, 0, "cannot be read: %s", strerror(-rc));
     else
-        rc = config_load_text(path, buffer_bytes(&text), out, problems);
+        rc = config_load_text(path, buffer_bytes(&text), more, out, problems);
     if (text.data != NULL)
         explicit_bzero(text.data, text.size);
     buffer_free(&text);
@@ -178,7 +181,7 @@ struct config *config_default(void)
     struct config *c;
 
     config_problems_init(&none);
-    if (config_load_text(DEFAULT_FILE, bytes_of(NULL, 0), &c, &none) < 0)
+    if (config_load_text(DEFAULT_FILE, bytes_of(NULL, 0), NULL, &c, &none) < 0)
         abort(); /* the table of keys refuses its own defaults */
     config_problems_free(&none);
     return c;

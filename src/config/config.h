@@ -225,16 +225,21 @@ struct config {
     struct config_topology topology;
 };
 
+/* What a layer above has to say of a configuration, which may have problems already: adds those it
+ * finds and leaves out what it cannot judge because of others. */
+typedef void (*config_further_checks)(const struct config *c, struct config_problems *problems);
+
 /* Reads and checks the file. Returns 0 and a configuration that the caller frees, or -errno with
  * *out NULL and at least one problem added: -EINVAL when the content is at fault, else why the
- * file could not be read. All problems of the content are found, not only the first. Patterns and
- * password hashes are checked by auth_database_build(). */
-int config_load_file(const char *path, struct config **out, struct config_problems *problems);
+ * file could not be read. All problems of the content are found, not only the first; those that
+ * only a layer above can see by `more` (or NULL). */
+int config_load_file(const char *path, config_further_checks more, struct config **out,
+                     struct config_problems *problems);
 
 /* As config_load_file, from memory; `file` is the name used in problems. The text is only read;
  * wiping it is the caller's business. */
-int config_load_text(const char *file, struct bytes text, struct config **out,
-                     struct config_problems *problems);
+int config_load_text(const char *file, struct bytes text, config_further_checks more,
+                     struct config **out, struct config_problems *problems);
 
 /* What an empty file gives: all addresses, port 5672, vhost "/", user guest (password guest,
  * administrator, from loopback addresses only) with all permissions on it. */

@@ -64,8 +64,10 @@ static void refused(struct trial *t, unsigned line, const struct refusal *r)
     config_problems_add(t->problems, t->config->file, line, "%s", r->text);
 }
 
+/* What is refused, or named twice, is a problem once: what refers to it finds something there. */
 static void declare_exchange(struct trial *t, const struct config_exchange *e)
 {
+    struct topology *topology = find_topology(t, e->vhost);
     struct exchange_declaration d = {
         .name = e->name,
         .type = e->type,
@@ -76,16 +78,25 @@ static void declare_exchange(struct trial *t, const struct config_exchange *e)
     };
     struct refusal r;
 
-    if (topology_declare_exchange(find_topology(t, e->vhost), &d, &r) < 0)
-        refused(t, e->line, &r);
+    if (topology == NULL || e->name.size == 0 ||
+        (topology_find_exchange(topology, e->name) != NULL && !bytes_starts_with(e->name, "amq.")))
+        return;
+    if (topology_declare_exchange(topology, &d, &r) == 0)
+        return;
+    refused(t, e->line, &r);
+    d = (struct exchange_declaration){.name = e->name, .type = bytes_from_string("direct")};
+    topology_declare_exchange(topology, &d, &r);
 }
 
 static void declare_queue(struct trial *t, const struct config_queue *q)
 {
+    struct topology *topology = find_topology(t, q->vhost);
     struct queue_options options;
     struct queue_handle *handle;
     struct refusal r;
 
+    if (topology == NULL || q->name.size == 0 || topology_find_queue(topology, q->name) != NULL)
+        return;
     if (bytes_starts_with(q->name, "amq.")) {
         config_problems_add(t->problems, t->config->file, q->line,
                             "queue name '%.*s' contains reserved prefix 'amq.*'",
@@ -95,10 +106,10 @@ static void declare_queue(struct trial *t, const struct config_queue *q)
     if (queue_options_parse(&options, q->durable, false, q->auto_delete, &q->arguments, q->name,
                             q->vhost, &r) < 0) {
         refused(t, q->line, &r);
-        return;
+        options = (struct queue_options){.durable = q->durable};
     }
     handle = queue_handle_create(q->name, &options, 0, 0);
-    topology_add_queue(find_topology(t, q->vhost), handle);
+    topology_add_queue(topology, handle);
     queue_handle_unref(handle);
 }
 
@@ -111,15 +122,17 @@ static void declare_binding(struct trial *t, const struct config_binding *b)
         .routing_key = b->routing_key,
         .arguments = &b->arguments,
     };
+    struct topology *topology = find_topology(t, b->vhost);
     struct refusal r;
 
-    if (b->source.size == 0 || b->destination.size == 0)
+    if (topology == NULL || b->source.size == 0 || b->destination.size == 0)
         return;
-    if (topology_bind(find_topology(t, b->vhost), &d, &r) < 0)
+    if (topology_bind(topology, &d, &r) < 0)
         refused(t, b->line, &r);
 }
 
-void config_check_topology(const struct config *c, struct config_problems *problems)
+void config_check_topology(const struct config *c, bool check_bindings,
+                           struct config_problems *problems)
 {
     struct trial t = {.config = c, .problems = problems};
 
@@ -131,7 +144,7 @@ void config_check_topology(const struct config *c, struct config_problems *probl
         declare_exchange(&t, &c->topology.exchanges.items[i]);
     for (size_t i = 0; i < c->topology.queues.count; i++)
         declare_queue(&t, &c->topology.queues.items[i]);
-    for (size_t i = 0; i < c->topology.bindings.count; i++)
+    for (size_t i = 0; check_bindings && i < c->topology.bindings.count; i++)
         declare_binding(&t, &c->topology.bindings.items[i]);
     destroy_vhosts(&t);
 }

@@ -6,8 +6,10 @@
 #include "config/config.h"
 #include "config/problems.h"
 
-/* Adds each refusal to `problems`. All vhosts that are referred to exist, no name is there
- * twice, and only bindings may lack their ends (they are passed over). */
-void config_check_topology(const struct config *c, struct config_problems *problems);
+/* Adds each refusal to `problems`. Passed over is what others have told of: entries without a name
+ * or with one that is there already, in vhosts that are not there. Bindings are only judged with
+ * `check_bindings`: when what they refer to has a name. */
+void config_check_topology(const struct config *c, bool check_bindings,
+                           struct config_problems *problems);
 
 #endif

@@ -4,9 +4,12 @@
 #include "perf/interrupt.h"
 #include "perf/load.h"
 #include "perf/options.h"
+#include "perf/process.h"
 #include "perf/report.h"
 
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #ifndef PACKAGE_VERSION
@@ -44,6 +47,17 @@ static int run(const struct perf_options *o, struct report *report)
     return RUN_MISUSED;
 }
 
+/* Figures of a process that is not there would be zeros. */
+static bool broker_is_there(const struct perf_options *o)
+{
+    struct process_usage usage;
+    int rc = o->broker_pid != 0 ? process_usage_read(o->broker_pid, &usage) : 0;
+
+    if (rc < 0)
+        fprintf(stderr, "leveret-perf: --broker-pid %d: %s\n", (int)o->broker_pid, strerror(-rc));
+    return rc == 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct perf_options options;
@@ -64,6 +78,8 @@ int main(int argc, char **argv)
     case OPTIONS_RUN:
         break;
     }
+    if (!broker_is_there(&options))
+        return RUN_MISUSED;
     raise_descriptor_limit();
     interrupt_init();
     rc = run(&options, &report);

@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int rc;
 
     config_problems_init(&problems);
-    rc = config_load_text("f", bytes_of(data, size), &c, &problems);
+    rc = config_load_text("f", bytes_of(data, size), NULL, &c, &problems);
     require((rc == 0) == (problems.count == 0));
     require((rc == 0) == (c != NULL));
     if (c != NULL && !has_plain_passwords(c))

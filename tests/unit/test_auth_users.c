@@ -19,7 +19,7 @@ static struct config *config_of(const char *text)
     struct config *c;
 
     config_problems_init(&problems);
-    if (config_load_text("f.yaml", bytes_from_string(text), &c, &problems) < 0) {
+    if (config_load_text("f.yaml", bytes_from_string(text), NULL, &c, &problems) < 0) {
         config_problems_print(&problems, stderr);
         ck_abort_msg("the configuration has problems");
     }

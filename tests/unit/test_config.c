@@ -14,7 +14,7 @@
 static int load(const char *text, struct config **out, struct config_problems *problems)
 {
     config_problems_init(problems);
-    return config_load_text(FILE_NAME, bytes_from_string(text), out, problems);
+    return config_load_text(FILE_NAME, bytes_from_string(text), NULL, out, problems);
 }
 
 static void fail_with(const char *text, const struct config_problems *problems)
@@ -761,14 +761,14 @@ START_TEST(files_are_read_and_missing_ones_reported)
     snprintf(path, sizeof(path), "%s/a.yaml", directory);
     config_problems_init(&problems);
 
-    ck_assert_int_eq(config_load_file(path, &c, &problems), -ENOENT);
+    ck_assert_int_eq(config_load_file(path, NULL, &c, &problems), -ENOENT);
     ck_assert_ptr_null(c);
     ck_assert_uint_eq(problems.count, 1);
     ck_assert_str_eq(problems.items[0].file, path);
     ck_assert_str_eq(problems.items[0].message, "cannot be opened: No such file or directory");
     config_problems_free(&problems);
 
-    ck_assert_int_eq(config_load_file(directory, &c, &problems), -EISDIR);
+    ck_assert_int_eq(config_load_file(directory, NULL, &c, &problems), -EISDIR);
     ck_assert_uint_eq(problems.count, 1);
     config_problems_free(&problems);
 
@@ -776,13 +776,13 @@ START_TEST(files_are_read_and_missing_ones_reported)
     ck_assert_ptr_nonnull(f);
     fputs("workers: 5\n", f);
     fclose(f);
-    ck_assert_int_eq(config_load_file(path, &c, &problems), 0);
+    ck_assert_int_eq(config_load_file(path, NULL, &c, &problems), 0);
     ck_assert_uint_eq(c->workers, 5);
     ck_assert_str_eq(c->file, path);
     config_free(c);
 
     ck_assert_int_eq(truncate(path, CONFIG_FILE_SIZE_MAX + 1), 0);
-    ck_assert_int_eq(config_load_file(path, &c, &problems), -EINVAL);
+    ck_assert_int_eq(config_load_file(path, NULL, &c, &problems), -EINVAL);
     ck_assert_uint_eq(problems.count, 1);
     ck_assert_str_eq(problems.items[0].message, "the file is larger than 16 MiB");
     config_problems_free(&problems);

@@ -209,7 +209,7 @@ static struct config *expect_loads(struct bytes text)
     struct config *c;
 
     config_problems_init(&problems);
-    if (config_load_text("etc/leveret.yaml", text, &c, &problems) < 0) {
+    if (config_load_text("etc/leveret.yaml", text, NULL, &c, &problems) < 0) {
         config_problems_print(&problems, stderr);
         ck_abort_msg("etc/leveret.yaml has problems");
     }

@@ -241,7 +241,8 @@ START_TEST(reload_of_a_bad_file_changes_nothing)
     struct broker *b = broker_start(USERS_CONFIG);
 
     broker_reload(b, HEAD "users:\n  - {name: guest, password: changed}\nnonsense: 1\n");
-    ck_assert(broker_log_awaits(b, "nonsense"));
+    ck_assert(broker_log_awaits(b, "error server: /"));
+    ck_assert(broker_log_awaits(b, "unknown key 'nonsense'"));
     ck_assert(try_connect(b, "guest", "guest", "/").reply_type == AMQP_RESPONSE_NORMAL);
     broker_reload(b, RELOADED_CONFIG);
     ck_assert(login_becomes(b, "bob", "bob", true));
@@ -343,6 +344,37 @@ START_TEST(check_config_names_file_and_line_of_each_problem)
 }
 END_TEST
 
+START_TEST(check_config_finds_problems_of_every_kind_at_once)
+{
+    ck_assert_int_ne(check_config("users:\n"
+                                  "  - {name: a, password_hash: nonsense}\n"
+                                  "permissions:\n"
+                                  "  - {user: a, configure: '(', write: '', read: ''}\n"
+                                  "topology:\n"
+                                  "  exchanges:\n"
+                                  "    - {name: x, type: round}\n"
+                                  "    - {name: x, vhost: none}\n"
+                                  "  queues:\n"
+                                  "    - {name: q, vhost: none}\n"
+                                  "    - {name: r, arguments: {x-message-ttl: -1}}\n"
+                                  "    - {name: r}\n"
+                                  "  bindings:\n"
+                                  "    - {source: x, destination: r}\n"
+                                  "    - {source: x, destination: s}\n"),
+                     0);
+    for (int line = 2; line <= 15; line++) {
+        static const int good[] = {3, 5, 6, 9, 13, 14};
+        char where[32];
+        bool expected = true;
+
+        for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+            expected = expected && line != good[i];
+        snprintf(where, sizeof(where), "leveret.yaml:%d: ", line);
+        ck_assert_msg((strstr(output, where) != NULL) == expected, "line %d in:\n%s", line, output);
+    }
+}
+END_TEST
+
 START_TEST(hashed_password_of_the_program_logs_in)
 {
     char config[4096];
@@ -402,6 +434,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, help_and_version_are_told);
     tcase_add_test(tcase, unknown_options_are_refused);
     tcase_add_test(tcase, check_config_names_file_and_line_of_each_problem);
+    tcase_add_test(tcase, check_config_finds_problems_of_every_kind_at_once);
     tcase_add_test(tcase, hashed_password_of_the_program_logs_in);
     tcase_add_test(tcase, shipped_configuration_is_valid);
     suite_add_tcase(suite, tcase);
