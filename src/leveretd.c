@@ -56,19 +56,21 @@ static int hash_password(void)
     char *line = NULL;
     size_t capacity = 0;
     ssize_t size = getline(&line, &capacity, stdin);
+    bool one_line = isatty(STDIN_FILENO) == 1 || getc(stdin) == EOF;
     char *hash = NULL;
 
     if (size > 0 && line[size - 1] == '\n')
         size--;
-    if (size > 0)
+    /* What no client could send is a mistake: more lines, or a zero byte. */
+    if (size > 0 && one_line && memchr(line, 0, (size_t)size) == NULL)
         hash = password_hash_new(bytes_of(line, (size_t)size));
     if (line != NULL)
         explicit_bzero(line, capacity);
     free(line);
     if (hash == NULL) {
         fprintf(stderr,
-                "leveretd: --hash-password needs one line of 1 to %d bytes on standard "
-                "input\n",
+                "leveretd: --hash-password needs one line of 1 to %d bytes, none of them zero, "
+                "on standard input\n",
                 PASSWORD_SIZE_MAX);
         return EXIT_FAILURE;
     }

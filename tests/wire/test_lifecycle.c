@@ -380,6 +380,8 @@ START_TEST(hashed_password_of_the_program_logs_in)
     char config[4096];
     struct broker *b;
 
+    ck_assert_int_ne(run("--hash-password", NULL, "secret\nand more\n"), 0);
+    ck_assert_ptr_nonnull(strstr(output, "one line"));
     ck_assert_int_eq(run("--hash-password", NULL, "secret\n"), 0);
     output[strcspn(output, "\n")] = '\0';
     ck_assert_ptr_null(strstr(output, "secret"));
