@@ -22,6 +22,9 @@
 #define PAGING_TICK_MS 100
 #define PAGING_BUSY_TICK_MS 5
 #define PAGING_BATCH 20000u
+/* Paging begins so far below the target, a sixteenth of it: what is published between two looks at
+ * the memory is to stay below it as well. */
+#define PAGING_HEADROOM_DIVISOR 16u
 /* Messages and bytes of one read. */
 #define PAGING_READ_MESSAGES 1024u
 #define PAGING_READ_BYTES (4u * 1024u * 1024u)
@@ -111,7 +114,10 @@ int paging_open(struct paging *p, struct shard *s, const char *directory, uint64
         .shortages = &s->broker->short_journals,
     };
 
-    *p = (struct paging){.shard = s, .target_bytes = target_bytes};
+    *p = (struct paging){
+        .shard = s,
+        .begin_bytes = target_bytes - target_bytes / PAGING_HEADROOM_DIVISOR,
+    };
     list_init(&p->queues);
     list_init(&p->parked);
     list_init(&p->failed);
@@ -157,7 +163,7 @@ static void on_tick(struct timer *t)
 {
     struct paging *p = container_of(t, struct paging, tick);
     struct shard *s = p->shard;
-    bool over = system_memory_exceeds(p->target_bytes);
+    bool over = system_memory_exceeds(p->begin_bytes);
     uint64_t freed = 0;
 
     list_for_each_safe(&p->queues, node) {

@@ -28,7 +28,7 @@ struct paging {
     struct list failed;              /* fetches to be tried again */
     struct timer tick;
     struct timer retry;
-    uint64_t target_bytes; /* of the process's memory */
+    uint64_t begin_bytes; /* of the process's memory: messages are paged out above it */
 };
 
 /* Opens the page segments in `directory`, which is empty. Returns 0 or -errno. */
