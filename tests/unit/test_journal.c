@@ -322,6 +322,55 @@ START_TEST(a_message_settled_while_it_is_copied_stays_settled)
 }
 END_TEST
 
+#define FANNED_OUT 4000
+
+/* No message is in the segment any more. */
+static bool is_left(uint32_t segment)
+{
+    for (uint32_t q = 0; q < OWNER_QUEUES; q++) {
+        for (uint64_t s = 1; s <= FANNED_OUT; s++) {
+            if (owner_holds(&owner, q, s) &&
+                owner.queues[q].messages[s].location.segment == segment)
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Small messages for four queues, so that a chunk's end often has a message before it and its
+ * references behind, and messages of others that are appended between two chunks. */
+START_TEST(references_behind_a_chunk_of_compaction_are_found_again)
+{
+    uint32_t last;
+
+    start();
+    owner.options.segment_size_bytes = 1 << 20;
+    reopen();
+    for (uint32_t i = 0; i < FANNED_OUT; i++)
+        owner_publish_to_all(&owner, OWNER_QUEUES, 8);
+    owner_commit(&owner);
+    last = owner.queues[0].messages[FANNED_OUT].location.segment;
+    /* Ends the segment, and makes it sparse. */
+    for (uint32_t i = 0; i < 60; i++)
+        owner_settle(&owner, 0, owner_publish(&owner, 0, 64 << 10));
+    owner_commit(&owner);
+    do {
+        owner_publish(&owner, 1, 8); /* before each turn, in which a chunk may be copied */
+        owner_turn(&owner);
+    } while (!is_left(last));
+    owner_commit(&owner);
+    reopen();
+    ck_assert_uint_eq(owner.damages, 0);
+    for (uint32_t q = 0; q < OWNER_QUEUES; q++) {
+        for (uint64_t s = 1; s <= FANNED_OUT; s++)
+            ck_assert_msg(owner_holds(&owner, q, s), "queue %u, message %llu", q,
+                          (unsigned long long)s);
+        owner_check_content(&owner, q);
+    }
+    finish();
+}
+END_TEST
+
 START_TEST(settled_records_alone_are_not_synced_at_once)
 {
     struct journal_figures before, after;
@@ -599,6 +648,7 @@ UNIT_MAIN("journal", what_is_appended_is_durable_when_told_and_found_again,
           deliveries_are_remembered, sequence_numbers_go_on_after_everything_was_settled,
           large_messages_get_segments_of_their_own_size, consumed_segments_are_deleted,
           sparse_segments_are_compacted, a_message_settled_while_it_is_copied_stays_settled,
+          references_behind_a_chunk_of_compaction_are_found_again,
           settled_records_alone_are_not_synced_at_once, with_an_interval_syncs_come_by_the_clock,
           a_group_that_comes_during_a_sync_alone_is_written,
           without_syncs_only_what_replaces_a_segment_is_synced,
