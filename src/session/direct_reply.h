@@ -24,7 +24,7 @@ struct message;
 
 enum {
     /* Replies of one connection that nobody has taken yet, beyond which it is not read. */
-    DIRECT_REPLY_WINDOW_BYTES = 1024 * 1024,
+    DIRECT_REPLY_WINDOW_BYTES = 16 * 1024 * 1024,
 };
 
 /* ---- Who asked; on its channel's worker ---- */

@@ -281,10 +281,17 @@ END_TEST
 
 enum {
     ANSWER_SIZE = 100000,
-    ANSWERS = 160, /* 16 MB: more than what sockets and the high watermark hold */
-    GROWTH_MAX_KIB = 16 * 1024,
+    ANSWERS = 400, /* 40 MB: more than what sockets and the broker hold */
+    GROWTH_MAX_KIB = 32 * 1024,
     PATIENCE_MS = 500,
 };
+
+/* Sanitizers keep memory of their own for that of the broker. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+static const bool UNDER_SANITIZER = true;
+#else
+static const bool UNDER_SANITIZER = false;
+#endif
 
 /* An answerer's connection, its answers in one piece, and what became of them. */
 struct answers {
@@ -441,7 +448,8 @@ START_TEST(answers_wait_for_an_asker_that_does_not_read)
     send_some(&a, PATIENCE_MS);
     if (!against_oracle()) {
         ck_assert_msg(a.sent < a.size, "the broker holds all that the asker does not read");
-        ck_assert_int_lt(broker_resident_kib(test_broker()) - before, GROWTH_MAX_KIB);
+        if (!UNDER_SANITIZER)
+            ck_assert_int_lt(broker_resident_kib(test_broker()) - before, GROWTH_MAX_KIB);
     }
     for (int i = 0; i < ANSWERS; i++)
         expect_answer(asker, &a, i);
@@ -470,20 +478,22 @@ END_TEST
 START_TEST(answers_of_a_closed_channel_hold_up_the_connection)
 {
     struct channel *server = given_server();
+    struct raw_bytes b = {.size = 0};
     struct channel *asker;
     struct answers a;
     char address[256];
-    int next = 0;
 
     asker = sleeping_asker(test_broker(), server, address);
     given_answers(&a, test_broker(), address);
+    put_u32(&b, AMQP_CHANNEL_CLOSE_METHOD);
+    put_u16(&b, 200);
+    put_short_string(&b, "");
+    put_u32(&b, 0);
+    append(&a, 1, b.data, b.size);
     send_some(&a, PATIENCE_MS);
-    while (a.sent < a.size)
-        expect_answer(asker, &a, next++);
-    raw_send_method(a.r, 1, AMQP_CHANNEL_CLOSE_METHOD,
-                    &(struct raw_bytes){.data = {0, 200}, .size = 7});
-    while (next < ANSWERS)
-        expect_answer(asker, &a, next++);
+    for (int i = 0; i < ANSWERS; i++)
+        expect_answer(asker, &a, i);
+    send_some(&a, deadline_ms());
     for (;;) {
         struct raw_frame f = raw_read_frame(a.r);
 
