@@ -9,6 +9,7 @@
 #include "session/paging.h"
 #include "session/shard.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -365,11 +366,15 @@ static void advance_marks(struct durable_log *log)
  * their queues, in memory, as if they had been transient. */
 static void on_failure(struct durable_log *log, int error)
 {
+    struct journal_figures figures;
     struct list_node *node;
 
+    journal_figures(log->journal, &figures);
     log_error("journal",
-              "journal %u cannot be written: %s; persistent messages are refused until it can",
-              log->number, strerror(error));
+              "journal %u cannot be written: %s; persistent messages are refused until it can "
+              "(%" PRIu64 " segments of %" PRIu64 " MiB, with messages of %" PRIu64 " MiB)",
+              log->number, strerror(error), figures.segments, figures.bytes >> 20,
+              figures.live_bytes >> 20);
     while ((node = list_take_first(&log->touched)) != NULL) {
         struct durable_queue *d = container_of(node, struct durable_queue, touched);
 
