@@ -65,4 +65,6 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/subscription.c \
 	src/session/subscription.h \
 	src/session/transaction.c \
-	src/session/transaction.h
+	src/session/transaction.h \
+	src/session/unwritten_pages.c \
+	src/session/unwritten_pages.h

@@ -22,9 +22,14 @@
 #define PAGING_TICK_MS 100
 #define PAGING_BUSY_TICK_MS 5
 #define PAGING_BATCH 20000u
+/* About so many bytes may wait to be written to page segments. */
+#define PAGING_UNWRITTEN_BYTES (16u * 1024u * 1024u)
 /* Paging begins so far below the target, a sixteenth of it: what is published between two looks at
  * the memory is to stay below it as well. */
 #define PAGING_HEADROOM_DIVISOR 16u
+/* How often memory is looked at once more when there is nothing left to page and it is above the
+ * target. */
+#define PAGING_QUIET_TICKS 20u
 /* Messages and bytes of one read. */
 #define PAGING_READ_MESSAGES 1024u
 #define PAGING_READ_BYTES (4u * 1024u * 1024u)
@@ -32,7 +37,7 @@
 #define PAGING_RETRY_MS 1000
 /* Segment numbers of page segments, told apart from the journal's. */
 #define PAGE_SEGMENT_BIT 0x80000000u
-#define PAGE_SEGMENT_SIZE (64u * 1024u * 1024u)
+#define PAGE_SEGMENT_SIZE (16u * 1024u * 1024u)
 
 /* ---- Locations ---- */
 
@@ -49,6 +54,7 @@ static struct store_location in_pages(struct store_location location)
 
 void paging_release(struct shard *s, struct store_location location)
 {
+    unwritten_pages_drop(&s->paging.unwritten, in_pages(location));
     journal_release_message(s->paging.pages, in_pages(location));
 }
 
@@ -60,9 +66,18 @@ static void handle_pages_progress(struct worker *w, struct mail_record *r)
     int error;
 
     (void)w;
-    if (journal_collect(p->pages, &error) == JOURNAL_FAILED)
+    switch (journal_collect(p->pages, &error)) {
+    case JOURNAL_NOTHING:
+        break;
+    case JOURNAL_ADVANCED:
+        unwritten_pages_written(&p->unwritten, journal_durable(p->pages));
+        break;
+    case JOURNAL_FAILED:
         log_error("paging", "page segments cannot be written: %s; messages stay in memory",
                   strerror(error));
+        unwritten_pages_failed(&p->unwritten);
+        break;
+    }
     paging_take_reads(p->shard, p->pages);
 }
 
@@ -118,6 +133,7 @@ int paging_open(struct paging *p, struct shard *s, const char *directory, uint64
         .shard = s,
         .begin_bytes = target_bytes - target_bytes / PAGING_HEADROOM_DIVISOR,
     };
+    unwritten_pages_init(&p->unwritten);
     list_init(&p->queues);
     list_init(&p->parked);
     list_init(&p->failed);
@@ -138,9 +154,19 @@ static struct store_location page(void *context, struct message *msg)
     if (!journal_takes_messages(p->pages))
         return location;
     location = journal_append_message(p->pages, &p->page_queue, 1, msg);
-    if (!store_location_is_none(location))
-        location.segment |= PAGE_SEGMENT_BIT;
+    if (store_location_is_none(location))
+        return location;
+    unwritten_pages_add(&p->unwritten, location, journal_appended(p->pages), msg);
+    location.segment |= PAGE_SEGMENT_BIT;
     return location;
+}
+
+static uint32_t batch_of(const struct queue *q)
+{
+    uint64_t average = queue_ready_bytes(q) / (queue_message_count(q) + 1);
+    uint64_t fitting = 1 + PAGING_UNWRITTEN_BYTES / (average + 1);
+
+    return fitting < PAGING_BATCH ? (uint32_t)fitting : PAGING_BATCH;
 }
 
 static uint64_t page_out(struct paging *p, struct queue_handle *queue)
@@ -150,7 +176,30 @@ static uint64_t page_out(struct paging *p, struct queue_handle *queue)
 
     if (d != NULL && durable_queue_safe_below(d) < safe_below)
         safe_below = durable_queue_safe_below(d);
-    return queue_page_out(queue->queue, PAGING_KEEP_FIRST, safe_below - 1, PAGING_BATCH, page, p);
+    return queue_page_out(queue->queue, PAGING_KEEP_FIRST, safe_below - 1, batch_of(queue->queue),
+                          page, p);
+}
+
+/* Page segments that failed, or that stood back for a journal without space, are asked again for
+ * what they did not take. */
+static void retry_pages(struct paging *p)
+{
+    int64_t now_ms = shard_now_ms(p->shard);
+
+    if (journal_is_failed(p->pages) && now_ms >= p->pages_retry_ms) {
+        p->pages_retry_ms = now_ms + PAGING_RETRY_MS;
+        if (journal_retry(p->pages) == 0)
+            log_info("paging", "page segments can be written again");
+    }
+    if (!journal_takes_messages(p->pages)) {
+        p->pages_full = true;
+        return;
+    }
+    if (!p->pages_full)
+        return;
+    p->pages_full = false;
+    list_for_each(&p->queues, node)
+        queue_page_again(container_of(node, struct queue_handle, paging)->queue);
 }
 
 static void unwatch_short(struct queue_handle *queue)
@@ -165,18 +214,27 @@ static void on_tick(struct timer *t)
     struct shard *s = p->shard;
     bool over = system_memory_exceeds(p->begin_bytes);
     uint64_t freed = 0;
+    bool busy;
 
+    retry_pages(p);
     list_for_each_safe(&p->queues, node) {
         struct queue_handle *queue = container_of(node, struct queue_handle, paging);
 
-        if (over)
+        if (over && journal_gathered_bytes(p->pages) < PAGING_UNWRITTEN_BYTES)
             freed += page_out(p, queue);
         unwatch_short(queue);
     }
+    journal_end_dead_segment(p->pages);
     journal_submit(p->pages);
-    if (!list_empty(&p->queues))
+    busy = freed != 0 || !unwritten_pages_empty(&p->unwritten);
+    if (!list_empty(&p->queues) || journal_has_live(p->pages))
+        p->quiet_ticks = 0;
+    else
+        p->quiet_ticks++;
+    /* Looking at the memory gives what is free back to the system. */
+    if (p->quiet_ticks == 0 || (over && p->quiet_ticks < PAGING_QUIET_TICKS))
         timer_set(&s->worker->timers, t,
-                  shard_now_ms(s) + (freed != 0 ? PAGING_BUSY_TICK_MS : PAGING_TICK_MS));
+                  shard_now_ms(s) + (busy ? PAGING_BUSY_TICK_MS : PAGING_TICK_MS));
 }
 
 void paging_watch(struct shard *s, struct queue_handle *queue)
@@ -210,15 +268,19 @@ struct fetch {
     } items[];
 };
 
-/* The journal that has the first location, and how many of the list it has in a row. */
+/* The journal that has the first location, and how many of the list it has written in a row. */
 static struct journal *journal_of(struct shard *s, const struct queue_handle *queue,
                                   struct store_location *locations, uint32_t count, uint32_t *run)
 {
     const struct durable_queue *d = queue->durable;
     bool pages = paging_owns(locations[0]);
 
-    for (*run = 0; *run < count && paging_owns(locations[*run]) == pages; ++*run)
+    for (*run = 0; *run < count && paging_owns(locations[*run]) == pages; ++*run) {
         locations[*run] = in_pages(locations[*run]);
+        if (pages && *run != 0 &&
+            unwritten_pages_find(&s->paging.unwritten, locations[*run]) != NULL)
+            break;
+    }
     return pages ? s->paging.pages : d->log->journal;
 }
 
@@ -239,6 +301,32 @@ static void start_fetch(struct queue_handle *queue, struct journal *j, const uin
     journal_read(j, locations, count, fetch);
 }
 
+static void take_in(struct shard *s, struct queue_handle *queue, const uint64_t *sequences,
+                    struct message *const *messages, uint32_t count)
+{
+    queue_fetched(queue->queue, sequences, messages, count, &s->effects);
+    shard_run_effects(s);
+    paging_ask_parked(s, queue);
+}
+
+/* Whether the first messages are not written yet: then they are brought from memory. */
+static bool fetch_unwritten(struct shard *s, struct queue_handle *queue, const uint64_t *sequences,
+                            const struct store_location *locations, uint32_t count)
+{
+    struct message *messages[PAGING_READ_MESSAGES];
+    uint32_t n = 0;
+
+    while (n < count && paging_owns(locations[n])) {
+        messages[n] = unwritten_pages_find(&s->paging.unwritten, in_pages(locations[n]));
+        if (messages[n] == NULL)
+            break;
+        message_ref(messages[n++]);
+    }
+    if (n != 0)
+        take_in(s, queue, sequences, messages, n);
+    return n != 0;
+}
+
 void paging_fetch(struct shard *s, struct queue_handle *queue)
 {
     struct store_location locations[PAGING_READ_MESSAGES];
@@ -247,7 +335,7 @@ void paging_fetch(struct shard *s, struct queue_handle *queue)
     uint32_t count = queue_fetch_list(queue->queue, PAGING_READ_MESSAGES, PAGING_READ_BYTES,
                                       sequences, locations);
 
-    if (count == 0)
+    if (count == 0 || fetch_unwritten(s, queue, sequences, locations, count))
         return;
     j = journal_of(s, queue, locations, count, &count);
     start_fetch(queue, j, sequences, locations, count);
@@ -327,15 +415,14 @@ static void read_singly(const struct fetch *fetch)
                     &fetch->items[i].location, 1);
 }
 
-static void take_in(struct shard *s, const struct fetch *fetch, struct message *const *messages)
+static void take_in_fetched(struct shard *s, const struct fetch *fetch,
+                            struct message *const *messages)
 {
     uint64_t sequences[PAGING_READ_MESSAGES];
 
     for (uint32_t i = 0; i < fetch->count; i++)
         sequences[i] = fetch->items[i].sequence;
-    queue_fetched(fetch->queue->queue, sequences, messages, fetch->count, &s->effects);
-    shard_run_effects(s);
-    paging_ask_parked(s, fetch->queue);
+    take_in(s, fetch->queue, sequences, messages, fetch->count);
 }
 
 static void give_up(struct shard *s, const struct fetch *fetch)
@@ -348,7 +435,7 @@ static void give_up(struct shard *s, const struct fetch *fetch)
               fetch->items[0].sequence, BYTES_ARGS(fetch->queue->name),
               BYTES_ARGS(((struct vhost *)fetch->queue->vhost)->name),
               fetch->items[0].location.segment, fetch->items[0].location.offset);
-    take_in(s, fetch, &lost);
+    take_in_fetched(s, fetch, &lost);
 }
 
 static void finish_fetch(struct shard *s, struct journal_read_result *r)
@@ -360,7 +447,7 @@ static void finish_fetch(struct shard *s, struct journal_read_result *r)
         for (uint32_t i = 0; i < r->count; i++)
             message_unref(r->messages[i]);
     } else if (r->error == 0) {
-        take_in(s, fetch, r->messages);
+        take_in_fetched(s, fetch, r->messages);
     } else if (r->error != -EBADMSG) {
         try_again_later(s, fetch, r->error);
         return;
@@ -387,6 +474,7 @@ void paging_close(struct paging *p)
     if (p->pages == NULL)
         return;
     journal_close(p->pages);
+    unwritten_pages_free(&p->unwritten);
     while (!list_empty(&p->parked))
         free(container_of(list_take_first(&p->parked), struct parked_get, node));
     while (!list_empty(&p->failed))

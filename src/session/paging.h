@@ -11,6 +11,7 @@
 #include "broker/queue.h"
 #include "broker/topology.h"
 #include "net/timer_wheel.h"
+#include "session/unwritten_pages.h"
 #include "store/journal.h"
 
 #include <stdbool.h>
@@ -28,7 +29,11 @@ struct paging {
     struct list failed;              /* fetches to be tried again */
     struct timer tick;
     struct timer retry;
-    uint64_t begin_bytes; /* of the process's memory: messages are paged out above it */
+    struct unwritten_pages unwritten;
+    int64_t pages_retry_ms; /* when failed page segments are tried again */
+    bool pages_full;        /* transient messages were not taken */
+    uint32_t quiet_ticks;   /* since there was something to page */
+    uint64_t begin_bytes;   /* of the process's memory: messages are paged out above it */
 };
 
 /* Opens the page segments in `directory`, which is empty. Returns 0 or -errno. */

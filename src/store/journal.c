@@ -11,6 +11,9 @@
 /* A group's memory beyond this is given back after it. */
 #define KEPT_GROUP_BYTES ((size_t)8 << 20)
 
+/* A segment without live messages is ended early when it is larger than this. */
+#define WORTH_ENDING_BYTES ((uint64_t)256 << 10)
+
 /* ---- Handing over ---- */
 
 void journal_group_clear(struct journal_group *g)
@@ -223,6 +226,22 @@ bool journal_takes_messages(const struct journal *j)
 bool journal_wants_retry(const struct journal *j)
 {
     return j->failed || j->short_of_space;
+}
+
+bool journal_has_live(const struct journal *j)
+{
+    list_for_each(&((struct journal *)(uintptr_t)j)->segments, n) {
+        if (container_of(n, struct journal_segment, in_all)->live_count != 0)
+            return true;
+    }
+    return false;
+}
+
+void journal_end_dead_segment(struct journal *j)
+{
+    if (!j->failed && j->active != NULL && j->active->live_count == 0 &&
+        j->active->size_bytes > WORTH_ENDING_BYTES)
+        journal_roll(j);
 }
 
 void journal_request_sync(struct journal *j)

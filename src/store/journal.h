@@ -161,6 +161,13 @@ void journal_submit(struct journal *j);
  * before journal_appended() tells what to wait for. */
 void journal_request_sync(struct journal *j);
 
+/* Whether a message is live anywhere. O(segments). */
+bool journal_has_live(const struct journal *j);
+
+/* Begins another segment when none of the last one's messages is live, so that its space comes back
+ * before it is full: for who appends nothing for long. */
+void journal_end_dead_segment(struct journal *j);
+
 enum journal_progress {
     JOURNAL_NOTHING,
     JOURNAL_ADVANCED, /* journal_durable() rose */

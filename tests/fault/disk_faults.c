@@ -2,7 +2,7 @@
  * that LEVERET_DISK_FAULTS names says so. It holds up to three letters and a number:
  *
  *     w | s | l | -    writes fail, syncs fail, writes take long, nothing fails
- *     j | d            only below journal/, only the definitions,
+ *     j | p | d        only below journal/, only below paged/, only the definitions,
  *     0 to 9           or only below journal/ and this number
  *     number           with this errno, or so many milliseconds
  *
@@ -25,6 +25,8 @@ static bool concerns(char files, const char *path)
 
     if (files == 'j')
         return strstr(path, "/journal/") != NULL;
+    if (files == 'p')
+        return strstr(path, "/paged/") != NULL;
     if (files == 'd')
         return strstr(path, "/definitions.sqlite") != NULL;
     one[sizeof(one) - 3] = files;

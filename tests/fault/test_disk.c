@@ -45,7 +45,7 @@ static void set_fault(const char *text_of_fault)
     ck_assert_int_eq(rename(next, control), 0);
 }
 
-static struct broker *start_with_faults(int workers)
+static struct broker *start_with_faults_and(const char *config, int workers)
 {
     const char *top = getenv("top_builddir");
     struct broker *b = broker_prepare();
@@ -57,8 +57,13 @@ static struct broker *start_with_faults(int workers)
     set_fault("-");
     setenv("LEVERET_DISK_FAULTS", control, 1);
     setenv("LEVERETD_PRELOAD", library, 1);
-    broker_launch(b, CONFIG, workers);
+    broker_launch(b, config, workers);
     return b;
+}
+
+static struct broker *start_with_faults(int workers)
+{
+    return start_with_faults_and(CONFIG, workers);
 }
 
 static void restart(struct broker *b, int workers)
@@ -268,6 +273,40 @@ START_TEST(what_cannot_be_defined_is_refused)
     ck_assert_uint_eq(bulk_count(b, "orders"), 10);
     /* The broker had it all the while, and put it down with the next. */
     ck_assert_uint_eq(bulk_count(b, "new"), 0);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
+/* ---- Page segments ---- */
+
+static const char PAGING_CONFIG[] = "listeners:\n"
+                                    "  - {address: 127.0.0.1, port: @PORT@}\n"
+                                    "workers: @WORKERS@\n"
+                                    "disk:\n"
+                                    "  free_limit: 0\n"
+                                    "memory:\n"
+                                    "  target: 1MiB\n"
+                                    "  high_watermark_percent: 0\n";
+
+/* Transient ones, of which some are on their way to the disk when it fails, and more when it works
+ * again. */
+START_TEST(what_page_segments_do_not_take_stays_in_memory)
+{
+    enum { STEP = 8000 };
+    const struct bulk news = {.queue = "news", .size = 2000, .persistent = false};
+    struct broker *b = start_with_faults_and(PAGING_CONFIG, 1);
+
+    bulk_declare(b, "news", false);
+    bulk_fill(b, &news, 0, STEP);
+    set_fault("wp28");
+    bulk_fill(b, &news, STEP, STEP);
+    ck_assert(broker_log_awaits(b, "page segments cannot be written"));
+    bulk_fill(b, &news, 2 * STEP, STEP);
+    set_fault("-");
+    ck_assert(broker_log_awaits(b, "page segments can be written again"));
+    bulk_fill(b, &news, 3 * STEP, STEP);
+    bulk_drain(b, &news, 0, 4 * STEP);
+    ck_assert_uint_eq(bulk_count(b, "news"), 0);
     ck_assert(broker_stop(b));
 }
 END_TEST
@@ -528,6 +567,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, a_broken_moment_in_the_middle_of_publishing_loses_nothing_confirmed);
     tcase_add_loop_test(tcase, a_publisher_without_confirms_is_told_that_nothing_is_kept, 0, 2);
     tcase_add_loop_test(tcase, what_cannot_be_defined_is_refused, 0, 2);
+    tcase_add_test(tcase, what_page_segments_do_not_take_stays_in_memory);
     tcase_add_loop_test(tcase, publishers_wait_for_a_slow_disk_and_consumers_do_not, 0, 2);
     tcase_add_loop_test(tcase, a_dead_letter_is_in_its_queue_until_another_journal_has_it, 0, 2);
     tcase_add_test(tcase, a_disk_that_others_filled_recovers_when_they_go);
