@@ -221,6 +221,7 @@ void ledger_reject_sent(struct ledger *l, uint32_t id, int queue, int dead)
     m->settle_sent |= 1u << queue;
     m->targets |= 1u << dead;
     m->gone &= ~(1u << dead);
+    m->marked &= ~(1u << dead); /* of an earlier letter: this one has not been delivered */
     m->rejected_at = 1u << queue;
     m->owed_at = 1u << dead;
     m->rejects++;
