@@ -81,13 +81,13 @@ static void consumer_unlink_ready(struct consumer *c)
 
 static bool can_take(const struct consumer *c)
 {
-    if (c->getter || c->cancelled || c->paused || c->starved)
+    if (c->getter || c->cancelled || c->paused || c->starved || c->standby)
         return false;
     return c->prefetch == 0 || c->unacked.count < c->prefetch; /* with no_ack nothing is unacked */
 }
 
 /* Brings the ready list and the queue's active link up to date with the consumer's state. */
-static void consumer_update(struct consumer *c)
+void consumer_update(struct consumer *c)
 {
     bool ready = can_take(c);
 
@@ -100,12 +100,23 @@ static void consumer_update(struct consumer *c)
     queue_update_active(c->queue);
 }
 
+/* RabbitMQ "Single Active Consumer": which one has the queue to itself is not the consumers' to
+ * say. */
+static bool may_consume(const struct queue *q, bool exclusive)
+{
+    const struct queue_rules *rules = q->options->rules;
+
+    if (q->exclusive_use || (exclusive && q->consumer_count != 0))
+        return false;
+    return !exclusive || rules == NULL || !rules->single_active_consumer;
+}
+
 struct consumer *queue_consume(struct queue *q, const struct consumer_options *options,
                                void *session)
 {
     struct consumer *c;
 
-    if (!options->getter && (q->exclusive_use || (options->exclusive && q->consumer_count != 0)))
+    if (!options->getter && !may_consume(q, options->exclusive))
         return NULL;
 
     c = memory_alloc_zeroed(1, sizeof(*c));
@@ -126,6 +137,8 @@ struct consumer *queue_consume(struct queue *q, const struct consumer_options *o
     c->level = level_join(q, options->priority);
     q->consumer_count++;
     q->exclusive_use = c->exclusive;
+    if (q->extra != NULL)
+        queue_consumer_came(q, c);
     consumer_update(c);
     return c;
 }
@@ -245,7 +258,7 @@ void consumer_pool_refilled(struct consumer *c)
 }
 
 /* Stops deliveries for good. Returns whether the queue is unused for it now. */
-static bool stop(struct consumer *c)
+static bool stop(struct consumer *c, int64_t now_ms, struct effects *out)
 {
     struct queue *q = c->queue;
 
@@ -259,28 +272,36 @@ static bool stop(struct consumer *c)
     q->consumer_count--;
     if (c->exclusive)
         q->exclusive_use = false;
+    if (q->extra != NULL)
+        queue_consumer_stopped(q, c, now_ms, out);
     return q->consumer_count == 0 && q->options->auto_delete;
 }
 
-void consumer_cancel(struct consumer *c, struct effects *out)
+void consumer_cancel(struct consumer *c, int64_t now_ms, struct effects *out)
 {
-    if (stop(c))
+    if (stop(c, now_ms, out))
         effects_add(out, EFFECT_UNUSED, c->queue);
 }
 
-static void dead_letter(struct queue *q, const struct entry *entry, struct effects *out)
+static bool delivered_too_often(const struct queue *q, const struct entry *entry)
 {
-    struct effect *dead = effects_add(out, EFFECT_DEAD_LETTER, q);
+    const struct queue_rules *rules = q->options->rules;
 
-    dead->reason = DEAD_LETTER_REJECTED;
-    dead->delivery_count = entry->delivery_count;
-    dead->message = entry->message;
-    dead->sequence = entry->sequence;
-    dead->location = entry->location;
+    return rules != NULL && entry->delivery_count > rules->delivery_limit;
+}
+
+/* A delivery limit of n lets a message be delivered n + 1 times. */
+static void requeue(struct queue *q, struct entry *entry, int64_t now_ms, struct effects *out)
+{
+    entry_count_delivery(entry);
+    if (delivered_too_often(q, entry))
+        queue_end_entry(q, entry, DEAD_LETTER_DELIVERY_LIMIT, out);
+    else
+        queue_return(q, entry, now_ms, out);
 }
 
 static void settle_one(struct consumer *c, struct entry entry, enum settle_outcome outcome,
-                       struct effects *out)
+                       int64_t now_ms, struct effects *out)
 {
     struct queue *q = c->queue;
 
@@ -288,19 +309,22 @@ static void settle_one(struct consumer *c, struct entry entry, enum settle_outco
     switch (outcome) {
     case SETTLE_ACK:
         message_unref(entry.message);
+        queue_settled(q, &entry, out);
         break;
     case SETTLE_REQUEUE:
-        entry.delivery_count++;
-        queue_return(q, &entry, out);
-        return;
+        requeue(q, &entry, now_ms, out);
+        break;
     case SETTLE_REJECT:
-        if (q->options->has_dead_letter_exchange)
-            dead_letter(q, &entry, out);
-        else
-            message_unref(entry.message);
+        queue_end_entry(q, &entry, DEAD_LETTER_REJECTED, out);
         break;
     }
-    queue_settled(q, &entry, out);
+}
+
+static void messages_came_back(struct queue *q, struct effects *out)
+{
+    if (q->extra != NULL)
+        queue_keep_limits(q, out);
+    queue_update_active(q);
 }
 
 uint32_t consumer_settle(struct consumer *c, uint64_t first, uint64_t last,
@@ -309,7 +333,9 @@ uint32_t consumer_settle(struct consumer *c, uint64_t first, uint64_t last,
     struct unacked *u = &c->unacked;
     uint32_t settled = 0;
 
-    (void)now_ms;
+    queue_held_changed(c->queue);
+    if (outcome == SETTLE_REQUEUE && c->queue->extra != NULL)
+        queue_make_room(c->queue, now_ms, out);
     for (uint32_t i = unacked_find(u, first); i < u->span; i++) {
         struct unacked_slot *slot = unacked_at(u, i);
 
@@ -317,26 +343,25 @@ uint32_t consumer_settle(struct consumer *c, uint64_t first, uint64_t last,
             break;
         if (slot->entry.message == NULL)
             continue;
-        settle_one(c, unacked_take(u, slot), outcome, out);
+        settle_one(c, unacked_take(u, slot), outcome, now_ms, out);
         settled++;
     }
     if (settled == 0)
         return 0;
 
     unacked_tidy(u);
-    queue_held_changed(c->queue);
     if (c->pool != NULL)
         credit_pool_give(c->pool, settled);
     consumer_update(c);
     if (outcome == SETTLE_REQUEUE)
-        queue_update_active(c->queue);
+        messages_came_back(c->queue, out);
     return settled;
 }
 
 void consumer_release(struct consumer *c, int64_t now_ms, struct effects *out)
 {
     struct queue *q = c->queue;
-    bool unused = stop(c);
+    bool unused = stop(c, now_ms, out);
 
     consumer_settle(c, 0, UINT64_MAX, SETTLE_REQUEUE, now_ms, out);
     if (unused)

@@ -145,7 +145,7 @@ struct routing_keys dead_letter_keys(struct arena *a, struct table *headers,
     if (!options->has_dead_letter_routing_key)
         return previous;
     table_remove(headers, "CC");
-    return routing_keys_collect(a, options->dead_letter_routing_key, NULL, ROUTING_KEYS_VISIBLE);
+    return routing_keys_collect(a, options->dead_letters->routing_key, NULL, ROUTING_KEYS_VISIBLE);
 }
 
 bool dead_letter_is_cycle(const struct table *headers, struct bytes destination,

@@ -13,12 +13,14 @@ struct consumer;
 struct queue;
 
 enum effect_type {
+    EFFECT_NONE,        /* nothing any more */
     EFFECT_DELIVER,     /* send `message` to `consumer` as its delivery `number` */
     EFFECT_DEAD_LETTER, /* publish `message` to the dead-letter exchange of `queue` */
-    EFFECT_UNUSED,      /* the last consumer of the auto-delete `queue` is gone: delete it */
+    EFFECT_UNUSED,      /* `queue` is not used any more, and is to be deleted then */
     EFFECT_SETTLED,     /* the message `sequence` left for good: `location` is free */
     EFFECT_RETURNED,    /* the message `sequence` was requeued: `delivery_count` is new */
     EFFECT_FETCH,       /* messages of `queue` are wanted in memory: queue_fetch_list() */
+    EFFECT_TIMER,       /* queue_on_time() of `queue` is to be called at `due_ms` */
 };
 
 enum dead_letter_reason {
@@ -35,13 +37,18 @@ struct effect {
     uint32_t delivery_count;        /* deliver, dead letter: how often it was delivered before */
     struct queue *queue;
     struct consumer *consumer; /* deliver */
-    uint64_t number;           /* deliver: the consumer's number for it, 0 with no_ack */
-    /* deliver without no_ack: borrowed from the consumer's unacked entries, valid until the core
-     * is called again; take a reference to keep it. Deliver with no_ack and dead letter: the
-     * effect's own reference, to be dropped by whoever carries it out. */
+    union {
+        uint64_t number; /* deliver: the consumer's number for it, 0 with no_ack */
+        int64_t due_ms;  /* timer: takes the place of a later one that was asked for */
+    };
+    /* Deliver without no_ack: borrowed from the consumer's unacked entries, valid until something
+     * is settled; take a reference to keep it. Deliver with no_ack and dead letter: the effect's
+     * own reference, to be dropped by whoever carries it out. NULL for a dead letter that is in the
+     * store alone: who carries it out reads it at `location`, and settles it there itself. */
     struct message *message;
     /* Deliver, dead letter, settled, returned. Settled and returned come only for messages with a
-     * location, settled behind the deliver or dead letter of the same message. */
+     * location, settled behind the deliver or dead letter of the same message. A dead letter that
+     * never was in the queue (it was refused) has no sequence number. */
     uint64_t sequence;
     struct store_location location;
 };

@@ -54,7 +54,7 @@ static struct entry_chunk *chunk_alloc(void)
     return chunk;
 }
 
-static void chunk_free(struct entry_chunk *chunk)
+void entries_free_chunk(struct entry_chunk *chunk)
 {
     struct chunk_cache *cache = &chunk_cache;
 
@@ -86,6 +86,7 @@ bool entries_grow_tail(struct entries *e, uint64_t base)
     chunk->next = NULL;
     chunk->base = base;
     chunk->end = CHUNK_SLOTS;
+    chunk->vacant = 0;
     if (e->tail != NULL) {
         e->tail->next = chunk;
     } else {
@@ -109,6 +110,7 @@ uint64_t entries_append(struct entries *e, struct message *m, struct store_locat
     slot->location = location;
     e->waiting++;
     e->resident_bytes += message_footprint(m);
+    e->body_bytes += m->body_size;
     return e->next_sequence++;
 }
 
@@ -122,7 +124,7 @@ void entries_drop_head_chunk(struct entries *e)
     e->head_index = 0;
     if (e->head == NULL)
         e->tail = NULL;
-    chunk_free(empty);
+    entries_free_chunk(empty);
 }
 
 static void free_returned(struct entries *e)
@@ -153,6 +155,7 @@ static void clear_returned(struct entries *e, location_release release, void *co
     e->returned_front = 0;
     e->returned_count = 0;
     e->returned_in_order = true;
+    e->returned_sorted = false;
     free_returned(e);
 }
 
@@ -176,6 +179,7 @@ void entries_clear(struct entries *e,
     clear_waiting(e, release, context);
     if (e->depth != NULL)
         entries_depth_clear(e, release, context);
+    e->body_bytes = 0;
 }
 
 static void slide_returned(struct entries *e)
@@ -209,17 +213,66 @@ static void heap_push(struct entries *e, const struct entry *entry)
     e->returned[hole] = *entry;
 }
 
+static int compare_entries(const void *a, const void *b)
+{
+    const struct entry *x = a;
+    const struct entry *y = b;
+
+    return (x->sequence > y->sequence) - (x->sequence < y->sequence);
+}
+
+static void sort_returned(struct entries *e)
+{
+    e->returned_sorted = true;
+    if (e->returned_in_order)
+        return;
+    qsort(e->returned, e->returned_count, sizeof(*e->returned), compare_entries);
+    e->returned_in_order = true;
+}
+
+/* Where among what came back, which is in order, this number is or would be. */
+static uint32_t find_returned(const struct entries *e, uint64_t sequence)
+{
+    uint32_t low = 0;
+    uint32_t high = e->returned_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (e->returned[e->returned_front + middle].sequence < sequence)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void insert_returned(struct entries *e, const struct entry *entry)
+{
+    uint32_t at = find_returned(e, entry->sequence);
+    struct entry *place = &e->returned[e->returned_front + at];
+
+    memmove(place + 1, place, (e->returned_count - at) * sizeof(*place));
+    *place = *entry;
+    e->returned_count++;
+}
+
 void entries_return(struct entries *e, const struct entry *entry)
 {
     uint32_t end;
 
     assert(entry->sequence < entries_head_sequence(e));
+    e->body_bytes += entry->message->body_size;
     grow_returned(e);
     end = e->returned_front + e->returned_count;
     if (e->returned_in_order &&
         (e->returned_count == 0 || e->returned[end - 1].sequence < entry->sequence)) {
         e->returned[end] = *entry;
         e->returned_count++;
+        return;
+    }
+    if (e->returned_sorted) {
+        insert_returned(e, entry);
         return;
     }
     if (e->returned_front != 0)
@@ -249,20 +302,95 @@ static void fill_root(struct entries *e, struct entry last)
     e->returned[hole] = last;
 }
 
+static void returned_are_gone(struct entries *e)
+{
+    e->returned_front = 0;
+    e->returned_in_order = true;
+    e->returned_sorted = false;
+    if (e->returned_capacity > RETURNED_KEPT_CAPACITY)
+        free_returned(e);
+}
+
 void entries_take_returned(struct entries *e, struct entry *out)
 {
     *out = e->returned[e->returned_front];
+    e->body_bytes -= out->message->body_size;
     e->returned_count--;
     if (e->returned_count == 0) {
-        e->returned_front = 0;
-        e->returned_in_order = true;
-        if (e->returned_capacity > RETURNED_KEPT_CAPACITY)
-            free_returned(e);
+        returned_are_gone(e);
     } else if (e->returned_in_order) {
         e->returned_front++;
     } else {
         fill_root(e, e->returned[e->returned_count]);
     }
+}
+
+static bool has_returned(struct entries *e, uint64_t sequence)
+{
+    uint32_t at;
+
+    if (e->returned_count == 0)
+        return false;
+    sort_returned(e);
+    at = find_returned(e, sequence);
+    return at < e->returned_count && e->returned[e->returned_front + at].sequence == sequence;
+}
+
+bool entries_take_returned_at(struct entries *e, uint64_t sequence, struct entry *out)
+{
+    struct entry *first;
+    uint32_t at;
+
+    if (!has_returned(e, sequence))
+        return false;
+    at = find_returned(e, sequence);
+    first = &e->returned[e->returned_front];
+    *out = first[at];
+    e->body_bytes -= out->message->body_size;
+    e->returned_count--;
+    if (at < e->returned_count / 2) {
+        memmove(first + 1, first, at * sizeof(*first));
+        e->returned_front++;
+    } else {
+        memmove(first + at, first + at + 1, (e->returned_count - at) * sizeof(*first));
+    }
+    if (e->returned_count == 0)
+        returned_are_gone(e);
+    return true;
+}
+
+bool entries_take(struct entries *e, uint64_t sequence, struct entry *out)
+{
+    if (e->depth == NULL && e->waiting != 0 && sequence == entries_head_sequence(e)) {
+        entries_take_waiting(e, out);
+        return true;
+    }
+    if (sequence < entries_head_sequence(e) && entries_take_returned_at(e, sequence, out))
+        return true;
+    return entries_depth_take(e, sequence, out);
+}
+
+bool entries_has(struct entries *e, uint64_t sequence)
+{
+    uint64_t head = entries_head_sequence(e);
+
+    if (sequence < head && has_returned(e, sequence))
+        return true;
+    if (e->depth != NULL)
+        return entries_depth_has(e, sequence);
+    return sequence >= head && sequence < e->next_sequence;
+}
+
+uint64_t entries_first(const struct entries *e, uint64_t *expiry)
+{
+    if (e->depth != NULL)
+        return entries_depth_first(e, expiry);
+    if (e->returned_count == 0) {
+        *expiry = 0;
+        return entries_head_sequence(e);
+    }
+    *expiry = e->returned[e->returned_front].expiry;
+    return e->returned[e->returned_front].sequence;
 }
 
 bool entries_take_first(struct entries *e, struct entry *out)

@@ -14,6 +14,7 @@
 #ifndef LEVERET_BROKER_ENTRIES_H
 #define LEVERET_BROKER_ENTRIES_H
 
+#include "broker/expiry.h"
 #include "broker/message.h"
 #include "broker/store_location.h"
 
@@ -25,10 +26,21 @@ struct entry {
     struct message *message; /* NULL while it is not in memory */
     uint64_t sequence;
     struct store_location location; /* none when no store keeps the message */
-    uint32_t delivery_count;        /* how often it was delivered before */
+    /* How often it was delivered before; stands still at ENTRY_DELIVERIES_MAX. */
+    uint64_t delivery_count : 24;
+    uint64_t expiry : EXPIRY_CODE_BITS; /* expiry_encode() */
 };
 
 static_assert(sizeof(struct entry) <= 32, "the cost of each unacked or returned message");
+
+#define ENTRY_DELIVERIES_MAX ((1u << 24) - 1)
+
+/* One delivery more. */
+static inline void entry_count_delivery(struct entry *entry)
+{
+    if (entry->delivery_count < ENTRY_DELIVERIES_MAX)
+        entry->delivery_count = (entry->delivery_count + 1) & ENTRY_DELIVERIES_MAX;
+}
 
 /* A place whose number follows from where it is. Without message and location it is no one's. */
 struct entry_slot {
@@ -40,8 +52,9 @@ static_assert(sizeof(struct entry_slot) <= 16, "the cost of each waiting message
 
 struct entry_chunk {
     struct entry_chunk *next;
-    uint64_t base; /* the sequence number of the first slot */
-    uint32_t end;  /* how many slots there are */
+    uint64_t base;   /* the sequence number of the first slot */
+    uint32_t end;    /* how many slots there are */
+    uint32_t vacant; /* of them no one's */
     struct entry_slot slots[];
 };
 
@@ -55,14 +68,17 @@ struct entries {
     uint64_t waiting;    /* messages in the chunks */
     uint64_t next_sequence;
     uint64_t resident_bytes; /* footprints of the messages in the chunks */
+    uint64_t body_bytes;     /* of all, those not in memory as far as they are known */
     /* What came back, in order for as long as it came in order (a nack of many, the end of a
      * channel): taken from the front. Else a binary heap by sequence, which an array in order
-     * happens to be, with the front at 0. */
+     * happens to be, with the front at 0; unless one was asked for by its number, since when the
+     * array has been in order and is kept so. */
     struct entry *returned;
     uint32_t returned_front;
     uint32_t returned_count;
     uint32_t returned_capacity;
     bool returned_in_order;
+    bool returned_sorted;        /* stays in order until it is empty */
     struct entries_depth *depth; /* NULL while the queue is not deep */
 };
 
@@ -84,6 +100,11 @@ static inline uint64_t entries_count(const struct entries *e)
     return e->depth != NULL ? entries_depth_count(e) : e->waiting + e->returned_count;
 }
 
+static inline uint64_t entries_body_bytes(const struct entries *e)
+{
+    return e->body_bytes;
+}
+
 /* Adds a message at the tail and takes over the caller's reference. Returns its sequence number,
  * or 0, with the reference still the caller's, when memory is refused. O(1). */
 uint64_t entries_append(struct entries *e, struct message *m, struct store_location location);
@@ -102,6 +123,18 @@ static inline bool entries_can_take(const struct entries *e)
  * is not, or there is none. O(1), or O(log n) of those that came back out of order while there are
  * any. */
 bool entries_take_first(struct entries *e, struct entry *out);
+
+/* Takes an entry, with its reference, from wherever it is; its message is NULL when it is not in
+ * memory. Returns false when it is not there. O(1) at the head, else O(log n); among what came back
+ * the first such call sorts, and those that follow move what lies before it or behind it. */
+bool entries_take(struct entries *e, uint64_t sequence, struct entry *out);
+
+/* Whether an entry is there. As entries_take() otherwise. */
+bool entries_has(struct entries *e, uint64_t sequence);
+
+/* The number of the entry that entries_take_first() takes, in memory or not, and its expiry code
+ * when it was delivered before (else 0: only who added it knows). There is one. */
+uint64_t entries_first(const struct entries *e, uint64_t *expiry);
 
 /* The sequence number of the first that waits for its first delivery, or the one that the next
  * message will get. */

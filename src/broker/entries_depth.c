@@ -6,6 +6,9 @@
 /* So many missing numbers in a row cost slots of no one; more of them cost a new chunk. */
 #define GAP_SLOTS 2u
 
+/* Vacant chunks that are not looked for. */
+#define VACANT_CHUNKS_MAX 8u
+
 #define RESTORED_FIRST_CAPACITY 64u
 #define DIRECTORY_FIRST_CAPACITY 16u
 
@@ -38,9 +41,16 @@ static void end_when_empty(struct entries *e)
         free_depth(e);
 }
 
+static bool is_vacant(const struct entry_chunk *chunk)
+{
+    return chunk->vacant == chunk->end;
+}
+
 void entries_depth_chunk_dropped(struct entries *e)
 {
     e->depth->dropped++;
+    if (is_vacant(e->head))
+        e->depth->vacant_chunks--;
 }
 
 /* ---- Places ---- */
@@ -77,6 +87,46 @@ static uint32_t directory_follow(struct entries *e)
     for (; chunk != NULL; chunk = chunk->next)
         directory_add(dir, chunk);
     return (uint32_t)gone;
+}
+
+/* Frees the vacant chunks between the first and the last. */
+static void sweep_chunks(struct entries *e)
+{
+    struct entry_chunk *before = e->head;
+
+    while (before->next != e->tail) {
+        struct entry_chunk *chunk = before->next;
+
+        if (is_vacant(chunk)) {
+            before->next = chunk->next;
+            entries_free_chunk(chunk);
+            e->depth->vacant_chunks--;
+        } else {
+            before = chunk;
+        }
+    }
+    e->depth->directory.count = 0;
+    e->depth->directory.first = e->depth->dropped;
+}
+
+/* A slot has become no one's. Chunks that have nothing else are freed when they are most, so that
+ * what was taken behind one that stays costs no memory. */
+static void count_vacant(struct entries *e, struct entry_chunk *chunk)
+{
+    struct entries_depth *d = e->depth;
+    uint32_t chunks;
+
+    d->gaps = true;
+    chunk->vacant++;
+    if (!is_vacant(chunk))
+        return;
+    d->vacant_chunks++;
+    if (d->vacant_chunks < VACANT_CHUNKS_MAX)
+        return;
+    chunks = directory_follow(e);
+    chunks = d->directory.count - chunks;
+    if (d->vacant_chunks > chunks / 2)
+        sweep_chunks(e);
 }
 
 /* The last chunk that does not begin behind `sequence`; the head when all do. */
@@ -158,15 +208,24 @@ static struct place place_at(struct entries *e, uint64_t sequence)
     return p;
 }
 
-struct entry_slot *entries_find(struct entries *e, uint64_t sequence)
+/* Where this number waits; `chunk` is NULL when it does not. */
+static struct place find_place(struct entries *e, uint64_t sequence)
 {
+    const struct place nowhere = {.chunk = NULL};
     struct place p;
 
     if (e->waiting == 0 || sequence < entries_head_sequence(e) || sequence >= e->next_sequence)
-        return NULL;
+        return nowhere;
     depth_of(e);
     p = place_at(e, sequence);
-    return p.chunk != NULL && place_sequence(p) == sequence ? place_slot(p) : NULL;
+    return p.chunk != NULL && place_sequence(p) == sequence ? p : nowhere;
+}
+
+struct entry_slot *entries_find(struct entries *e, uint64_t sequence)
+{
+    struct place p = find_place(e, sequence);
+
+    return p.chunk != NULL ? place_slot(p) : NULL;
 }
 
 /* ---- The first message ---- */
@@ -210,6 +269,27 @@ static bool part_can_take(const struct entries *e, enum part part)
         return true;
     }
     return false;
+}
+
+uint64_t entries_depth_first(const struct entries *e, uint64_t *expiry)
+{
+    const struct entry *first;
+
+    switch (first_part(e)) {
+    case PART_NONE:
+    case PART_WAITING:
+        *expiry = 0;
+        return entries_head_sequence(e);
+    case PART_RESTORED:
+        first = restored_at(e->depth, 0);
+        *expiry = first->expiry;
+        return first->sequence;
+    case PART_RETURNED:
+        first = &e->returned[e->returned_front];
+        *expiry = first->expiry;
+        return first->sequence;
+    }
+    return 0;
 }
 
 bool entries_depth_can_take(const struct entries *e)
@@ -256,9 +336,12 @@ static void shrink_restored(struct entries_depth *d)
         halve_restored(d);
 }
 
-static void take_restored(struct entries_depth *d, struct entry *out)
+static void take_restored(struct entries *e, struct entry *out)
 {
+    struct entries_depth *d = e->depth;
+
     *out = *restored_at(d, 0);
+    e->body_bytes -= out->message->body_size;
     d->restored_front++;
     d->restored_count--;
     d->restored_loaded--;
@@ -280,7 +363,7 @@ bool entries_depth_take_first(struct entries *e, struct entry *out)
             settle_head(e);
         break;
     case PART_RESTORED:
-        take_restored(e->depth, out);
+        take_restored(e, out);
         break;
     case PART_RETURNED:
         entries_take_returned(e, out);
@@ -369,8 +452,10 @@ static bool make_room(struct entries *e, uint64_t sequence)
 {
     uint64_t missing = e->tail != NULL ? sequence - e->tail->base - e->tail_used : 0;
 
-    if (missing != 0)
+    if (missing != 0) {
         e->depth->gaps = true;
+        e->depth->taken_below = sequence;
+    }
     if (e->tail == NULL || missing > GAP_SLOTS || sequence - e->tail->base >= e->tail->end) {
         struct entry_chunk *before;
 
@@ -381,6 +466,7 @@ static bool make_room(struct entries *e, uint64_t sequence)
         e->depth->before_tail = before;
         return true;
     }
+    e->tail->vacant += (uint32_t)missing;
     while (missing-- != 0)
         e->tail->slots[e->tail_used++] = (struct entry_slot){.message = NULL};
     return true;
@@ -404,7 +490,7 @@ static bool restore_waiting(struct entries *e, const struct entry *entry)
     return true;
 }
 
-bool entries_restore(struct entries *e, const struct entry *entry)
+bool entries_restore(struct entries *e, const struct entry *entry, uint32_t body_size)
 {
     struct entries_depth *d = depth_of(e);
     bool restored;
@@ -412,9 +498,13 @@ bool entries_restore(struct entries *e, const struct entry *entry)
     assert(entry->sequence >= e->next_sequence);
     assert(entry->message != NULL || !store_location_is_none(entry->location));
     restored = entry->delivery_count != 0 ? restore_delivered(d, entry) : restore_waiting(e, entry);
-    if (restored)
-        e->next_sequence = entry->sequence + 1;
-    return restored;
+    if (!restored)
+        return false;
+    e->next_sequence = entry->sequence + 1;
+    e->body_bytes += body_size;
+    if (entry->message == NULL)
+        d->paged_bytes += body_size;
+    return true;
 }
 
 void entries_restore_done(struct entries *e, uint64_t next_sequence)
@@ -426,6 +516,7 @@ void entries_restore_done(struct entries *e, uint64_t next_sequence)
     if (e->tail != NULL && e->tail->base + e->tail_used != e->next_sequence) {
         close_tail(e);
         e->depth->gaps = true;
+        e->depth->taken_below = e->next_sequence;
     }
     e->depth->before_tail = NULL;
     e->depth->page_next = e->resident_bytes == 0 ? e->next_sequence : 0;
@@ -433,6 +524,27 @@ void entries_restore_done(struct entries *e, uint64_t next_sequence)
 }
 
 /* ---- Paging ---- */
+
+/* One that is not in memory is about to leave: it takes the average with it. */
+static void forget_paged_bytes(struct entries *e)
+{
+    uint64_t average = e->depth->paged_bytes / entries_paged(e);
+
+    e->depth->paged_bytes -= average;
+    e->body_bytes -= average;
+}
+
+/* One that was not in memory is about to be there, with this size. */
+static void learn_paged_bytes(struct entries *e, uint32_t body_size)
+{
+    struct entries_depth *d = e->depth;
+    uint64_t counted = body_size;
+
+    if (counted > d->paged_bytes || entries_paged(e) == 1)
+        counted = d->paged_bytes;
+    d->paged_bytes -= counted;
+    e->body_bytes += body_size - counted;
+}
 
 uint64_t entries_paged(const struct entries *e)
 {
@@ -491,6 +603,7 @@ static uint64_t page_out_one(struct entries *e, struct place where, const struct
     }
     slot->message = NULL;
     e->resident_bytes -= message_footprint(m);
+    e->depth->paged_bytes += m->body_size;
     e->depth->paged++;
     if (place_sequence(where) < e->depth->first_paged)
         e->depth->first_paged = place_sequence(where);
@@ -600,6 +713,7 @@ bool entries_put(struct entries *e, uint64_t sequence, struct message *m)
         return false;
     at = find_restored(d, sequence);
     if (restored_is_missing(d, at, sequence)) {
+        learn_paged_bytes(e, m->body_size);
         restored_at(d, at)->message = m;
         d->restored_paged--;
         return true;
@@ -607,6 +721,7 @@ bool entries_put(struct entries *e, uint64_t sequence, struct message *m)
     slot = find_missing(e, sequence);
     if (slot == NULL)
         return false;
+    learn_paged_bytes(e, m->body_size);
     slot->message = m;
     d->paged--;
     e->resident_bytes += message_footprint(m);
@@ -623,10 +738,23 @@ static void lose_restored(struct entries_depth *d, uint32_t at)
     shrink_restored(d);
 }
 
+/* Makes a slot no one's. */
+static void vacate(struct entries *e, struct place p)
+{
+    uint64_t sequence = place_sequence(p);
+
+    *place_slot(p) = (struct entry_slot){.message = NULL};
+    e->waiting--;
+    if (sequence >= e->depth->taken_below)
+        e->depth->taken_below = sequence + 1;
+    count_vacant(e, p.chunk);
+}
+
 bool entries_lose(struct entries *e, uint64_t sequence, struct store_location *location)
 {
     struct entries_depth *d = e->depth;
     struct entry_slot *slot;
+    struct place p;
     uint32_t at;
 
     if (d == NULL)
@@ -634,18 +762,26 @@ bool entries_lose(struct entries *e, uint64_t sequence, struct store_location *l
     at = find_restored(d, sequence);
     if (restored_is_missing(d, at, sequence)) {
         *location = restored_at(d, at)->location;
+        forget_paged_bytes(e);
         lose_restored(d, at);
         return true;
     }
     slot = find_missing(e, sequence);
     if (slot == NULL)
         return false;
+    p = find_place(e, sequence);
     *location = slot->location;
-    *slot = (struct entry_slot){.message = NULL};
-    d->gaps = true;
+    forget_paged_bytes(e);
+    vacate(e, p);
     d->paged--;
-    e->waiting--;
     return true;
+}
+
+static void find_restored_loaded(struct entries_depth *d)
+{
+    while (d->restored_loaded < d->restored_count &&
+           restored_at(d, d->restored_loaded)->message != NULL)
+        d->restored_loaded++;
 }
 
 static void find_first_paged(struct entries *e)
@@ -670,9 +806,129 @@ void entries_tidy_paged(struct entries *e)
     if (d == NULL)
         return;
     settle_head(e);
-    while (d->restored_loaded < d->restored_count &&
-           restored_at(d, d->restored_loaded)->message != NULL)
-        d->restored_loaded++;
+    find_restored_loaded(d);
     find_first_paged(e);
     end_when_empty(e);
+}
+
+/* ---- Taking out of order ---- */
+
+/* A message that is taken, in memory or not, takes its bytes with it. */
+static void take_bytes(struct entries *e, const struct message *m)
+{
+    if (m != NULL)
+        e->body_bytes -= m->body_size;
+    else
+        forget_paged_bytes(e);
+}
+
+static bool take_restored_at(struct entries *e, uint64_t sequence, struct entry *out)
+{
+    struct entries_depth *d = e->depth;
+    uint32_t at = find_restored(d, sequence);
+
+    if (at == d->restored_count || restored_at(d, at)->sequence != sequence)
+        return false;
+    *out = *restored_at(d, at);
+    take_bytes(e, out->message);
+    memmove(restored_at(d, 1), restored_at(d, 0), at * sizeof(*d->restored));
+    d->restored_front++;
+    d->restored_count--;
+    if (out->message == NULL)
+        d->restored_paged--;
+    if (at < d->restored_loaded)
+        d->restored_loaded--;
+    find_restored_loaded(d);
+    shrink_restored(d);
+    return true;
+}
+
+static void take_waiting_at(struct entries *e, struct place p, struct entry *out)
+{
+    struct entries_depth *d = e->depth;
+    const struct entry_slot slot = *place_slot(p);
+
+    *out = (struct entry){
+        .message = slot.message, .sequence = place_sequence(p), .location = slot.location};
+    take_bytes(e, slot.message);
+    vacate(e, p);
+    if (slot.message != NULL)
+        e->resident_bytes -= message_footprint(slot.message);
+    else
+        d->paged--;
+    settle_head(e);
+    if (slot.message == NULL && out->sequence == d->first_paged)
+        find_first_paged(e);
+}
+
+/* The first that waits, in memory or not. */
+static void take_head(struct entries *e, struct entry *out)
+{
+    struct entries_depth *d = e->depth;
+
+    if (e->head->slots[e->head_index].message != NULL) {
+        entries_take_waiting(e, out);
+    } else {
+        *out = (struct entry){.sequence = entries_head_sequence(e),
+                              .location = e->head->slots[e->head_index].location};
+        forget_paged_bytes(e);
+        e->head_index++;
+        e->waiting--;
+        d->paged--;
+        if (e->waiting == 0 || e->head_index == e->head->end)
+            entries_drop_head_chunk(e);
+    }
+    if (d->gaps)
+        settle_head(e);
+    if (out->message == NULL)
+        find_first_paged(e);
+}
+
+bool entries_depth_take(struct entries *e, uint64_t sequence, struct entry *out)
+{
+    struct place p;
+
+    if (e->depth == NULL || !take_restored_at(e, sequence, out)) {
+        p = find_place(e, sequence);
+        if (p.chunk == NULL)
+            return false;
+        if (sequence == entries_head_sequence(e))
+            take_head(e, out);
+        else
+            take_waiting_at(e, p, out);
+    }
+    end_when_empty(e);
+    return true;
+}
+
+bool entries_depth_has(struct entries *e, uint64_t sequence)
+{
+    uint32_t at = find_restored(e->depth, sequence);
+
+    if (at < e->depth->restored_count && restored_at(e->depth, at)->sequence == sequence)
+        return true;
+    return find_place(e, sequence).chunk != NULL;
+}
+
+uint64_t entries_whole_from(const struct entries *e)
+{
+    uint64_t head = entries_head_sequence(e);
+
+    return e->depth != NULL && e->depth->taken_below > head ? e->depth->taken_below : head;
+}
+
+void entries_visit_waiting(const struct entries *e, uint64_t below,
+                           void (*visit)(void *context, struct entry *entry), void *context)
+{
+    struct place p = {.chunk = e->head, .index = e->head_index};
+
+    place_settle(e, &p);
+    while (p.chunk != NULL && place_sequence(p) < below) {
+        struct entry entry = {.message = place_slot(p)->message,
+                              .sequence = place_sequence(p),
+                              .location = place_slot(p)->location};
+
+        visit(context, &entry);
+        place_next(e, &p);
+    }
 }

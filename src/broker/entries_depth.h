@@ -30,7 +30,11 @@ struct entries_depth {
     uint32_t restored_loaded; /* of them in memory before the first that is not */
     uint32_t restored_paged;  /* of them not in memory */
     bool gaps;                /* there may be slots of no one */
+    uint64_t taken_below;     /* of the waiting below this number some are gone out of order */
+    uint32_t vacant_chunks;   /* chunks of nothing but slots of no one */
     uint64_t paged;           /* waiting messages that are not in memory */
+    uint64_t paged_bytes;     /* bodies of all that are not in memory: once some of them left, how
+                               * large each of the others is nobody knows before it comes back */
     uint64_t first_paged;     /* the first of them */
     uint64_t page_next;       /* paging goes on here */
     uint64_t dropped;         /* chunks that left the list */
@@ -49,7 +53,7 @@ uint64_t entries_ahead(const struct entries *e);
 
 /* Adds at the end, with the caller's reference to the message unless that is NULL. Numbers ascend.
  * Returns false, with the reference still the caller's, when memory is refused. */
-bool entries_restore(struct entries *e, const struct entry *entry);
+bool entries_restore(struct entries *e, const struct entry *entry, uint32_t body_size);
 void entries_restore_done(struct entries *e, uint64_t next_sequence);
 
 /* ---- Finding ---- */
@@ -60,6 +64,14 @@ struct entry_slot *entries_find(struct entries *e, uint64_t sequence);
 /* Calls `visit` for each entry that came back or was delivered before a restart. */
 void entries_visit_returned(const struct entries *e,
                             void (*visit)(void *context, struct entry *entry), void *context);
+
+/* Behind the last number that was taken out of order: from here on no number is missing that was
+ * ever given to a message with a location. Not below entries_head_sequence(). */
+uint64_t entries_whole_from(const struct entries *e);
+
+/* Calls `visit` for each waiting entry below a number. */
+void entries_visit_waiting(const struct entries *e, uint64_t below,
+                           void (*visit)(void *context, struct entry *entry), void *context);
 
 /* ---- Paging ---- */
 

@@ -15,6 +15,10 @@ static_assert((sizeof(struct entry_chunk) + CHUNK_SLOTS * sizeof(struct entry_sl
 bool entries_grow_tail(struct entries *e, uint64_t base);
 
 void entries_drop_head_chunk(struct entries *e);
+void entries_free_chunk(struct entry_chunk *chunk);
+
+/* Takes the one among what came back that has this number. Returns false when there is none. */
+bool entries_take_returned_at(struct entries *e, uint64_t sequence, struct entry *out);
 
 /* Takes the first of a kind; it is there and in memory. */
 void entries_take_returned(struct entries *e, struct entry *out);
@@ -28,9 +32,11 @@ static inline void entries_take_waiting(struct entries *e, struct entry *out)
     out->sequence = head->base + e->head_index;
     out->location = slot->location;
     out->delivery_count = 0;
+    out->expiry = 0;
     e->head_index++;
     e->waiting--;
     e->resident_bytes -= message_footprint(slot->message);
+    e->body_bytes -= slot->message->body_size;
     if (e->waiting == 0 || e->head_index == head->end)
         entries_drop_head_chunk(e);
 }
@@ -46,8 +52,12 @@ static inline bool entry_slot_in_use(const struct entry_slot *slot)
     return slot->message != NULL || !store_location_is_none(slot->location);
 }
 
-/* entries_depth.c's part of the functions of entries.h; the queue is deep. */
+/* entries_depth.c's part of the functions of entries.h; the queue is deep, but where it says
+ * otherwise. */
 bool entries_depth_take_first(struct entries *e, struct entry *out);
+bool entries_depth_take(struct entries *e, uint64_t sequence, struct entry *out); /* becomes deep */
+bool entries_depth_has(struct entries *e, uint64_t sequence);
+uint64_t entries_depth_first(const struct entries *e, uint64_t *expiry);
 void entries_depth_clear(struct entries *e,
                          void (*release)(void *context, struct store_location location),
                          void *context);

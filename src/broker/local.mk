@@ -22,6 +22,8 @@ src_broker_libleveret_broker_a_SOURCES = \
 	src/broker/exchange_headers.c \
 	src/broker/exchange_router.h \
 	src/broker/exchange_topic.c \
+	src/broker/expiry.c \
+	src/broker/expiry.h \
 	src/broker/key_index.c \
 	src/broker/key_index.h \
 	src/broker/message.c \
@@ -30,9 +32,12 @@ src_broker_libleveret_broker_a_SOURCES = \
 	src/broker/queue.h \
 	src/broker/queue_handle.c \
 	src/broker/queue_internal.h \
+	src/broker/queue_lanes.c \
+	src/broker/queue_lanes.h \
 	src/broker/queue_options.c \
 	src/broker/queue_options.h \
 	src/broker/queue_paging.c \
+	src/broker/queue_rules.c \
 	src/broker/queue_store.c \
 	src/broker/refusal.c \
 	src/broker/refusal.h \

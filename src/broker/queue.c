@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "broker/queue_internal.h"
+#include "broker/queue_lanes.h"
 
 struct queue *queue_create(const struct queue_options *options, void *owner, struct list *active)
 {
@@ -15,7 +16,19 @@ struct queue *queue_create(const struct queue_options *options, void *owner, str
     q->active = active;
     list_init(&q->consumers);
     list_init(&q->levels);
+    if (options->rules != NULL)
+        queue_need_extra(q);
     return q;
+}
+
+static void clear_lanes(struct queue *q, queue_release release, void *context)
+{
+    for (uint32_t lane = queue_lane_count(q); lane-- != 0;) {
+        struct entries *e = queue_lane(q, lane);
+
+        if (e != NULL)
+            entries_clear(e, release, context);
+    }
 }
 
 void queue_destroy(struct queue *q, queue_release release, void *context)
@@ -23,7 +36,9 @@ void queue_destroy(struct queue *q, queue_release release, void *context)
     assert(list_empty(&q->consumers));
     list_remove(&q->active_link);
     queue_held_changed(q);
-    entries_clear(&q->ready, release, context);
+    clear_lanes(q, release, context);
+    if (q->extra != NULL)
+        queue_free_extra(q);
     free(q);
 }
 
@@ -39,7 +54,7 @@ struct queue *queue_from_active(struct list_node *link)
 
 uint64_t queue_message_count(const struct queue *q)
 {
-    return entries_count(&q->ready);
+    return queue_sum_lanes(q, entries_count);
 }
 
 uint32_t queue_consumer_count(const struct queue *q)
@@ -54,20 +69,28 @@ uint64_t queue_unacked_count(const struct queue *q)
 
 uint64_t queue_ready_bytes(const struct queue *q)
 {
-    return q->ready_bytes;
+    return queue_sum_lanes(q, entries_body_bytes);
 }
 
-uint64_t queue_next_sequence(const struct queue *q)
+uint64_t queue_next_sequence(const struct queue *q, uint32_t lane)
 {
-    return q->ready.next_sequence;
+    const struct lane *higher;
+
+    if (lane == 0)
+        return q->ready.next_sequence;
+    higher = q->extra->lanes->higher[lane - 1];
+    return higher != NULL ? higher->ready.next_sequence : queue_lane_first_sequence(lane);
 }
 
 /* A queue that has to ask for its first message is woken for that alone. */
-static bool has_what_to_do(const struct queue *q)
+static bool has_what_to_do(struct queue *q)
 {
+    const struct entries *first;
+
     if (list_empty(&q->ready_levels))
         return false;
-    return entries_can_take(&q->ready) || (!q->fetching && entries_count(&q->ready) != 0);
+    first = queue_first_lane(q);
+    return entries_can_take(first) || (!q->fetching && entries_count(first) != 0);
 }
 
 void queue_update_active(struct queue *q)
@@ -82,50 +105,94 @@ void queue_update_active(struct queue *q)
         list_remove(&q->active_link);
 }
 
-uint64_t queue_enqueue(struct queue *q, struct message *msg, struct store_location location,
-                       int64_t now_ms, struct effects *out)
+uint64_t queue_append(struct queue *q, struct message *msg, struct store_location location)
 {
-    uint64_t sequence = entries_append(&q->ready, msg, location);
+    uint32_t lane = queue_has_lanes(q) ? queue_lane_of(q, msg) : 0;
+    uint64_t sequence = entries_append(queue_need_lane(q, lane), msg, location);
 
-    (void)now_ms;
-    (void)out;
     if (sequence == 0)
         return 0;
     message_ref(msg);
-    q->ready_bytes += msg->body_size;
+    if (queue_has_lanes(q))
+        queue_lane_filled(q, lane);
+    return sequence;
+}
+
+uint64_t queue_enqueue(struct queue *q, struct message *msg, struct store_location location,
+                       int64_t expiry_ms, int64_t now_ms, struct effects *out)
+{
+    uint64_t sequence;
+
+    if ((unsigned)(q->extra != NULL) | (unsigned)(expiry_ms != EXPIRY_NEVER))
+        return queue_enqueue_by_rules(q, msg, location, expiry_ms, now_ms, out);
+    sequence = entries_append(&q->ready, msg, location);
+    if (sequence != 0)
+        message_ref(msg);
     queue_update_active(q);
     return sequence;
 }
 
-void queue_return(struct queue *q, const struct entry *entry, struct effects *out)
+void queue_return(struct queue *q, const struct entry *entry, int64_t now_ms, struct effects *out)
 {
     struct effect *returned;
 
-    entries_return(&q->ready, entry);
-    q->ready_bytes += entry->message->body_size;
-    if (store_location_is_none(entry->location))
+    if (entry->expiry != 0 && entry->expiry <= expiry_encode(now_ms)) {
+        queue_end_entry(q, entry, DEAD_LETTER_EXPIRED, out);
         return;
-    returned = effects_add(out, EFFECT_RETURNED, q);
-    returned->sequence = entry->sequence;
-    returned->location = entry->location;
-    returned->delivery_count = entry->delivery_count;
+    }
+    entries_return(queue_lane_with(q, entry->sequence), entry);
+    if (queue_has_lanes(q))
+        queue_lane_filled(q, queue_lane_of_sequence(entry->sequence));
+    if (!store_location_is_none(entry->location)) {
+        returned = effects_add(out, EFFECT_RETURNED, q);
+        returned->sequence = entry->sequence;
+        returned->location = entry->location;
+        returned->delivery_count = entry->delivery_count;
+    }
+    if (entry->expiry != 0)
+        queue_watch_expiry(q, entry, out);
 }
 
-static bool take_first(struct queue *q, struct entry *entry)
+void queue_end_entry(struct queue *q, const struct entry *entry, enum dead_letter_reason reason,
+                     struct effects *out)
 {
-    if (!entries_take_first(&q->ready, entry))
-        return false;
-    q->ready_bytes -= entry->message->body_size;
-    return true;
+    if (q->options->has_dead_letter_exchange) {
+        struct effect *dead = effects_add(out, EFFECT_DEAD_LETTER, q);
+
+        dead->reason = reason;
+        dead->delivery_count = entry->delivery_count;
+        dead->message = entry->message;
+        dead->sequence = entry->sequence;
+        dead->location = entry->location;
+        if (entry->message == NULL)
+            return;
+    } else if (entry->message != NULL) {
+        message_unref(entry->message);
+    }
+    queue_settled(q, entry, out);
 }
 
-bool queue_deliver(struct queue *q, uint32_t budget, int64_t now_ms, struct effects *out)
+/* Whether a consumer may have the first message now. */
+static inline bool can_take(struct queue *q, int64_t now_ms, struct effects *out)
+{
+    if (q->extra != NULL)
+        return queue_can_take_by_rules(q, now_ms, out);
+    return entries_can_take(&q->ready);
+}
+
+/* Takes the first message, which is in memory. */
+static inline void take_first(struct queue *q, struct entry *entry)
+{
+    entries_take_first(queue_first_lane(q), entry);
+    if (q->extra != NULL && entry->expiry == 0)
+        entry->expiry = queue_expiry_at_head(q, entry->sequence) & EXPIRY_CODE_MAX;
+}
+
+uint32_t queue_hand_out(struct queue *q, uint32_t budget, int64_t now_ms, struct effects *out)
 {
     uint32_t delivered = 0;
 
-    (void)now_ms;
-    queue_held_changed(q);
-    while (delivered < budget && entries_can_take(&q->ready)) {
+    while (delivered < budget && can_take(q, now_ms, out)) {
         struct consumer *c = queue_next_consumer_ready(q);
         struct entry entry;
 
@@ -139,20 +206,29 @@ bool queue_deliver(struct queue *q, uint32_t budget, int64_t now_ms, struct effe
             queue_settled(q, &entry, out);
         delivered++;
     }
+    return delivered;
+}
+
+bool queue_deliver(struct queue *q, uint32_t budget, int64_t now_ms, struct effects *out)
+{
+    uint32_t delivered;
+
+    queue_held_changed(q);
+    delivered = queue_hand_out(q, budget, now_ms, out);
     if (delivered != 0 || !list_empty(&q->ready_levels))
         queue_fetch_ahead(q, out);
-    queue_bytes_when_empty(q);
     queue_update_active(q);
     return list_linked(&q->active_link);
 }
 
 uint64_t queue_purge(struct queue *q, queue_release release, void *context)
 {
-    uint64_t purged = entries_count(&q->ready);
+    uint64_t purged = queue_message_count(q);
 
     queue_held_changed(q);
-    entries_clear(&q->ready, release, context);
-    q->ready_bytes = 0;
+    clear_lanes(q, release, context);
+    if (q->extra != NULL)
+        queue_forget_expiries(q);
     queue_update_active(q);
     return purged;
 }
@@ -172,17 +248,17 @@ enum queue_get_outcome queue_get(struct queue *q, struct consumer *getter, int64
 {
     struct entry entry;
 
-    (void)now_ms;
-    if (entries_count(&q->ready) == 0)
-        return QUEUE_GET_EMPTY;
     queue_held_changed(q);
-    if (!take_first(q, &entry)) {
-        queue_fetch_ahead(q, effects);
-        queue_update_active(q);
-        return QUEUE_GET_WAIT;
-    }
+    if (!can_take(q, now_ms, effects)) {
+        bool empty = entries_count(queue_first_lane(q)) == 0;
 
-    /* Before anything is appended: `out` may be one of `effects`, which move then. */
+        if (!empty)
+            queue_fetch_ahead(q, effects);
+        queue_update_active(q);
+        return empty ? QUEUE_GET_EMPTY : QUEUE_GET_WAIT;
+    }
+    take_first(q, &entry);
+
     *out = (struct effect){.type = EFFECT_DELIVER, .queue = q};
     if (getter != NULL) {
         consumer_deliver(getter, &entry, out);
@@ -191,7 +267,6 @@ enum queue_get_outcome queue_get(struct queue *q, struct consumer *getter, int64
         queue_settled(q, &entry, effects);
     }
     queue_fetch_ahead(q, effects);
-    queue_bytes_when_empty(q);
     queue_update_active(q);
     return QUEUE_GET_MESSAGE;
 }

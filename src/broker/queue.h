@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "broker/credit_pool.h"
 #include "broker/effects.h"
+#include "broker/expiry.h"
 #include "broker/message.h"
 #include "broker/queue_options.h"
 #include "broker/store_location.h"
@@ -44,18 +45,52 @@ struct queue *queue_from_active(struct list_node *link);
 
 /* Adds `msg` at the tail. Takes its own reference. Nothing is delivered yet: the queue links
  * itself into its active list when a consumer can take it. `location` is none when no store keeps
- * the message.
+ * the message; `expiry_ms` is what queue_expiry() told.
  *
- * Returns the entry's sequence number (> 0, ascending), or 0 when the message was refused by the
- * queue's limits: the caller nacks it. */
+ * Only where that decides something, consumers get at once what they can take: a message that
+ * expires now goes to a waiting consumer or ends, and what is in consumers' hands takes none of the
+ * room that the queue's limits leave. What is too much is dropped from the front, which may be
+ * `msg` itself (RabbitMQ "Queue Length Limit", "Time-To-Live and Expiration").
+ *
+ * Returns the entry's sequence number (> 0, ascending), or 0 when memory is refused: the caller
+ * nacks it. */
 uint64_t queue_enqueue(struct queue *q, struct message *msg, struct store_location location,
-                       int64_t now_ms, struct effects *out);
+                       int64_t expiry_ms, int64_t now_ms, struct effects *out);
 
-/* What the next queue_enqueue() will return unless it refuses. */
-uint64_t queue_next_sequence(const struct queue *q);
+/* When a message that comes now expires: after the shorter of its own time to live (EXPIRY_NEVER:
+ * none) and the queue's. */
+int64_t queue_expiry(const struct queue *q, int64_t expiration_ms, int64_t now_ms);
 
-/* Hands out up to `budget` messages to consumers with credit: consumers of the highest priority
- * first, round-robin among equals in the order they came (RabbitMQ "Consumer Priorities").
+/* A queue with x-max-priority has a lane for each priority, the others have one. A message's lane
+ * is its priority, or the highest one; sequence numbers begin with the lane's number and ascend
+ * within it. */
+#define QUEUE_LANES_MAX 256u
+
+uint32_t queue_lane_count(const struct queue *q);
+uint32_t queue_lane_of(const struct queue *q, const struct message *msg);
+
+static inline uint32_t queue_lane_of_sequence(uint64_t sequence)
+{
+    return (uint32_t)(sequence >> 56);
+}
+
+static inline uint64_t queue_lane_first_sequence(uint32_t lane)
+{
+    return ((uint64_t)lane << 56) + 1;
+}
+
+/* Whether a queue that refuses what exceeds its limits (overflow reject-publish) has room for the
+ * message, to be asked before queue_enqueue(): consumers get at once what they can take. With
+ * reject-publish-dlx a refused message is dead-lettered. */
+bool queue_admit(struct queue *q, struct message *msg, int64_t now_ms, struct effects *out);
+
+/* What the next queue_enqueue() of a message of this lane will return. */
+uint64_t queue_next_sequence(const struct queue *q, uint32_t lane);
+
+/* Hands out up to `budget` messages, those of the highest lane first, to consumers with credit:
+ * consumers of the highest priority
+ * first, round-robin among equals in the order they came (RabbitMQ "Consumer Priorities"). What has
+ * expired is never handed out: it ends when its turn comes.
  * Appends one EFFECT_DELIVER a message, with an EFFECT_SETTLED behind it when the message has a
  * location and its consumer needs no acknowledgement. O(1) a message, whatever the number of
  * consumers that cannot take one.
@@ -67,7 +102,9 @@ uint64_t queue_next_sequence(const struct queue *q);
 bool queue_deliver(struct queue *q, uint32_t budget, int64_t now_ms, struct effects *out);
 
 /* Ready messages (RabbitMQ's message_count: without the unacked), consumers that are not
- * cancelled, unacked entries, bytes of ready bodies. In memory or not, all ready messages count. */
+ * cancelled, unacked entries, bytes of ready bodies. In memory or not, all ready messages count;
+ * the size of one that leaves while it is not in memory nobody knows: it counts as the average of
+ * those, which is put right when the others are in memory again. */
 uint64_t queue_message_count(const struct queue *q);
 uint32_t queue_consumer_count(const struct queue *q);
 uint64_t queue_unacked_count(const struct queue *q);
@@ -115,14 +152,16 @@ enum queue_get_outcome {
 /* Takes one ready message for basic.get. With `getter` (a consumer of this queue made with
  * getter = true) the message becomes its unacked delivery; with NULL it leaves the queue.
  * With QUEUE_GET_MESSAGE `*out` is the same as an EFFECT_DELIVER, with the same ownership of the
- * message, and `out->number` is the getter's number or 0. Appends EFFECT_SETTLED and EFFECT_FETCH
- * as queue_deliver() does; `out` may be an effect of `effects`. */
+ * message, and `out->number` is the getter's number or 0; it must not be one of `effects`. Appends
+ * effects as queue_deliver() does. */
 enum queue_get_outcome queue_get(struct queue *q, struct consumer *getter, int64_t now_ms,
                                  struct effect *out, struct effects *effects);
 
 /* Stops deliveries for good; unacked ones stay until they are settled or the consumer is
- * released. EFFECT_UNUSED when it was the last consumer of an auto-delete queue. Idempotent. */
-void consumer_cancel(struct consumer *c, struct effects *out);
+ * released. EFFECT_UNUSED when it was the last consumer of an auto-delete queue. Of a queue with a
+ * single active consumer the next one takes over: that of the highest priority, of equals the
+ * oldest. Idempotent. */
+void consumer_cancel(struct consumer *c, int64_t now_ms, struct effects *out);
 
 /* Cancels, puts every unacked delivery back in its place (redelivered), and frees `c`. An
  * EFFECT_UNUSED comes last. */
@@ -138,7 +177,8 @@ void consumer_pool_refilled(struct consumer *c);
 
 enum settle_outcome {
     SETTLE_ACK,     /* done */
-    SETTLE_REQUEUE, /* back to its original position, redelivered */
+    SETTLE_REQUEUE, /* back to its original position, redelivered; or dead-lettered (or dropped)
+                     * when it has expired or was delivered too often */
     SETTLE_REJECT,  /* dead-lettered, or dropped when the queue has no dead-letter exchange */
 };
 
@@ -148,11 +188,28 @@ enum settle_outcome {
 uint32_t consumer_settle(struct consumer *c, uint64_t first, uint64_t last,
                          enum settle_outcome outcome, int64_t now_ms, struct effects *out);
 
+/* ---- Time ---- */
+
+/* Ends what is due: messages that expire, in the order of their times, and the queue itself when it
+ * was not used for its time (EFFECT_UNUSED, the last). To be called at the time that the last
+ * EFFECT_TIMER told, or later. Ends a bounded number of messages and asks to be called again at
+ * once when there are more. Never looks at a message that is not due. */
+void queue_on_time(struct queue *q, int64_t now_ms, struct effects *out);
+
+/* The queue is used (declared, asked for a message): its time to expire begins anew. */
+void queue_used(struct queue *q, int64_t now_ms, struct effects *out);
+
+/* What the home worker has for a queue that asked for a timer, or NULL; to be set to NULL again
+ * when none is asked for any more. */
+void queue_set_clock(struct queue *q, void *clock);
+void *queue_clock(const struct queue *q);
+
 /* ---- What a journal needs ---- */
 
-/* Everything below was delivered at least once: the sequence number of the first message that
- * waits for its first delivery, or queue_next_sequence() when none does. Never falls. O(1). */
-uint64_t queue_delivered_below(const struct queue *q);
+/* Everything of the lane below was delivered at least once: the sequence number of the first
+ * message that waits for its first delivery, or queue_next_sequence() when none does. Never falls.
+ * O(1). */
+uint64_t queue_delivered_below(const struct queue *q, uint32_t lane);
 
 /* An array of sequence numbers that its owner uses again and again. Starts zeroed. */
 struct sequence_list {
@@ -163,10 +220,11 @@ struct sequence_list {
 
 void sequence_list_free(struct sequence_list *l);
 
-/* What of the queue must outlive a restart: everything from `*head` (queue_delivered_below()) on,
- * and below it those in `kept`, ascending: the unacked and the returned that have a location.
- * O(n log n) of the latter. */
-void queue_state(const struct queue *q, uint64_t *head, struct sequence_list *kept);
+/* What of a lane must outlive a restart: everything from `*head` on, and below it those in
+ * `kept`, ascending, which have a location. `*head` is queue_delivered_below(), or behind the last
+ * message that left out of order: below it are the unacked, the returned, and what waits in front
+ * of such a message. O(n log n) of these. */
+void queue_state(struct queue *q, uint32_t lane, uint64_t *head, struct sequence_list *kept);
 
 /* Tells that the store moved a message. Returns whether the queue holds `sequence` at `from`,
  * waiting, returned or unacked; it is at `to` then.
@@ -177,16 +235,23 @@ void queue_state(const struct queue *q, uint64_t *head, struct sequence_list *ke
 bool queue_relocate(struct queue *q, uint64_t sequence, struct store_location from,
                     struct store_location to);
 
-/* Adds a recovered message to a queue that is new, in ascending order of sequence numbers; gaps
+/* Adds a recovered message to a queue that is new, in ascending order in its lane; gaps
  * are fine (a message costs at most 56 bytes then). `msg` is NULL for one that is in the store
  * alone, the usual case, else the queue takes its own reference. One that was delivered before
  * (`delivery_count` > 0) comes redelivered. Returns 0 or -ENOMEM. */
 int queue_restore(struct queue *q, uint64_t sequence, struct message *msg,
-                  struct store_location location, uint32_t delivery_count, uint32_t body_size);
+                  struct store_location location, uint32_t delivery_count, uint32_t body_size,
+                  int64_t expiry_ms);
 
-/* Ends recovery. The next message will have the number `next_sequence` or a higher one. To be
- * called before anything else is done with the queue. */
-void queue_restore_done(struct queue *q, uint64_t next_sequence);
+/* Ends the recovery of a lane: its next message will have the number `next_sequence` or a higher
+ * one; and that of the queue, before anything else is done with it. What expired meanwhile is still
+ * there: EFFECT_TIMER asks to have it ended. */
+void queue_restore_lane_done(struct queue *q, uint32_t lane, uint64_t next_sequence);
+void queue_restore_done(struct queue *q, struct effects *out);
+
+/* How often the message was delivered when it is unacked, or came back; else 0. O(log n) once a
+ * call has sorted these, as queue_relocate(). */
+uint32_t queue_delivery_count(struct queue *q, uint64_t sequence);
 
 /* ---- Paging ---- */
 
@@ -199,16 +264,17 @@ uint64_t queue_paged_count(const struct queue *q);
  * it cannot be. */
 typedef struct store_location (*queue_page)(void *context, struct message *m);
 
-/* Drops from memory the messages that wait for their first delivery, lie behind the first
- * `keep_first` ready ones and have sequence numbers up to `up_to_sequence` (those that are durable
- * as far as they have a location). For those without a location asks `page`, and leaves those alone
- * for which it returns none.
+/* Drops from memory the messages of one lane that wait for their first delivery, lie behind the
+ * first `keep_first` ready ones of the queue and have sequence numbers up to `up_to_sequence`
+ * (those that are durable as far as they have a location). For those without a location asks
+ * `page`, and leaves those alone for which it returns none.
  *
  * Looks at `max_messages` at most and goes on behind them the next time; never looks at a message
  * twice, but for queue_page_again(). Returns the bytes of memory given back, those of messages
  * that are in use elsewhere not counted. O(messages looked at). */
-uint64_t queue_page_out(struct queue *q, uint64_t keep_first, uint64_t up_to_sequence,
-                        uint32_t max_messages, queue_page page, void *context);
+uint64_t queue_page_out(struct queue *q, uint32_t lane, uint64_t keep_first,
+                        uint64_t up_to_sequence, uint32_t max_messages, queue_page page,
+                        void *context);
 
 /* Makes queue_page_out() start over at the front: there is room again in the paging file, or
  * `keep_first` is lower than it was. */
@@ -230,9 +296,8 @@ uint32_t queue_fetch_list(struct queue *q, uint32_t max, uint64_t max_bytes, uin
 
 /* Brings the messages of a queue_fetch_list(), or some of them, and takes over their references.
  * Those that left the queue or came in the meantime are dropped. A NULL among the messages says
- * that it is lost (its bytes are damaged): it leaves the queue with an EFFECT_SETTLED, and
- * queue_ready_bytes() counts it until the queue has run empty. O(1) each, or O(log n) where a
- * recovered queue has gaps. */
+ * that it is lost (its bytes are damaged): it leaves the queue with an EFFECT_SETTLED. O(1) each,
+ * or O(log n) where a recovered queue has gaps. */
 void queue_fetched(struct queue *q, const uint64_t *sequences, struct message *const *messages,
                    uint32_t count, struct effects *out);
 

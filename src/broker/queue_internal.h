@@ -1,5 +1,5 @@
-/* What the queue's parts share (queue.c, queue_paging.c, queue_store.c, consumer.c): the two
- * structs and the seams between them. */
+/* What the queue's parts share (queue.c, queue_paging.c, queue_rules.c, queue_store.c, consumer.c):
+ * the structs and the seams between them. */
 #ifndef LEVERET_BROKER_QUEUE_INTERNAL_H
 #define LEVERET_BROKER_QUEUE_INTERNAL_H
 
@@ -17,23 +17,36 @@ struct priority_level {
 };
 
 struct held_index;
+struct queue_lanes;
+
+/* What few queues need. There while the queue has rules, or a message in it has an expiry, or
+ * `held` or `clock` is set. */
+struct queue_extra {
+    struct held_index *held;   /* finds the unacked and the returned by number, or NULL */
+    void *clock;               /* queue_clock() */
+    struct expiry_runs runs;   /* of what waits for its first delivery */
+    struct expiry_heap heap;   /* of what of it is out of order, and of what came back */
+    int64_t timer_ms;          /* asked for; EXPIRY_NEVER when none is */
+    int64_t used_ms;           /* when the queue was last used */
+    struct queue_lanes *lanes; /* of a queue with priorities, or NULL */
+    struct consumer *active;   /* of a single active consumer's queue, or NULL */
+};
 
 /* Owned by whoever created it. */
 struct queue {
     struct list_node active_link; /* in `active` while the queue can deliver */
     struct list ready_levels;     /* highest priority first */
     struct entries ready;
-    uint64_t ready_bytes;
     uint64_t unacked_count;
     const struct queue_options *options;
     void *owner;
     struct list *active;
-    struct list consumers;   /* all that are not released */
-    struct list levels;      /* highest priority first */
-    uint32_t consumer_count; /* without getters and cancelled ones */
-    bool exclusive_use;      /* its one consumer is exclusive */
-    bool fetching;           /* since EFFECT_FETCH */
-    struct held_index *held; /* finds the unacked and the returned by number, or NULL */
+    struct list consumers;     /* all that are not released */
+    struct list levels;        /* highest priority first */
+    uint32_t consumer_count;   /* without getters and cancelled ones */
+    bool exclusive_use;        /* its one consumer is exclusive */
+    bool fetching;             /* since EFFECT_FETCH */
+    struct queue_extra *extra; /* or NULL */
 };
 
 static_assert(sizeof(struct queue) <= 200, "the fixed cost of each queue");
@@ -52,6 +65,7 @@ struct consumer {
     bool cancelled : 1;
     bool paused : 1;
     bool starved : 1; /* the pool had no credit for it */
+    bool standby : 1; /* another one is the single active consumer */
     void *session;
     struct list_node by_queue; /* in queue.consumers */
 };
@@ -62,7 +76,12 @@ static_assert(sizeof(struct consumer) <= 128, "two cache lines, and the first fo
 void queue_update_active(struct queue *q);
 
 /* Takes back an entry of a consumer, with its reference. */
-void queue_return(struct queue *q, const struct entry *entry, struct effects *out);
+void queue_return(struct queue *q, const struct entry *entry, int64_t now_ms, struct effects *out);
+
+/* The entry, with its reference, leaves the queue for a reason of the queue's: to be dead-lettered,
+ * or dropped. */
+void queue_end_entry(struct queue *q, const struct entry *entry, enum dead_letter_reason reason,
+                     struct effects *out);
 
 /* Tells that an entry left for good, when it has a location. */
 static inline void queue_settled(struct queue *q, const struct entry *entry, struct effects *out)
@@ -81,16 +100,56 @@ void queue_free_held_index(struct queue *q);
 
 static inline void queue_held_changed(struct queue *q)
 {
-    if (q->held != NULL)
+    if (q->extra != NULL && q->extra->held != NULL)
         queue_free_held_index(q);
 }
 
-/* Forgets the sizes of lost messages, which nobody knows one by one. */
-static inline void queue_bytes_when_empty(struct queue *q)
-{
-    if (entries_count(&q->ready) == 0)
-        q->ready_bytes = 0;
-}
+/* Hands out ready messages to consumers with credit, up to `budget`. Returns how many. */
+uint32_t queue_hand_out(struct queue *q, uint32_t budget, int64_t now_ms, struct effects *out);
+
+/* ---- queue_rules.c ---- */
+
+/* The queue's extra, made when it has none yet; and its end, when nothing needs it any more. */
+struct queue_extra *queue_need_extra(struct queue *q);
+void queue_drop_extra(struct queue *q);
+void queue_free_extra(struct queue *q);
+
+/* As queue_enqueue(), for a queue with an extra or a message with an expiry. */
+uint64_t queue_enqueue_by_rules(struct queue *q, struct message *msg,
+                                struct store_location location, int64_t expiry_ms, int64_t now_ms,
+                                struct effects *out);
+
+/* Adds a message at the tail, and no more. */
+uint64_t queue_append(struct queue *q, struct message *msg, struct store_location location);
+
+/* Ends what is due at the front. Returns whether there is a first message in memory then. */
+bool queue_can_take_by_rules(struct queue *q, int64_t now_ms, struct effects *out);
+
+/* The expiry code of a waiting message that was just taken from the front. */
+uint64_t queue_expiry_at_head(struct queue *q, uint64_t sequence);
+
+/* A message with an expiry came back. */
+void queue_watch_expiry(struct queue *q, const struct entry *entry, struct effects *out);
+
+/* A message with an expiry was restored; and the end of it. */
+void queue_restore_expiry(struct queue *q, const struct entry *entry);
+void queue_start_clock(struct queue *q, struct effects *out);
+
+/* Before messages come back: consumers get what they can take. And after: drops what is too
+ * much. */
+void queue_make_room(struct queue *q, int64_t now_ms, struct effects *out);
+void queue_keep_limits(struct queue *q, struct effects *out);
+
+/* The ready messages are all gone. */
+void queue_forget_expiries(struct queue *q);
+
+/* A consumer came to, or stopped at, a queue; the last one that stopped was the queue's use. */
+void queue_consumer_came(struct queue *q, struct consumer *c);
+void queue_consumer_stopped(struct queue *q, struct consumer *c, int64_t now_ms,
+                            struct effects *out);
+
+/* Brings the consumer's place up to date with its state. */
+void consumer_update(struct consumer *c);
 
 /* Asks for messages that are not in memory when they are, or will soon be, the next ones. */
 void queue_fetch_ahead(struct queue *q, struct effects *out);

@@ -9,6 +9,11 @@
 #define DEAD_LETTER_EXCHANGE "x-dead-letter-exchange"
 #define DEAD_LETTER_ROUTING_KEY "x-dead-letter-routing-key"
 #define QUEUE_TYPE "x-queue-type"
+#define DELIVERY_LIMIT "x-delivery-limit"
+#define OVERFLOW "x-overflow"
+
+/* Of a quorum queue that does not say otherwise (RabbitMQ 4, "Poison Message Handling"). */
+#define QUORUM_DELIVERY_LIMIT 20
 
 /* Ten years, RabbitMQ's limit on every time an argument gives. */
 #define LONGEST_MS (INT64_C(10) * 365 * 24 * 60 * 60 * 1000)
@@ -80,7 +85,7 @@ static const struct argument known[] = {
      .kind = ARGUMENT_INTEGER,
      .maximum = UINT8_MAX,
      .above = "{max_value_exceeded,~}"},
-    {.name = "x-overflow",
+    {.name = OVERFLOW,
      .kind = ARGUMENT_STRING,
      .choices = overflows,
      .no_choice = "invalid_overflow"},
@@ -111,7 +116,7 @@ static const struct argument known[] = {
      .choices = leader_locators,
      .no_choice = "invalid_queue_locator_arg"},
     {.name = "x-queue-master-locator", .kind = ARGUMENT_ANY},
-    {.name = "x-delivery-limit", .kind = ARGUMENT_INTEGER, .minimum = -1, .maximum = INT64_MAX},
+    {.name = DELIVERY_LIMIT, .kind = ARGUMENT_INTEGER, .minimum = -1, .maximum = INT64_MAX},
     /* Those of streams. */
     {.name = "x-max-age", .kind = ARGUMENT_REFUSED},
     {.name = "x-stream-max-segment-size-bytes", .kind = ARGUMENT_REFUSED},
@@ -275,6 +280,92 @@ static bool string_argument(const struct table *t, const char *name, struct byte
     return true;
 }
 
+static void read_dead_letters(struct queue_options *o)
+{
+    struct dead_letter_address address = {.exchange = bytes_of(NULL, 0)};
+    struct dead_letter_address *made;
+
+    o->has_dead_letter_exchange =
+        string_argument(&o->arguments, DEAD_LETTER_EXCHANGE, &address.exchange);
+    o->has_dead_letter_routing_key =
+        string_argument(&o->arguments, DEAD_LETTER_ROUTING_KEY, &address.routing_key);
+    if (!o->has_dead_letter_exchange)
+        return;
+    made = arena_alloc(&o->arena, sizeof(*made));
+    *made = address;
+    o->dead_letters = made;
+}
+
+/* The integer, or `otherwise` when it is not given. */
+static int64_t integer_argument(const struct table *t, const char *name, int64_t otherwise)
+{
+    const struct value *v = table_get(t, name);
+
+    return v != NULL ? v->integer : otherwise;
+}
+
+static uint64_t limit_argument(const struct table *t, const char *name)
+{
+    int64_t limit = integer_argument(t, name, -1);
+
+    return limit >= 0 ? (uint64_t)limit : UINT64_MAX;
+}
+
+static bool boolean_argument(const struct table *t, const char *name)
+{
+    const struct value *v = table_get(t, name);
+
+    return v != NULL && v->boolean;
+}
+
+static enum queue_overflow overflow_argument(const struct table *t)
+{
+    const struct value *v = table_get(t, OVERFLOW);
+
+    if (v == NULL || bytes_equal_string(v->bytes, "drop-head"))
+        return OVERFLOW_DROP_HEAD;
+    return bytes_equal_string(v->bytes, "reject-publish") ? OVERFLOW_REJECT_PUBLISH
+                                                          : OVERFLOW_REJECT_PUBLISH_DLX;
+}
+
+static void read_rules(const struct table *t, struct queue_rules *r)
+{
+    const struct value *limit = table_get(t, DELIVERY_LIMIT);
+
+    r->message_ttl_ms = integer_argument(t, "x-message-ttl", INT64_MAX);
+    r->expires_ms = integer_argument(t, "x-expires", INT64_MAX);
+    r->max_length = limit_argument(t, "x-max-length");
+    r->max_length_bytes = limit_argument(t, "x-max-length-bytes");
+    r->overflow = overflow_argument(t);
+    r->max_priority = (uint8_t)integer_argument(t, "x-max-priority", 0);
+    r->single_active_consumer = boolean_argument(t, "x-single-active-consumer");
+    r->counts_deliveries = is_quorum(t) || limit != NULL;
+    if (limit != NULL)
+        r->delivery_limit = limit_argument(t, DELIVERY_LIMIT);
+    else if (is_quorum(t))
+        r->delivery_limit = QUORUM_DELIVERY_LIMIT;
+}
+
+static bool has_rules(const struct queue_rules *r)
+{
+    return r->message_ttl_ms != INT64_MAX || r->expires_ms != INT64_MAX ||
+           r->max_length != UINT64_MAX || r->max_length_bytes != UINT64_MAX ||
+           r->max_priority != 0 || r->single_active_consumer || r->counts_deliveries;
+}
+
+static const struct queue_rules *make_rules(struct arena *a, const struct table *t)
+{
+    struct queue_rules rules = QUEUE_RULES_NONE;
+    struct queue_rules *made;
+
+    read_rules(t, &rules);
+    if (!has_rules(&rules))
+        return NULL;
+    made = arena_alloc(a, sizeof(*made));
+    *made = rules;
+    return made;
+}
+
 int queue_options_parse(struct queue_options *o, bool durable, bool exclusive, bool auto_delete,
                         const struct table *arguments, struct bytes queue, struct bytes vhost,
                         struct refusal *r)
@@ -298,10 +389,8 @@ int queue_options_parse(struct queue_options *o, bool durable, bool exclusive, b
         return rc;
 
     o->arguments = table_copy(&o->arena, arguments);
-    o->has_dead_letter_exchange =
-        string_argument(&o->arguments, DEAD_LETTER_EXCHANGE, &o->dead_letter_exchange);
-    o->has_dead_letter_routing_key =
-        string_argument(&o->arguments, DEAD_LETTER_ROUTING_KEY, &o->dead_letter_routing_key);
+    read_dead_letters(o);
+    o->rules = make_rules(&o->arena, &o->arguments);
     return 0;
 }
 
@@ -311,6 +400,8 @@ void queue_options_free(struct queue_options *o)
     o->arguments = table_empty();
     o->has_dead_letter_exchange = false;
     o->has_dead_letter_routing_key = false;
+    o->dead_letters = NULL;
+    o->rules = NULL;
 }
 
 static int inequivalent_property(const struct declaration *d, const char *property, bool received)

@@ -10,6 +10,39 @@
 #include "broker/refusal.h"
 
 #include <stdbool.h>
+#include <stdint.h>
+
+/* What becomes of a message that a queue's length limits leave no room for (RabbitMQ "Queue Length
+ * Limit"). */
+enum queue_overflow {
+    OVERFLOW_DROP_HEAD,
+    OVERFLOW_REJECT_PUBLISH,
+    OVERFLOW_REJECT_PUBLISH_DLX, /* refused and dead-lettered */
+};
+
+struct dead_letter_address {
+    struct bytes exchange;
+    struct bytes routing_key; /* when there is one */
+};
+
+/* What a queue does beyond keeping messages and handing them out. */
+struct queue_rules {
+    int64_t message_ttl_ms; /* INT64_MAX: none */
+    int64_t expires_ms;     /* INT64_MAX: never */
+    uint64_t max_length;    /* ready messages; UINT64_MAX: no limit */
+    uint64_t max_length_bytes;
+    uint64_t delivery_limit; /* UINT64_MAX: none */
+    enum queue_overflow overflow;
+    uint8_t max_priority; /* 0: messages have no priorities */
+    bool single_active_consumer;
+    bool counts_deliveries; /* tells consumers, in x-delivery-count */
+};
+
+#define QUEUE_RULES_NONE \
+    { \
+        .message_ttl_ms = INT64_MAX, .expires_ms = INT64_MAX, .max_length = UINT64_MAX, \
+        .max_length_bytes = UINT64_MAX, .delivery_limit = UINT64_MAX, \
+    }
 
 /* Owned by whoever holds the struct; strings and table live in `arena`. */
 struct queue_options {
@@ -20,8 +53,8 @@ struct queue_options {
     bool auto_delete;
     bool has_dead_letter_exchange; /* "" (the default exchange) counts */
     bool has_dead_letter_routing_key;
-    struct bytes dead_letter_exchange;
-    struct bytes dead_letter_routing_key;
+    const struct dead_letter_address *dead_letters; /* where to, when there is an exchange */
+    const struct queue_rules *rules;                /* NULL: none, as of most queues */
 };
 
 /* Fills `o` from a declare, copying `arguments`. `queue` and `vhost` are for the texts. Returns 0,
@@ -32,6 +65,11 @@ int queue_options_parse(struct queue_options *o, bool durable, bool exclusive, b
                         struct refusal *r);
 
 void queue_options_free(struct queue_options *o);
+
+static inline bool queue_options_counts_deliveries(const struct queue_options *o)
+{
+    return o->rules != NULL && o->rules->counts_deliveries;
+}
 
 /* Whether a redeclare asks for what there is. Returns 0, or -EPROTO with `r` filled with
  * RabbitMQ's 406 `inequivalent arg '…' for queue 'q' in vhost '/': received … but current is …`.

@@ -1,49 +1,97 @@
 #include "broker/entries_depth.h"
-#include "broker/queue_internal.h"
+#include "broker/queue_lanes.h"
+
+static uint64_t resident_bytes(const struct entries *e)
+{
+    return e->resident_bytes;
+}
 
 uint64_t queue_resident_bytes(const struct queue *q)
 {
-    return q->ready.resident_bytes;
+    return queue_sum_lanes(q, resident_bytes);
 }
 
 uint64_t queue_paged_count(const struct queue *q)
 {
-    return entries_paged(&q->ready);
+    return queue_sum_lanes(q, entries_paged);
 }
 
-uint64_t queue_page_out(struct queue *q, uint64_t keep_first, uint64_t up_to_sequence,
-                        uint32_t max_messages, queue_page page, void *context)
+/* What is delivered before anything of the lane. */
+static uint64_t count_above(struct queue *q, uint32_t lane)
 {
-    uint64_t given_back = entries_page_out(&q->ready, &(struct entries_page){
-                                                          .keep_first = keep_first,
-                                                          .up_to_sequence = up_to_sequence,
-                                                          .max_messages = max_messages,
-                                                          .page = page,
-                                                          .context = context,
-                                                      });
+    uint64_t count = 0;
 
+    for (uint32_t above = queue_lane_count(q); --above > lane;) {
+        const struct entries *e = queue_lane(q, above);
+
+        if (e != NULL)
+            count += entries_count(e);
+    }
+    return count;
+}
+
+uint64_t queue_page_out(struct queue *q, uint32_t lane, uint64_t keep_first,
+                        uint64_t up_to_sequence, uint32_t max_messages, queue_page page,
+                        void *context)
+{
+    struct entries *e = queue_lane(q, lane);
+    uint64_t above = keep_first != 0 ? count_above(q, lane) : 0;
+    uint64_t given_back;
+
+    if (e == NULL)
+        return 0;
+    given_back = entries_page_out(e, &(struct entries_page){
+                                         .keep_first = keep_first > above ? keep_first - above : 0,
+                                         .up_to_sequence = up_to_sequence,
+                                         .max_messages = max_messages,
+                                         .page = page,
+                                         .context = context,
+                                     });
     queue_update_active(q);
     return given_back;
 }
 
 void queue_page_again(struct queue *q)
 {
-    entries_page_again(&q->ready);
+    for (uint32_t lane = queue_lane_count(q); lane-- != 0;) {
+        struct entries *e = queue_lane(q, lane);
+
+        if (e != NULL)
+            entries_page_again(e);
+    }
 }
 
 static uint64_t average_body(const struct queue *q)
 {
-    return q->ready_bytes / entries_count(&q->ready);
+    return queue_ready_bytes(q) / queue_message_count(q);
+}
+
+/* How many messages of the queue come before the first that is not in memory; UINT64_MAX when all
+ * are. */
+static uint64_t count_ahead(struct queue *q)
+{
+    uint64_t ahead = 0;
+
+    for (uint32_t lane = queue_lane_count(q); lane-- != 0;) {
+        const struct entries *e = queue_lane(q, lane);
+
+        if (e == NULL)
+            continue;
+        if (entries_paged(e) != 0)
+            return ahead + entries_ahead(e);
+        ahead += entries_count(e);
+    }
+    return UINT64_MAX;
 }
 
 /* Whether what is in memory before the first message that is not will soon be gone. */
-static bool runs_dry(const struct queue *q)
+static bool runs_dry(struct queue *q)
 {
-    uint64_t ahead = entries_ahead(&q->ready);
+    uint64_t ahead = count_ahead(q);
 
     if (ahead == UINT64_MAX)
         return false;
-    if (!entries_can_take(&q->ready))
+    if (!entries_can_take(queue_first_lane(q)))
         return true;
     return ahead < QUEUE_READ_AHEAD_MESSAGES && ahead * average_body(q) < QUEUE_READ_AHEAD_BYTES;
 }
@@ -62,12 +110,17 @@ uint32_t queue_fetch_list(struct queue *q, uint32_t max, uint64_t max_bytes, uin
     uint32_t count = 0;
 
     assert(max != 0);
-    if (entries_paged(&q->ready) != 0) {
+    if (queue_paged_count(q) != 0) {
         uint64_t fitting = max_bytes / (average_body(q) + 1);
 
         if (fitting < max)
             max = fitting != 0 ? (uint32_t)fitting : 1;
-        count = entries_list_paged(&q->ready, max, sequences, locations);
+    }
+    for (uint32_t lane = queue_lane_count(q); lane-- != 0 && count < max;) {
+        struct entries *e = queue_lane(q, lane);
+
+        if (e != NULL && entries_paged(e) != 0)
+            count += entries_list_paged(e, max - count, sequences + count, locations + count);
     }
     q->fetching = count != 0;
     queue_update_active(q);
@@ -78,7 +131,7 @@ static void lose(struct queue *q, uint64_t sequence, struct effects *out)
 {
     struct entry lost = {.sequence = sequence};
 
-    if (entries_lose(&q->ready, sequence, &lost.location))
+    if (entries_lose(queue_lane_with(q, sequence), sequence, &lost.location))
         queue_settled(q, &lost, out);
 }
 
@@ -89,11 +142,15 @@ void queue_fetched(struct queue *q, const uint64_t *sequences, struct message *c
     for (uint32_t i = 0; i < count; i++) {
         if (messages[i] == NULL)
             lose(q, sequences[i], out);
-        else if (!entries_put(&q->ready, sequences[i], messages[i]))
+        else if (!entries_put(queue_lane_with(q, sequences[i]), sequences[i], messages[i]))
             message_unref(messages[i]);
     }
-    entries_tidy_paged(&q->ready);
-    queue_bytes_when_empty(q);
+    for (uint32_t lane = queue_lane_count(q); lane-- != 0;) {
+        struct entries *e = queue_lane(q, lane);
+
+        if (e != NULL)
+            entries_tidy_paged(e);
+    }
     q->fetching = false;
     queue_update_active(q);
 }

@@ -1,6 +1,6 @@
 #include "base/memory.h"
 #include "broker/entries_depth.h"
-#include "broker/queue_internal.h"
+#include "broker/queue_lanes.h"
 
 #include <errno.h>
 
@@ -9,7 +9,7 @@
 /* One of the unacked and the returned. */
 struct held {
     uint64_t sequence;
-    struct store_location *location; /* in the entry, which does not move while the index lives */
+    struct entry *entry; /* does not move while the index lives */
 };
 
 struct held_index {
@@ -17,14 +17,19 @@ struct held_index {
     struct held items[]; /* ascending */
 };
 
-uint64_t queue_delivered_below(const struct queue *q)
+uint64_t queue_delivered_below(const struct queue *q, uint32_t lane)
 {
-    return entries_head_sequence(&q->ready);
+    const struct lane *higher;
+
+    if (lane == 0)
+        return entries_head_sequence(&q->ready);
+    higher = q->extra->lanes->higher[lane - 1];
+    return higher != NULL ? entries_head_sequence(&higher->ready) : queue_lane_first_sequence(lane);
 }
 
-/* Calls `visit` for all that are unacked or came back. */
-static void visit_held(const struct queue *q, void (*visit)(void *context, struct entry *entry),
-                       void *context)
+/* Calls `visit` for all that are unacked, of any lane. */
+static void visit_unacked(const struct queue *q, void (*visit)(void *context, struct entry *entry),
+                          void *context)
 {
     list_for_each(&q->consumers, node) {
         const struct unacked *u = &container_of(node, struct consumer, by_queue)->unacked;
@@ -36,7 +41,6 @@ static void visit_held(const struct queue *q, void (*visit)(void *context, struc
                 visit(context, entry);
         }
     }
-    entries_visit_returned(&q->ready, visit, context);
 }
 
 /* ---- State ---- */
@@ -49,6 +53,7 @@ void sequence_list_free(struct sequence_list *l)
 
 struct kept_below {
     uint64_t head;
+    uint32_t lane;
     struct sequence_list *list;
     bool ascending;
 };
@@ -58,7 +63,8 @@ static void keep(void *context, struct entry *entry)
     struct kept_below *kept = context;
     struct sequence_list *l = kept->list;
 
-    if (entry->sequence >= kept->head || store_location_is_none(entry->location))
+    if (entry->sequence >= kept->head || queue_lane_of_sequence(entry->sequence) != kept->lane ||
+        store_location_is_none(entry->location))
         return;
     if (l->count == l->capacity) {
         l->capacity = l->capacity != 0 ? 2 * l->capacity : KEPT_FIRST_CAPACITY;
@@ -77,12 +83,16 @@ static int compare_sequences(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-void queue_state(const struct queue *q, uint64_t *head, struct sequence_list *kept)
+void queue_state(struct queue *q, uint32_t lane, uint64_t *head, struct sequence_list *kept)
 {
-    struct kept_below below = {.head = queue_delivered_below(q), .list = kept, .ascending = true};
+    const struct entries *e = queue_need_lane(q, lane);
+    struct kept_below below = {
+        .head = entries_whole_from(e), .lane = lane, .list = kept, .ascending = true};
 
     kept->count = 0;
-    visit_held(q, keep, &below);
+    visit_unacked(q, keep, &below);
+    entries_visit_returned(e, keep, &below);
+    entries_visit_waiting(e, below.head, keep, &below);
     if (!below.ascending)
         qsort(kept->items, kept->count, sizeof(*kept->items), compare_sequences);
     *head = below.head;
@@ -94,8 +104,7 @@ static void index_add(void *context, struct entry *entry)
 {
     struct held_index *index = context;
 
-    index->items[index->count++] =
-        (struct held){.sequence = entry->sequence, .location = &entry->location};
+    index->items[index->count++] = (struct held){.sequence = entry->sequence, .entry = entry};
 }
 
 static int compare_held(const void *a, const void *b)
@@ -106,13 +115,24 @@ static int compare_held(const void *a, const void *b)
     return (x->sequence > y->sequence) - (x->sequence < y->sequence);
 }
 
-static struct held_index *index_held(const struct queue *q)
+static uint64_t count_returned(const struct entries *e)
 {
-    uint64_t most = q->unacked_count + entries_count(&q->ready) - q->ready.waiting;
+    return entries_count(e) - e->waiting;
+}
+
+static struct held_index *index_held(struct queue *q)
+{
+    uint64_t most = q->unacked_count + queue_sum_lanes(q, count_returned);
     struct held_index *index = memory_alloc(sizeof(*index) + most * sizeof(index->items[0]));
 
     index->count = 0;
-    visit_held(q, index_add, index);
+    visit_unacked(q, index_add, index);
+    for (uint32_t lane = queue_lane_count(q); lane-- != 0;) {
+        const struct entries *e = queue_lane(q, lane);
+
+        if (e != NULL)
+            entries_visit_returned(e, index_add, index);
+    }
     assert(index->count == most);
     qsort(index->items, index->count, sizeof(index->items[0]), compare_held);
     return index;
@@ -120,55 +140,83 @@ static struct held_index *index_held(const struct queue *q)
 
 void queue_free_held_index(struct queue *q)
 {
-    free(q->held);
-    q->held = NULL;
+    free(q->extra->held);
+    q->extra->held = NULL;
+    queue_drop_extra(q);
 }
 
-static struct store_location *find_held(struct queue *q, uint64_t sequence)
+static const struct held *find_held(struct queue *q, uint64_t sequence)
 {
     const struct held wanted = {.sequence = sequence};
-    const struct held *found;
+    struct queue_extra *x = queue_need_extra(q);
 
-    if (q->held == NULL)
-        q->held = index_held(q);
-    found = bsearch(&wanted, q->held->items, q->held->count, sizeof(wanted), compare_held);
-    return found != NULL ? found->location : NULL;
+    if (x->held == NULL)
+        x->held = index_held(q);
+    return bsearch(&wanted, x->held->items, x->held->count, sizeof(wanted), compare_held);
 }
 
 bool queue_relocate(struct queue *q, uint64_t sequence, struct store_location from,
                     struct store_location to)
 {
-    struct entry_slot *slot = entries_find(&q->ready, sequence);
-    struct store_location *location = slot != NULL ? &slot->location : find_held(q, sequence);
+    struct entries *lane = queue_lane_with(q, sequence);
+    struct entry_slot *slot = lane != NULL ? entries_find(lane, sequence) : NULL;
+    const struct held *held = slot == NULL ? find_held(q, sequence) : NULL;
+    struct store_location *location = slot != NULL ? &slot->location : NULL;
 
+    if (held != NULL)
+        location = &held->entry->location;
     if (location == NULL || location->segment != from.segment || location->offset != from.offset)
         return false;
     *location = to;
     return true;
 }
 
+uint32_t queue_delivery_count(struct queue *q, uint64_t sequence)
+{
+    const struct held *held;
+
+    if (sequence >= queue_delivered_below(q, queue_lane_of_sequence(sequence)))
+        return 0;
+    held = find_held(q, sequence);
+    return held != NULL ? held->entry->delivery_count : 0;
+}
+
 /* ---- Recovery ---- */
 
 int queue_restore(struct queue *q, uint64_t sequence, struct message *msg,
-                  struct store_location location, uint32_t delivery_count, uint32_t body_size)
+                  struct store_location location, uint32_t delivery_count, uint32_t body_size,
+                  int64_t expiry_ms)
 {
     const struct entry entry = {
         .message = msg,
         .sequence = sequence,
         .location = location,
-        .delivery_count = delivery_count,
+        .delivery_count = delivery_count < ENTRY_DELIVERIES_MAX
+                              ? delivery_count & ENTRY_DELIVERIES_MAX
+                              : ENTRY_DELIVERIES_MAX,
+        .expiry = expiry_encode(expiry_ms) & EXPIRY_CODE_MAX,
     };
+    uint32_t lane = queue_lane_of_sequence(sequence);
 
-    if (!entries_restore(&q->ready, &entry))
+    if (!entries_restore(queue_need_lane(q, lane), &entry, body_size))
         return -ENOMEM;
+    if (queue_has_lanes(q))
+        queue_lane_filled(q, lane);
     if (msg != NULL)
         message_ref(msg);
-    q->ready_bytes += body_size;
+    if (entry.expiry != 0)
+        queue_restore_expiry(q, &entry);
     return 0;
 }
 
-void queue_restore_done(struct queue *q, uint64_t next_sequence)
+void queue_restore_lane_done(struct queue *q, uint32_t lane, uint64_t next_sequence)
 {
-    entries_restore_done(&q->ready, next_sequence);
+    entries_restore_done(queue_need_lane(q, lane), next_sequence);
+}
+
+void queue_restore_done(struct queue *q, struct effects *out)
+{
+    if (q->extra != NULL)
+        queue_start_clock(q, out);
     queue_update_active(q);
 }

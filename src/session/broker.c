@@ -278,10 +278,12 @@ void broker_reload(struct broker *b, const struct config *config, struct config_
 static bool free_queue(struct queue_handle *h, void *context)
 {
     (void)context;
+    free(queue_clock(h->queue));
+    if (h->durable != NULL)
+        durable_queue_discard(h->durable);
+    h->durable = NULL;
     queue_destroy(h->queue, NULL, NULL);
     h->queue = NULL;
-    free(h->durable);
-    h->durable = NULL;
     return true;
 }
 

@@ -163,21 +163,12 @@ static void on_exchange(void *context, const struct exchange_definition *e)
         log_error("definitions", "not restored: %s", refusal.text);
 }
 
-static int compare_ids(const void *key, const void *queue)
-{
-    uint64_t id = *(const uint64_t *)key;
-    uint64_t other = ((const struct recovered_queue *)queue)->id;
-
-    return (id > other) - (id < other);
-}
-
 static void on_queue(void *context, const struct queue_definition *q)
 {
     const struct table none = table_empty();
     struct restoring *r = context;
     struct broker *b = r->broker;
     struct vhost *v = vhost_of(r, q->vhost);
-    const struct recovered_queue *found = NULL;
     struct queue_options options;
     struct refusal refusal;
     struct durable_log *log;
@@ -191,10 +182,7 @@ static void on_queue(void *context, const struct queue_definition *q)
         return;
     }
     log = &b->logs[q->shard];
-    if (r->recovered[q->shard].queue_count != 0)
-        found = bsearch(&q->id, r->recovered[q->shard].queues, r->recovered[q->shard].queue_count,
-                        sizeof(*found), compare_ids);
-    queue_home_restore(log->shard, v, q->name, &options, log, q->id, found);
+    queue_home_restore(log->shard, v, q->name, &options, log, q->id, &r->recovered[q->shard]);
 }
 
 static void on_binding(void *context, const struct binding_definition *b)

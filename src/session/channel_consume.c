@@ -280,7 +280,7 @@ static void send_got(struct channel *ch, struct queue_command *answer)
         .basic_get_ok =
             {
                 .delivery_tag = ++ch->last_delivery_tag,
-                .redelivered = answer->redelivered,
+                .redelivered = answer->delivery_count != 0,
                 .exchange = message_exchange(answer->message),
                 .routing_key = message_routing_key(answer->message),
                 .message_count =
@@ -293,7 +293,11 @@ static void send_got(struct channel *ch, struct queue_command *answer)
                           answer->number);
         answer->subscription->unacked++;
     }
-    delivery_write_method(ch->connection, ch->number, &m, answer->message);
+    if (queue_options_counts_deliveries(&answer->queue->options))
+        delivery_write_method_counted(ch->connection, ch->number, &m, answer->delivery_count,
+                                      answer->message);
+    else
+        delivery_write_method(ch->connection, ch->number, &m, answer->message);
 }
 
 /* ---- Answers ---- */

@@ -215,7 +215,7 @@ static int check_dead_letter_permissions(struct channel *ch, struct bytes name,
     if (channel_check_permission(ch, PERMISSION_READ, "queue", name) < 0)
         return -EPROTO;
     return channel_check_permission(ch, PERMISSION_WRITE, "exchange",
-                                    options->dead_letter_exchange);
+                                    options->dead_letters->exchange);
 }
 
 static int declare(struct channel *ch, struct bytes name, const struct amqp_queue_declare *m,

@@ -145,10 +145,10 @@ static void publish_letter(struct shard *s, struct dead_letter *d, struct messag
     }
 }
 
-static void send_letter(struct shard *s, struct queue_handle *queue, const struct message *msg,
-                        enum dead_letter_reason reason, struct held_settle *held)
+void dead_letter_send(struct shard *s, struct queue_handle *queue, const struct message *msg,
+                      enum dead_letter_reason reason, struct held_settle *held)
 {
-    struct bytes exchange = queue->options.dead_letter_exchange;
+    struct bytes exchange = queue->options.dead_letters->exchange;
     struct message *letter;
     struct dead_letter d;
 
@@ -175,13 +175,8 @@ void dead_letter_publish(struct shard *s, const struct effect *e)
 {
     struct held_settle *held = held_settle_begin(s, e);
 
-    send_letter(s, queue_owner(e->queue), e->message, e->reason, held);
+    dead_letter_send(s, queue_owner(e->queue), e->message, e->reason, held);
     if (held != NULL)
         held_settle_sent(held);
     message_unref(e->message);
-}
-
-void dead_letter_send_again(struct shard *s, struct held_settle *held)
-{
-    send_letter(s, held->queue, held->message, held->reason, held);
 }

@@ -3,14 +3,17 @@
 #ifndef LEVERET_SESSION_DEAD_LETTERS_H
 #define LEVERET_SESSION_DEAD_LETTERS_H
 
-struct effect;
+#include "broker/effects.h"
+
 struct held_settle;
+struct queue_handle;
 struct shard;
 
-/* Carries out an EFFECT_DEAD_LETTER and drops its reference to the message. */
+/* Carries out an EFFECT_DEAD_LETTER that has its message, and drops the reference to it. */
 void dead_letter_publish(struct shard *s, const struct effect *e);
 
-/* Publishes it once more: where it went, a journal could not take it. */
-void dead_letter_send_again(struct shard *s, struct held_settle *held);
+/* Publishes a message that died in `queue`. `held` is its settlement, or NULL. */
+void dead_letter_send(struct shard *s, struct queue_handle *queue, const struct message *msg,
+                      enum dead_letter_reason reason, struct held_settle *held);
 
 #endif

@@ -62,7 +62,7 @@ static void on_queue_added(void *context, const struct queue_handle *h)
 
     if (d == NULL)
         return;
-    definition.id = d->journal.id;
+    definition.id = d->id;
     definition.shard = d->log->number;
     definitions_add_queue(r->definitions, &definition, NOBODY_WAITS);
     count_change(r);

@@ -24,4 +24,12 @@ void delivery_write(struct connection *c, uint16_t channel, struct bytes consume
 void delivery_write_method(struct connection *c, uint16_t channel, const struct amqp_method *m,
                            struct message *msg);
 
+/* The same, with how often the message was delivered before in the header x-delivery-count: for
+ * queues that count deliveries. */
+void delivery_write_counted(struct connection *c, uint16_t channel, struct bytes consumer_tag,
+                            uint64_t delivery_tag, uint32_t delivery_count, struct message *msg);
+void delivery_write_method_counted(struct connection *c, uint16_t channel,
+                                   const struct amqp_method *m, uint32_t delivery_count,
+                                   struct message *msg);
+
 #endif

@@ -28,26 +28,32 @@ struct durable_wait {
 
 static bool id_matches(const struct hash_node *node, const void *key)
 {
-    return container_of(node, const struct durable_queue, by_id)->journal.id ==
+    return container_of(node, const struct durable_lane, by_id)->journal.id ==
            *(const uint64_t *)key;
 }
 
-static struct durable_queue *find_queue(const struct durable_log *log, uint64_t id)
+static struct durable_lane *find_lane(const struct durable_log *log, uint64_t id)
 {
-    struct hash_node *node = hash_map_find(&log->queues, id, id_matches, &id);
+    struct hash_node *node = hash_map_find(&log->lanes, id, id_matches, &id);
 
-    return node == NULL ? NULL : container_of(node, struct durable_queue, by_id);
+    return node == NULL ? NULL : container_of(node, struct durable_lane, by_id);
+}
+
+static struct queue *queue_of(const struct durable_lane *lane)
+{
+    return lane->durable->queue->queue;
 }
 
 static void answer_state(void *context, uint64_t queue_id, uint64_t *head, const uint64_t **kept,
                          uint32_t *kept_count)
 {
     struct durable_log *log = context;
-    const struct durable_queue *d = find_queue(log, queue_id);
+    const struct durable_lane *lane = find_lane(log, queue_id);
 
-    queue_state(d->queue->queue, head, &log->kept);
-    if (d->held.count != 0)
-        durable_queue_list_held(d, *head, &log->kept);
+    queue_state(queue_of(lane), lane->number, head, &log->kept);
+    if (lane->durable->held.count != 0)
+        durable_queue_list_held(lane->durable, queue_lane_first_sequence(lane->number), *head,
+                                &log->kept);
     *kept = log->kept.items;
     *kept_count = log->kept.count;
 }
@@ -55,16 +61,23 @@ static void answer_state(void *context, uint64_t queue_id, uint64_t *head, const
 static bool answer_relocate(void *context, uint64_t queue_id, uint64_t sequence,
                             struct store_location from, struct store_location to)
 {
-    struct durable_queue *d = find_queue(context, queue_id);
+    const struct durable_lane *lane = find_lane(context, queue_id);
 
-    return d != NULL && (queue_relocate(d->queue->queue, sequence, from, to) ||
-                         durable_queue_relocate_held(d, sequence, from, to));
+    return lane != NULL && (queue_relocate(queue_of(lane), sequence, from, to) ||
+                            durable_queue_relocate_held(lane->durable, sequence, from, to));
 }
 
 static bool answer_is_live(void *context, uint64_t queue_id, uint64_t sequence,
                            struct store_location location)
 {
     return answer_relocate(context, queue_id, sequence, location, location);
+}
+
+static uint32_t answer_delivery_count(void *context, uint64_t queue_id, uint64_t sequence)
+{
+    const struct durable_lane *lane = find_lane(context, queue_id);
+
+    return lane != NULL ? queue_delivery_count(queue_of(lane), sequence) : 0;
 }
 
 static void handle_progress(struct worker *w, struct mail_record *r);
@@ -109,6 +122,7 @@ int durable_log_open(struct durable_log *log, struct shard *s, uint32_t number,
         .notify = notify,
         .queue_state = answer_state,
         .is_live = answer_is_live,
+        .delivery_count = answer_delivery_count,
         .relocate = answer_relocate,
         .context = log,
         .reserve_bytes = c->reserve_bytes,
@@ -117,7 +131,7 @@ int durable_log_open(struct durable_log *log, struct shard *s, uint32_t number,
 
     *log = (struct durable_log){
         .shard = s, .number = number, .write_buffer_bytes = c->write_buffer_bytes};
-    hash_map_init(&log->queues);
+    hash_map_init(&log->lanes);
     list_init(&log->touched);
     timer_init(&log->retry, on_retry);
     return journal_open(&log->journal, &options);
@@ -132,46 +146,95 @@ void durable_log_start(struct durable_log *log)
 void durable_log_close(struct durable_log *log)
 {
     journal_close(log->journal);
-    for (struct hash_node *n = hash_map_first(&log->queues); n != NULL;
-         n = hash_map_next(&log->queues, n))
-        durable_queue_forget_held(container_of(n, struct durable_queue, by_id), NULL, NULL);
-    hash_map_clear(&log->queues);
+    for (struct hash_node *n = hash_map_first(&log->lanes); n != NULL;
+         n = hash_map_next(&log->lanes, n))
+        durable_queue_forget_held(container_of(n, struct durable_lane, by_id)->durable, NULL, NULL);
+    hash_map_clear(&log->lanes);
     free(log->waits);
     sequence_list_free(&log->kept);
 }
 
-static struct durable_queue *create(struct durable_log *log, struct queue_handle *queue,
-                                    uint64_t id)
+static void lane_init(struct durable_queue *d, struct durable_lane *lane, uint32_t number)
 {
-    struct durable_queue *d = memory_alloc_zeroed(1, sizeof(*d));
-
-    d->log = log;
-    d->queue = queue;
-    list_node_init(&d->touched);
-    hash_map_init(&d->held);
-    hash_map_insert(&log->queues, &d->by_id, id);
-    return d;
+    lane->durable = d;
+    lane->number = number;
+    lane->delivered_below = queue_lane_first_sequence(number);
+    list_node_init(&lane->touched);
+    journal_queue_init(&lane->journal, durable_lane_id(d->id, number));
+    hash_map_insert(&d->log->lanes, &lane->by_id, lane->journal.id);
 }
 
 struct durable_queue *durable_queue_create(struct durable_log *log, struct queue_handle *queue,
                                            uint64_t id)
 {
-    struct durable_queue *d = create(log, queue, id);
+    struct durable_queue *d = memory_alloc_zeroed(1, sizeof(*d));
 
-    journal_queue_init(&d->journal, id);
-    d->delivered_below = 1;
+    d->log = log;
+    d->queue = queue;
+    d->id = id;
+    d->lane_count = queue_lane_count(queue->queue);
+    hash_map_init(&d->held);
+    if (d->lane_count > 1)
+        d->higher = memory_alloc_zeroed(d->lane_count - 1, sizeof(struct durable_lane *));
+    lane_init(d, &d->lowest, 0);
     return d;
 }
 
-struct durable_queue *durable_queue_adopt(struct durable_log *log, struct queue_handle *queue,
-                                          uint64_t id, uint64_t next_sequence,
-                                          uint64_t delivered_below)
+static struct durable_lane *need_lane(struct durable_queue *d, uint32_t number)
 {
-    struct durable_queue *d = create(log, queue, id);
+    struct durable_lane **higher;
 
-    journal_adopt_queue(log->journal, &d->journal, id, next_sequence, delivered_below);
-    d->delivered_below = delivered_below;
-    return d;
+    if (number == 0)
+        return &d->lowest;
+    higher = &d->higher[number - 1];
+    if (*higher == NULL) {
+        *higher = memory_alloc_zeroed(1, sizeof(**higher));
+        lane_init(d, *higher, number);
+    }
+    return *higher;
+}
+
+/* The lane of a stored message of the queue. */
+static struct durable_lane *lane_with(struct durable_queue *d, uint64_t sequence)
+{
+    return need_lane(d, queue_lane_of_sequence(sequence));
+}
+
+/* Calls `each` for every lane of which something was kept. */
+static void visit_lanes(struct durable_queue *d, void (*each)(struct durable_lane *lane))
+{
+    each(&d->lowest);
+    for (uint32_t i = 0; i + 1 < d->lane_count; i++) {
+        if (d->higher[i] != NULL)
+            each(d->higher[i]);
+    }
+}
+
+void durable_queue_adopt(struct durable_queue *d, uint32_t lane, uint64_t next_sequence,
+                         uint64_t delivered_below)
+{
+    struct durable_lane *l = need_lane(d, lane);
+
+    journal_adopt_queue(d->log->journal, &l->journal, l->journal.id, next_sequence,
+                        delivered_below);
+    l->delivered_below = delivered_below;
+}
+
+static void release_lane(struct durable_lane *lane)
+{
+    struct durable_log *log = lane->durable->log;
+
+    list_remove(&lane->touched);
+    hash_map_remove(&log->lanes, &lane->by_id);
+    journal_queue_release(log->journal, &lane->journal);
+}
+
+void durable_queue_discard(struct durable_queue *d)
+{
+    for (uint32_t i = 0; i + 1 < d->lane_count; i++)
+        free(d->higher[i]);
+    free(d->higher);
+    free(d);
 }
 
 static void release_held(void *context, struct store_location location)
@@ -182,27 +245,29 @@ static void release_held(void *context, struct store_location location)
 void durable_queue_free(struct durable_queue *d)
 {
     durable_queue_forget_held(d, release_held, d);
-    list_remove(&d->touched);
-    hash_map_remove(&d->log->queues, &d->by_id);
-    journal_queue_release(d->log->journal, &d->journal);
-    free(d);
+    visit_lanes(d, release_lane);
+    durable_queue_discard(d);
 }
 
 /* ---- Appending ---- */
 
-struct store_location durable_queue_append(struct durable_queue *d, const struct message *msg)
+struct store_location durable_queue_append(struct durable_queue *d, const struct message *msg,
+                                           int64_t expires_ms)
 {
     struct durable_log *log = d->log;
-    uint64_t sequence = queue_next_sequence(d->queue->queue);
+    uint32_t number = d->higher != NULL ? queue_lane_of(d->queue->queue, msg) : 0;
+    uint64_t sequence = queue_next_sequence(d->queue->queue, number);
+    struct durable_lane *lane;
 
     if (!journal_takes_messages(log->journal))
         return (struct store_location){.segment = 0};
-    if (!list_linked(&d->touched)) {
-        d->safe_below = sequence;
-        d->mark_below = sequence;
-        list_append(&log->touched, &d->touched);
+    lane = need_lane(d, number);
+    if (!list_linked(&lane->touched)) {
+        lane->safe_below = sequence;
+        lane->mark_below = sequence;
+        list_append(&log->touched, &lane->touched);
     }
-    return journal_append_message(log->journal, &d->journal, sequence, msg);
+    return journal_append_message(log->journal, &lane->journal, sequence, msg, expires_ms);
 }
 
 static struct durable_wait *wait_at(const struct durable_log *log, uint32_t distance)
@@ -284,11 +349,15 @@ static void let_go(struct durable_log *log)
     }
 }
 
-uint64_t durable_queue_safe_below(const struct durable_queue *d)
+uint64_t durable_queue_safe_below(const struct durable_queue *d, uint32_t lane)
 {
-    if (d->lost_below != 0 && queue_delivered_below(d->queue->queue) < d->lost_below)
-        return 1;
-    return list_linked(&d->touched) ? d->safe_below : UINT64_MAX;
+    const struct durable_lane *l = lane == 0 ? &d->lowest : d->higher[lane - 1];
+
+    if (l == NULL)
+        return UINT64_MAX;
+    if (l->lost_below != 0 && queue_delivered_below(queue_of(l), lane) < l->lost_below)
+        return queue_lane_first_sequence(lane);
+    return list_linked(&l->touched) ? l->safe_below : UINT64_MAX;
 }
 
 void durable_queue_settled(struct durable_queue *d, uint64_t sequence,
@@ -296,22 +365,31 @@ void durable_queue_settled(struct durable_queue *d, uint64_t sequence,
 {
     if (durable_queue_holds(d, sequence))
         return;
-    journal_append_settle(d->log->journal, &d->journal, sequence, location);
+    journal_append_settle(d->log->journal, &lane_with(d, sequence)->journal, sequence, location);
 }
 
 void durable_queue_returned(struct durable_queue *d, uint64_t sequence, uint32_t delivery_count)
 {
-    journal_append_returned(d->log->journal, &d->journal, sequence, delivery_count);
+    journal_append_returned(d->log->journal, &lane_with(d, sequence)->journal, sequence,
+                            delivery_count);
+}
+
+static void lane_delivered(struct durable_lane *lane)
+{
+    uint64_t below = queue_delivered_below(queue_of(lane), lane->number);
+
+    if (below <= lane->delivered_below)
+        return;
+    lane->delivered_below = below;
+    journal_append_delivered(lane->durable->log->journal, &lane->journal, below);
 }
 
 void durable_queue_delivered(struct durable_queue *d)
 {
-    uint64_t below = queue_delivered_below(d->queue->queue);
-
-    if (below <= d->delivered_below)
-        return;
-    d->delivered_below = below;
-    journal_append_delivered(d->log->journal, &d->journal, below);
+    if (d->higher == NULL)
+        lane_delivered(&d->lowest);
+    else
+        visit_lanes(d, lane_delivered);
 }
 
 void durable_queue_release(struct durable_queue *d, struct store_location location)
@@ -319,9 +397,14 @@ void durable_queue_release(struct durable_queue *d, struct store_location locati
     journal_release_message(d->log->journal, location);
 }
 
+static void lane_purged(struct durable_lane *lane)
+{
+    journal_append_state(lane->durable->log->journal, &lane->journal);
+}
+
 void durable_queue_purged(struct durable_queue *d)
 {
-    journal_append_state(d->log->journal, &d->journal);
+    visit_lanes(d, lane_purged);
 }
 
 void durable_log_end_turn(struct durable_log *log)
@@ -344,20 +427,20 @@ static void tell_waits(struct durable_log *log, uint64_t up_to, bool accepted)
     }
 }
 
-/* The position that was marked is durable: so is what the touched queues had then. The next mark is
+/* The position that was marked is durable: so is what the touched lanes had then. The next mark is
  * what they have now. */
 static void advance_marks(struct durable_log *log)
 {
     if (journal_durable(log->journal) < log->mark)
         return;
     list_for_each_safe(&log->touched, node) {
-        struct durable_queue *d = container_of(node, struct durable_queue, touched);
-        uint64_t next = queue_next_sequence(d->queue->queue);
+        struct durable_lane *lane = container_of(node, struct durable_lane, touched);
+        uint64_t next = queue_next_sequence(queue_of(lane), lane->number);
 
-        d->safe_below = d->mark_below;
-        d->mark_below = next;
-        if (d->safe_below == next)
-            list_remove(&d->touched);
+        lane->safe_below = lane->mark_below;
+        lane->mark_below = next;
+        if (lane->safe_below == next)
+            list_remove(&lane->touched);
     }
     log->mark = journal_appended(log->journal);
 }
@@ -376,9 +459,9 @@ static void on_failure(struct durable_log *log, int error)
               log->number, strerror(error), figures.segments, figures.bytes >> 20,
               figures.live_bytes >> 20);
     while ((node = list_take_first(&log->touched)) != NULL) {
-        struct durable_queue *d = container_of(node, struct durable_queue, touched);
+        struct durable_lane *lane = container_of(node, struct durable_lane, touched);
 
-        d->lost_below = queue_next_sequence(d->queue->queue);
+        lane->lost_below = queue_next_sequence(queue_of(lane), lane->number);
     }
     tell_waits(log, UINT64_MAX, false);
     retry_later(log);

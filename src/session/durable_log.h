@@ -22,28 +22,44 @@ struct durable_wait;
 struct publish_origin;
 struct shard;
 
-/* What a durable queue has beside its queue. */
-struct durable_queue {
+/* One lane of a durable queue (broker/queue.h): a row of its own in the journal. */
+struct durable_lane {
     struct journal_queue journal;
-    struct durable_log *log;
-    struct queue_handle *queue; /* not a reference: it is freed with the queue */
+    struct durable_queue *durable;
+    uint32_t number;
     struct hash_node by_id;
     struct list_node touched; /* in log.touched: it has messages that may not be durable yet */
     uint64_t safe_below;      /* every message below is durable */
     uint64_t mark_below;      /* and below this one when log.mark is */
     uint64_t delivered_below; /* as recorded */
     uint64_t lost_below;      /* a failed journal lost messages up to here: they stay in memory */
-    struct hash_map held;     /* settled, but not yet as recorded (session/held_settles.h) */
 };
+
+/* What a durable queue has beside its queue. */
+struct durable_queue {
+    struct durable_log *log;
+    struct queue_handle *queue;   /* not a reference: it is freed with the queue */
+    struct durable_lane **higher; /* of a queue with priorities: NULL where nothing was kept yet */
+    uint32_t lane_count;
+    uint64_t id;
+    struct hash_map held; /* settled, but not yet as recorded (session/held_settles.h) */
+    struct durable_lane lowest;
+};
+
+/* The id under which the journal has a lane of the queue with this id. */
+static inline uint64_t durable_lane_id(uint64_t queue_id, uint32_t lane)
+{
+    return queue_id | (uint64_t)lane << 56;
+}
 
 struct durable_log {
     struct shard *shard;
     struct journal *journal;
     uint32_t number; /* of the journal */
     uint64_t write_buffer_bytes;
-    struct hash_map queues; /* by id */
+    struct hash_map lanes; /* by id */
     struct list touched;
-    uint64_t mark;              /* a position; the touched queues' mark_below holds for it */
+    uint64_t mark;              /* a position; the touched lanes' mark_below holds for it */
     struct durable_wait *waits; /* a ring, by ascending position */
     uint32_t wait_capacity;
     uint32_t wait_first;
@@ -67,17 +83,21 @@ void durable_log_close(struct durable_log *log);
 struct durable_queue *durable_queue_create(struct durable_log *log, struct queue_handle *queue,
                                            uint64_t id);
 
-/* As durable_queue_create(), for a queue found at start whose messages follow. */
-struct durable_queue *durable_queue_adopt(struct durable_log *log, struct queue_handle *queue,
-                                          uint64_t id, uint64_t next_sequence,
-                                          uint64_t delivered_below);
+/* For a queue found at start, after durable_queue_create(): a lane of it, whose messages follow.
+ * The lowest is adopted always, a higher one when the journal knows it. */
+void durable_queue_adopt(struct durable_queue *d, uint32_t lane, uint64_t next_sequence,
+                         uint64_t delivered_below);
 
 /* The queue is deleted; its messages have been released. */
 void durable_queue_free(struct durable_queue *d);
 
+/* As durable_queue_free(), after the log is closed. */
+void durable_queue_discard(struct durable_queue *d);
+
 /* Journals the message as the queue's next one. Returns where it is, or none when the journal takes
- * nothing at present: the publish is refused then. */
-struct store_location durable_queue_append(struct durable_queue *d, const struct message *msg);
+ * nothing at present: the publish is refused then. `expires_ms` as for journal_append_message(). */
+struct store_location durable_queue_append(struct durable_queue *d, const struct message *msg,
+                                           int64_t expires_ms);
 
 /* Has who published on `worker` told when everything appended so far is durable, or cannot be. A
  * channel is held by the caller's side (channel_hold). */
@@ -93,8 +113,8 @@ void durable_log_await_synced(struct durable_log *log, struct channel *channel, 
  * (queue_home.c does): all who are will be let go when it is being written. */
 bool durable_log_holds_back(struct durable_log *log);
 
-/* Below this sequence number nothing of the queue waits for the disk any more. */
-uint64_t durable_queue_safe_below(const struct durable_queue *d);
+/* Below this sequence number nothing of the lane waits for the disk any more. */
+uint64_t durable_queue_safe_below(const struct durable_queue *d, uint32_t lane);
 
 /* The core's effects on stored messages. A settlement that is held is recorded later. */
 void durable_queue_settled(struct durable_queue *d, uint64_t sequence,

@@ -26,7 +26,8 @@ static void free_held(struct held_settle *held)
 {
     list_remove(&held->in_shard);
     list_remove(&held->refused);
-    message_unref(held->message);
+    if (held->message != NULL)
+        message_unref(held->message);
     queue_handle_unref(held->queue);
     free(held);
 }
@@ -52,12 +53,29 @@ struct held_settle *held_settle_begin(struct shard *s, const struct effect *e)
     list_node_init(&held->refused);
     held->from = queue->durable;
     held->queue = queue_handle_ref(queue);
-    held->message = message_ref(e->message);
+    held->message = e->message != NULL ? message_ref(e->message) : NULL;
     held->reason = e->reason;
     held->sequence = e->sequence;
     held->location = e->location;
     held->waiting = 1;
     return held;
+}
+
+struct held_settle *held_settle_begin_reading(struct shard *s, const struct effect *e)
+{
+    struct held_settle *held = held_settle_begin(s, e);
+
+    if (held != NULL)
+        hash_map_insert(&held->from->held, &held->by_sequence, held->sequence);
+    return held;
+}
+
+void held_settle_read(struct held_settle *held, struct message *msg)
+{
+    held->message = msg;
+    if (msg != NULL)
+        dead_letter_send(held->shard, held->queue, msg, held->reason, held);
+    held_settle_answer(held, true);
 }
 
 void held_settle_expect(struct held_settle *held)
@@ -121,7 +139,7 @@ static void on_retry(struct timer *t)
 
         held->was_refused = false;
         held->waiting = 1;
-        dead_letter_send_again(h->shard, held);
+        dead_letter_send(h->shard, held->queue, held->message, held->reason, held);
         held_settle_answer(held, true);
     }
     shard_run_effects(h->shard);
@@ -180,7 +198,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-void durable_queue_list_held(const struct durable_queue *d, uint64_t head,
+void durable_queue_list_held(const struct durable_queue *d, uint64_t first, uint64_t head,
                              struct sequence_list *kept)
 {
     uint32_t room = kept->count + (uint32_t)d->held.count;
@@ -194,7 +212,7 @@ void durable_queue_list_held(const struct durable_queue *d, uint64_t head,
          n = hash_map_next(&d->held, n)) {
         uint64_t sequence = container_of(n, struct held_settle, by_sequence)->sequence;
 
-        if (sequence < head)
+        if (sequence >= first && sequence < head)
             kept->items[kept->count++] = sequence;
     }
     if (kept->count != before)

@@ -25,7 +25,7 @@ struct held_settle {
     struct hash_node by_sequence;
     struct durable_queue *from; /* NULL: the queue was deleted */
     struct queue_handle *queue; /* a reference */
-    struct message *message;    /* the one that died; a reference */
+    struct message *message;    /* the one that died; a reference. NULL until it is read */
     enum dead_letter_reason reason;
     uint64_t sequence;
     struct store_location location;
@@ -50,6 +50,13 @@ void held_settles_release(struct held_settles *h);
  * when the message is not in a journal: nothing has to be held then. */
 struct held_settle *held_settle_begin(struct shard *s, const struct effect *e);
 
+/* As held_settle_begin(), for a message that is in its journal alone: held until it is read and
+ * sent, or lost. No EFFECT_SETTLED follows. */
+struct held_settle *held_settle_begin_reading(struct shard *s, const struct effect *e);
+
+/* The message was read (the reference is taken over): sends it. NULL: it is lost. */
+void held_settle_read(struct held_settle *held, struct message *msg);
+
 /* It goes to one more queue, which will answer with held_settle_answer(). */
 void held_settle_expect(struct held_settle *held);
 
@@ -69,8 +76,9 @@ void held_settle_mail_answer(struct shard *s, uint32_t to, struct held_settle *h
 /* Whether the message's settlement is held. */
 bool durable_queue_holds(const struct durable_queue *d, uint64_t sequence);
 
-/* Appends to `kept`, which is ascending and stays so, the held messages below `head`. */
-void durable_queue_list_held(const struct durable_queue *d, uint64_t head,
+/* Appends to `kept`, which is ascending and stays so, the held messages from `first` on that are
+ * below `head`. */
+void durable_queue_list_held(const struct durable_queue *d, uint64_t first, uint64_t head,
                              struct sequence_list *kept);
 
 /* As queue_relocate(). */

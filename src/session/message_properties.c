@@ -154,6 +154,24 @@ struct message *message_properties_create(struct channel *ch, struct bytes excha
     return msg;
 }
 
+int64_t message_expiration_ms(const struct message *msg)
+{
+    struct amqp_properties p;
+    int64_t ms = 0;
+
+    if ((msg->flags & MESSAGE_HAS_EXPIRATION) == 0 ||
+        !amqp_properties_view(message_properties(msg), &p) ||
+        !amqp_properties_has(&p, AMQP_PROPERTY_EXPIRATION))
+        return EXPIRY_NEVER;
+    for (size_t i = 0; i < p.expiration.size && ms <= EXPIRATION_MAX_MS; i++) {
+        uint8_t c = p.expiration.data[i];
+
+        if (c >= '0' && c <= '9')
+            ms = 10 * ms + (c - '0');
+    }
+    return ms <= EXPIRATION_MAX_MS ? ms : EXPIRATION_MAX_MS;
+}
+
 static struct message *with_headers(const struct message *msg, struct amqp_properties *p,
                                     const struct table *headers)
 {

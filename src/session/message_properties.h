@@ -5,6 +5,7 @@
 
 #include "amqp/properties.h"
 #include "base/bytes.h"
+#include "broker/expiry.h"
 #include "broker/message.h"
 
 struct channel;
@@ -19,6 +20,10 @@ struct message *message_properties_create(struct channel *ch, struct bytes excha
                                           struct bytes routing_key,
                                           const struct amqp_content_header *header,
                                           const struct amqp_properties *p);
+
+/* How long the message may wait in a queue, by its expiration property, in milliseconds;
+ * EXPIRY_NEVER without one. The message was checked when it was published. */
+int64_t message_expiration_ms(const struct message *msg);
 
 /* The message as consumers may see it: without the header BCC. Takes over the reference, and gives
  * it back when there is nothing to remove. NULL without memory, the reference is dropped then. */

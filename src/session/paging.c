@@ -5,7 +5,9 @@
 #include "base/system_memory.h"
 #include "server/vhost.h"
 #include "session/broker.h"
+#include "session/dead_letters.h"
 #include "session/durable_log.h"
+#include "session/held_settles.h"
 #include "session/queue_home.h"
 #include "session/shard.h"
 
@@ -153,7 +155,7 @@ static struct store_location page(void *context, struct message *msg)
 
     if (!journal_takes_messages(p->pages))
         return location;
-    location = journal_append_message(p->pages, &p->page_queue, 1, msg);
+    location = journal_append_message(p->pages, &p->page_queue, 1, msg, 0);
     if (store_location_is_none(location))
         return location;
     unwritten_pages_add(&p->unwritten, location, journal_appended(p->pages), msg);
@@ -169,15 +171,25 @@ static uint32_t batch_of(const struct queue *q)
     return fitting < PAGING_BATCH ? (uint32_t)fitting : PAGING_BATCH;
 }
 
-static uint64_t page_out(struct paging *p, struct queue_handle *queue)
+static uint64_t page_out_lane(struct paging *p, struct queue_handle *queue, uint32_t lane)
 {
     const struct durable_queue *d = queue->durable;
-    uint64_t safe_below = queue_next_sequence(queue->queue);
+    uint64_t safe_below = queue_next_sequence(queue->queue, lane);
 
-    if (d != NULL && durable_queue_safe_below(d) < safe_below)
-        safe_below = durable_queue_safe_below(d);
-    return queue_page_out(queue->queue, PAGING_KEEP_FIRST, safe_below - 1, batch_of(queue->queue),
-                          page, p);
+    if (d != NULL && durable_queue_safe_below(d, lane) < safe_below)
+        safe_below = durable_queue_safe_below(d, lane);
+    return queue_page_out(queue->queue, lane, PAGING_KEEP_FIRST, safe_below - 1,
+                          batch_of(queue->queue), page, p);
+}
+
+/* What is delivered last goes first. */
+static uint64_t page_out(struct paging *p, struct queue_handle *queue)
+{
+    uint64_t given_back = 0;
+
+    for (uint32_t lane = 0; lane < queue_lane_count(queue->queue); lane++)
+        given_back += page_out_lane(p, queue, lane);
+    return given_back;
 }
 
 /* Page segments that failed, or that stood back for a journal without space, are asked again for
@@ -261,6 +273,9 @@ struct fetch {
     struct list_node node;      /* in paging.failed */
     struct queue_handle *queue; /* a reference */
     struct journal *journal;
+    bool dead;                /* the one message is to be dead-lettered */
+    struct held_settle *held; /* its settlement; NULL when it is in a page segment */
+    enum dead_letter_reason reason;
     uint32_t count;
     struct fetched {
         uint64_t sequence;
@@ -284,21 +299,29 @@ static struct journal *journal_of(struct shard *s, const struct queue_handle *qu
     return pages ? s->paging.pages : d->log->journal;
 }
 
-/* Reads `count` messages of the queue. */
-static void start_fetch(struct queue_handle *queue, struct journal *j, const uint64_t *sequences,
-                        const struct store_location *locations, uint32_t count)
+/* A read of `count` messages of the queue, to be started. */
+static struct fetch *fetch_create(struct queue_handle *queue, struct journal *j,
+                                  const uint64_t *sequences, const struct store_location *locations,
+                                  uint32_t count)
 {
     struct fetch *fetch = memory_alloc(sizeof(*fetch) + count * sizeof(fetch->items[0]));
 
     list_node_init(&fetch->node);
     fetch->queue = queue_handle_ref(queue);
     fetch->journal = j;
+    fetch->dead = false;
     fetch->count = count;
     for (uint32_t i = 0; i < count; i++) {
         fetch->items[i].sequence = sequences[i];
         fetch->items[i].location = locations[i];
     }
-    journal_read(j, locations, count, fetch);
+    return fetch;
+}
+
+static void start_fetch(struct queue_handle *queue, struct journal *j, const uint64_t *sequences,
+                        const struct store_location *locations, uint32_t count)
+{
+    journal_read(j, locations, count, fetch_create(queue, j, sequences, locations, count));
 }
 
 static void take_in(struct shard *s, struct queue_handle *queue, const uint64_t *sequences,
@@ -347,6 +370,69 @@ static void fetch_free(struct fetch *fetch)
     free(fetch);
 }
 
+static void report_lost(const struct fetch *fetch)
+{
+    log_error("paging",
+              "message %" PRIu64 " of queue '%.*s' in vhost '%.*s' is damaged on disk (segment "
+              "%" PRIu32 ", offset %" PRIu32 ") and is lost",
+              fetch->items[0].sequence, BYTES_ARGS(fetch->queue->name),
+              BYTES_ARGS(((struct vhost *)fetch->queue->vhost)->name),
+              fetch->items[0].location.segment, fetch->items[0].location.offset);
+}
+
+/* Takes over the reference; NULL: the message cannot be read. */
+static void bury(struct shard *s, const struct fetch *fetch, struct message *msg)
+{
+    if (msg == NULL)
+        report_lost(fetch);
+    if (fetch->held != NULL) {
+        held_settle_read(fetch->held, msg);
+    } else {
+        if (msg != NULL) {
+            dead_letter_send(s, fetch->queue, msg, fetch->reason, NULL);
+            message_unref(msg);
+        }
+        if (fetch->journal == s->paging.pages)
+            paging_release(s, fetch->items[0].location);
+        else
+            journal_release_message(fetch->journal, fetch->items[0].location);
+    }
+    shard_run_effects(s);
+}
+
+void paging_read_dead_letter(struct shard *s, const struct effect *e)
+{
+    struct queue_handle *queue = queue_owner(e->queue);
+    struct store_location location = e->location;
+    struct message *unwritten = NULL;
+    struct fetch *fetch;
+    struct journal *j;
+    uint32_t run;
+
+    if (paging_owns(location))
+        unwritten = unwritten_pages_find(&s->paging.unwritten, in_pages(location));
+    j = journal_of(s, queue, &location, 1, &run);
+    fetch = fetch_create(queue, j, &e->sequence, &location, 1);
+    fetch->dead = true;
+    fetch->held = held_settle_begin_reading(s, e);
+    fetch->reason = e->reason;
+    if (unwritten == NULL) {
+        journal_read(j, &location, 1, fetch);
+        return;
+    }
+    bury(s, fetch, message_ref(unwritten));
+    fetch_free(fetch);
+}
+
+/* Where the message is by now. Returns false when it is gone with its queue. */
+static bool find_dead(struct fetch *fetch)
+{
+    if (fetch->held == NULL)
+        return true;
+    fetch->items[0].location = fetch->held->location;
+    return fetch->held->from != NULL;
+}
+
 static void on_retry(struct timer *t)
 {
     struct paging *p = container_of(t, struct paging, retry);
@@ -358,7 +444,13 @@ static void on_retry(struct timer *t)
     while ((node = list_take_first(&again)) != NULL) {
         struct fetch *fetch = container_of(node, struct fetch, node);
 
-        if (fetch->queue->queue != NULL)
+        if (fetch->dead && find_dead(fetch)) {
+            journal_read(fetch->journal, &fetch->items[0].location, 1, fetch);
+            continue;
+        }
+        if (fetch->dead)
+            held_settle_read(fetch->held, NULL);
+        else if (fetch->queue->queue != NULL)
             paging_fetch(p->shard, fetch->queue);
         fetch_free(fetch);
     }
@@ -429,12 +521,7 @@ static void give_up(struct shard *s, const struct fetch *fetch)
 {
     struct message *lost = NULL;
 
-    log_error("paging",
-              "message %" PRIu64 " of queue '%.*s' in vhost '%.*s' is damaged on disk (segment "
-              "%" PRIu32 ", offset %" PRIu32 ") and is lost",
-              fetch->items[0].sequence, BYTES_ARGS(fetch->queue->name),
-              BYTES_ARGS(((struct vhost *)fetch->queue->vhost)->name),
-              fetch->items[0].location.segment, fetch->items[0].location.offset);
+    report_lost(fetch);
     take_in_fetched(s, fetch, &lost);
 }
 
@@ -443,7 +530,9 @@ static void finish_fetch(struct shard *s, struct journal_read_result *r)
     struct fetch *fetch = r->token;
     struct queue *q = fetch->queue->queue;
 
-    if (q == NULL) {
+    if (fetch->dead && (r->error == 0 || r->error == -EBADMSG)) {
+        bury(s, fetch, r->error == 0 ? r->messages[0] : NULL);
+    } else if (q == NULL && !fetch->dead) {
         for (uint32_t i = 0; i < r->count; i++)
             message_unref(r->messages[i]);
     } else if (r->error == 0) {

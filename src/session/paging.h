@@ -49,6 +49,10 @@ void paging_forget(struct queue_handle *queue);
 /* EFFECT_FETCH: reads what comes next. */
 void paging_fetch(struct shard *s, struct queue_handle *queue);
 
+/* An EFFECT_DEAD_LETTER without a message: reads it, publishes it, and settles it then. */
+struct effect;
+void paging_read_dead_letter(struct shard *s, const struct effect *e);
+
 /* Hands finished reads of a journal to their queues. */
 void paging_take_reads(struct shard *s, struct journal *j);
 

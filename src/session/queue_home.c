@@ -1,5 +1,6 @@
 #include "session/queue_home.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "server/vhost.h"
@@ -8,6 +9,7 @@
 #include "session/connection.h"
 #include "session/durable_log.h"
 #include "session/held_settles.h"
+#include "session/message_properties.h"
 #include "session/shard.h"
 #include "session/subscription.h"
 #include "store/recovery.h"
@@ -56,6 +58,7 @@ static enum queue_outcome do_get(struct shard *s, struct queue_command *c)
     struct consumer *consumer = NULL;
     struct effect got;
 
+    queue_used(c->queue->queue, shard_now_ms(s), &s->effects);
     if (queue_message_count(c->queue->queue) == 0)
         return QUEUE_EMPTY;
     if (c->subscription != NULL) {
@@ -75,7 +78,7 @@ static enum queue_outcome do_get(struct shard *s, struct queue_command *c)
         durable_queue_delivered(c->queue->durable);
     c->message = consumer != NULL ? message_ref(got.message) : got.message;
     c->number = got.number;
-    c->redelivered = got.redelivered;
+    c->delivery_count = got.delivery_count;
     return QUEUE_OK;
 }
 
@@ -121,12 +124,13 @@ static enum queue_outcome do_operation(struct shard *s, struct queue_command *c)
 {
     switch (c->operation) {
     case QUEUE_STATUS:
+        queue_used(c->queue->queue, shard_now_ms(s), &s->effects);
         return QUEUE_OK;
     case QUEUE_CONSUME:
         return do_consume(c);
     case QUEUE_CANCEL:
         if (c->link->consumer != NULL)
-            consumer_cancel(c->link->consumer, &s->effects);
+            consumer_cancel(c->link->consumer, shard_now_ms(s), &s->effects);
         return QUEUE_OK;
     case QUEUE_GET:
         return do_get(s, c);
@@ -259,26 +263,55 @@ static bool must_be_durable(const struct queue_handle *queue, const struct messa
     return queue->durable != NULL && (msg->flags & MESSAGE_PERSISTENT) != 0;
 }
 
+/* The time of day, for the journal; 0: never. */
+static int64_t time_of_day_ms(const struct shard *s, int64_t expiry_ms)
+{
+    return expiry_ms != EXPIRY_NEVER ? expiry_ms - shard_now_ms(s) + clock_realtime_ms() : 0;
+}
+
+static enum publish_outcome add_message(struct shard *s, struct queue_handle *queue,
+                                        struct message *msg, int64_t expiry_ms)
+{
+    struct store_location location = {.segment = 0};
+    bool durable = must_be_durable(queue, msg);
+
+    if (durable) {
+        location = durable_queue_append(queue->durable, msg, time_of_day_ms(s, expiry_ms));
+        if (store_location_is_none(location))
+            return PUBLISH_UNKEPT;
+    }
+    if (queue_enqueue(queue->queue, msg, location, expiry_ms, shard_now_ms(s), &s->effects) == 0)
+        return PUBLISH_REFUSED;
+    if (!list_linked(&queue->paging))
+        paging_watch(s, queue);
+    return durable ? PUBLISH_PENDING : PUBLISH_ACCEPTED;
+}
+
+static enum publish_outcome add_by_rules(struct shard *s, struct queue_handle *queue,
+                                         struct message *msg)
+{
+    int64_t now_ms = shard_now_ms(s);
+    int64_t expiry_ms = queue_expiry(queue->queue, message_expiration_ms(msg), now_ms);
+    enum publish_outcome outcome = PUBLISH_REFUSED;
+
+    if (queue_admit(queue->queue, msg, now_ms, &s->effects))
+        outcome = add_message(s, queue, msg, expiry_ms);
+    /* Either may have handed messages to consumers. */
+    if (queue->durable != NULL)
+        durable_queue_delivered(queue->durable);
+    return outcome;
+}
+
 /* What is published to a queue that is being deleted is gone with it, and accepted: it was routed
  * while the queue was there. */
 static enum publish_outcome enqueue(struct shard *s, struct queue_handle *queue,
                                     struct message *msg)
 {
-    struct store_location location = {.segment = 0};
-    bool durable = must_be_durable(queue, msg);
-
     if (queue->queue == NULL)
         return PUBLISH_ACCEPTED;
-    if (durable) {
-        location = durable_queue_append(queue->durable, msg);
-        if (store_location_is_none(location))
-            return PUBLISH_UNKEPT;
-    }
-    if (queue_enqueue(queue->queue, msg, location, shard_now_ms(s), &s->effects) == 0)
-        return PUBLISH_REFUSED;
-    if (!list_linked(&queue->paging))
-        paging_watch(s, queue);
-    return durable ? PUBLISH_PENDING : PUBLISH_ACCEPTED;
+    if (queue->options.rules != NULL || (msg->flags & MESSAGE_HAS_EXPIRATION) != 0)
+        return add_by_rules(s, queue, msg);
+    return add_message(s, queue, msg, EXPIRY_NEVER);
 }
 
 /* The publisher's connection is not read from until its journal comes by. */
@@ -661,7 +694,7 @@ struct delivery_record {
     struct subscription *subscription;
     struct message *message; /* a reference */
     uint64_t number;
-    bool redelivered;
+    uint32_t delivery_count;
 };
 
 static void handle_delivery(struct worker *w, struct mail_record *r)
@@ -669,7 +702,7 @@ static void handle_delivery(struct worker *w, struct mail_record *r)
     struct delivery_record *d = (struct delivery_record *)(void *)r;
 
     (void)w;
-    subscription_deliver(d->subscription, d->number, d->message, d->redelivered, true);
+    subscription_deliver(d->subscription, d->number, d->message, d->delivery_count, true);
 }
 
 static void deliver_by_mail(struct shard *s, struct consumer_link *link, const struct effect *e,
@@ -681,7 +714,7 @@ static void deliver_by_mail(struct shard *s, struct consumer_link *link, const s
     d->subscription = link->subscription;
     d->message = owned ? e->message : message_ref(e->message);
     d->number = e->number;
-    d->redelivered = e->redelivered;
+    d->delivery_count = e->delivery_count;
     link->in_flight++;
     link->in_flight_bytes += e->message->body_size;
     if (!window_is_open(link))
@@ -694,9 +727,55 @@ void queue_home_deliver(struct shard *s, const struct effect *e)
     bool owned = consumer_no_ack(e->consumer);
 
     if (link->worker == shard_id(s))
-        subscription_deliver(link->subscription, e->number, e->message, e->redelivered, owned);
+        subscription_deliver(link->subscription, e->number, e->message, e->delivery_count, owned);
     else
         deliver_by_mail(s, link, e, owned);
+}
+
+/* The timer of a queue that has one. */
+struct queue_timer {
+    struct timer timer;
+    struct shard *shard;
+    struct queue_handle *queue; /* not a reference: it goes with the queue */
+};
+
+static void on_queue_timer(struct timer *t)
+{
+    struct queue_timer *timer = container_of(t, struct queue_timer, timer);
+    struct shard *s = timer->shard;
+    struct queue_handle *queue = queue_handle_ref(timer->queue);
+
+    queue_on_time(queue->queue, shard_now_ms(s), &s->effects);
+    shard_run_effects(s);
+    if (queue->queue != NULL && !timer_is_set(t)) {
+        queue_set_clock(queue->queue, NULL);
+        free(timer);
+    }
+    queue_handle_unref(queue);
+}
+
+void queue_home_set_timer(struct shard *s, struct queue_handle *queue, int64_t due_ms)
+{
+    struct queue_timer *timer = queue_clock(queue->queue);
+
+    if (timer == NULL) {
+        timer = memory_alloc(sizeof(*timer));
+        timer_init(&timer->timer, on_queue_timer);
+        timer->shard = s;
+        timer->queue = queue;
+        queue_set_clock(queue->queue, timer);
+    }
+    timer_set(&s->worker->timers, &timer->timer, due_ms);
+}
+
+static void free_timer(struct shard *s, struct queue *q)
+{
+    struct queue_timer *timer = queue_clock(q);
+
+    if (timer == NULL)
+        return;
+    timer_cancel(&s->worker->timers, &timer->timer);
+    free(timer);
 }
 
 static struct queue_handle *create(struct shard *s, struct bytes name,
@@ -735,30 +814,82 @@ struct queue_handle *queue_home_create(struct shard *s, struct vhost *vhost, str
     if (durable)
         queue->durable = durable_queue_create(s->log, queue, id);
     add(s, vhost, queue);
+    queue_used(queue->queue, shard_now_ms(s), &s->effects);
+    shard_run_effects(s);
     return queue;
+}
+
+/* The time of day at which a message ends, 0: never. Asked for one after the other; `*at` rises. */
+static int64_t find_expiry(const struct recovered_queue *recovered, uint64_t sequence, size_t *at)
+{
+    while (*at < recovered->expiry_count && recovered->expiries[*at].sequence < sequence)
+        ++*at;
+    if (*at == recovered->expiry_count || recovered->expiries[*at].sequence != sequence)
+        return 0;
+    return recovered->expiries[*at].expires_ms;
+}
+
+static void restore_lane(struct shard *s, struct queue_handle *queue, uint32_t lane,
+                         const struct recovered_queue *found)
+{
+    const struct durable_queue *d = queue->durable;
+    int64_t to_clock_ms = shard_now_ms(s) - clock_realtime_ms();
+    size_t next_expiry = 0;
+
+    for (size_t i = 0; i < found->count; i++) {
+        const struct recovered_message *m = &found->messages[i];
+        int64_t expires_ms = find_expiry(found, m->sequence, &next_expiry);
+
+        if (queue_restore(queue->queue, m->sequence, NULL, m->location, m->delivery_count,
+                          m->body_size,
+                          expires_ms != 0 ? expires_ms + to_clock_ms : EXPIRY_NEVER) < 0) {
+            log_error("journal", "no memory for the messages of queue '%.*s'",
+                      BYTES_ARGS(queue->name));
+            abort();
+        }
+        journal_adopt_message(d->log->journal, m->location);
+    }
+    queue_restore_lane_done(queue->queue, lane, found->next_sequence);
+}
+
+static int compare_ids(const void *key, const void *queue)
+{
+    uint64_t id = *(const uint64_t *)key;
+    uint64_t other = ((const struct recovered_queue *)queue)->id;
+
+    return (id > other) - (id < other);
+}
+
+static const struct recovered_queue *find_recovered(const struct recovered *recovered, uint64_t id)
+{
+    if (recovered->queue_count == 0)
+        return NULL;
+    return bsearch(&id, recovered->queues, recovered->queue_count, sizeof(*recovered->queues),
+                   compare_ids);
 }
 
 void queue_home_restore(struct shard *s, struct vhost *vhost, struct bytes name,
                         const struct queue_options *options, struct durable_log *log, uint64_t id,
-                        const struct recovered_queue *recovered)
+                        const struct recovered *recovered)
 {
     struct queue_handle *queue = create(s, name, options, 0);
-    uint64_t next_sequence = recovered != NULL ? recovered->next_sequence : 1;
-    uint64_t delivered_below = recovered != NULL ? recovered->delivered_below : 1;
+    struct durable_queue *d = durable_queue_create(log, queue, id);
 
-    queue->durable = durable_queue_adopt(log, queue, id, next_sequence, delivered_below);
-    for (size_t i = 0; recovered != NULL && i < recovered->count; i++) {
-        const struct recovered_message *m = &recovered->messages[i];
+    queue->durable = d;
+    for (uint32_t lane = 0; lane < queue_lane_count(queue->queue); lane++) {
+        const struct recovered_queue *found = find_recovered(recovered, durable_lane_id(id, lane));
 
-        if (queue_restore(queue->queue, m->sequence, NULL, m->location, m->delivery_count,
-                          m->body_size) < 0) {
-            log_error("journal", "no memory for the messages of queue '%.*s'", BYTES_ARGS(name));
-            abort();
+        if (found != NULL) {
+            durable_queue_adopt(d, lane, found->next_sequence, found->delivered_below);
+            restore_lane(s, queue, lane, found);
+        } else if (lane == 0) {
+            durable_queue_adopt(d, 0, 1, 1);
         }
-        journal_adopt_message(log->journal, m->location);
     }
-    queue_restore_done(queue->queue, next_sequence);
+    queue_restore_done(queue->queue, &s->effects);
     add(s, vhost, queue);
+    queue_used(queue->queue, shard_now_ms(s), &s->effects);
+    shard_run_effects(s);
 }
 
 static void handle_queue_gone(struct worker *w, struct mail_record *r)
@@ -811,7 +942,9 @@ uint64_t queue_home_delete(struct shard *s, struct queue_handle *queue)
     if (list_linked(&queue->by_owner))
         list_remove(&queue->by_owner);
 
+    shard_finish_effects(s, q);
     ready = queue_message_count(q);
+    free_timer(s, q);
     paging_forget(queue);
     end_consumers(s, q);
     queue->queue = NULL;

@@ -73,7 +73,7 @@ struct queue_command {
     struct consumer_link *link; /* consume, get */
     struct message *message;    /* get: a reference */
     uint64_t number;
-    bool redelivered;
+    uint32_t delivery_count; /* get: how often it was delivered before */
 };
 
 /* Asks. Fills head and holds; takes a reference to the queue, and to options.pool. When the queue
@@ -149,11 +149,14 @@ struct queue_handle *queue_home_create(struct shard *s, struct vhost *vhost, str
 uint64_t queue_home_delete(struct shard *s, struct queue_handle *queue);
 
 /* Restores a queue found at start, with the id and in the log of its definition; as
- * queue_home_create() otherwise. `recovered` is what the journal had of it, or NULL. */
-struct recovered_queue;
+ * queue_home_create() otherwise. `recovered` finds what the journal had of it. */
+struct recovered;
 void queue_home_restore(struct shard *s, struct vhost *vhost, struct bytes name,
                         const struct queue_options *options, struct durable_log *log, uint64_t id,
-                        const struct recovered_queue *recovered);
+                        const struct recovered *recovered);
+
+/* The queue wants to be called at `due_ms` (queue_on_time()). */
+void queue_home_set_timer(struct shard *s, struct queue_handle *queue, int64_t due_ms);
 
 /* Carries out one effect of the core each. */
 struct effect;

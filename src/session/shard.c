@@ -82,11 +82,16 @@ static struct durable_queue *durable_of(const struct effect *e)
 static void run_effect(struct shard *s, const struct effect *e)
 {
     switch (e->type) {
+    case EFFECT_NONE:
+        return;
     case EFFECT_DELIVER:
         queue_home_deliver(s, e);
         return;
     case EFFECT_DEAD_LETTER:
-        dead_letter_publish(s, e);
+        if (e->message != NULL)
+            dead_letter_publish(s, e);
+        else
+            paging_read_dead_letter(s, e);
         return;
     case EFFECT_UNUSED:
         /* Consumers that a shutdown takes away are expected back. */
@@ -103,6 +108,9 @@ static void run_effect(struct shard *s, const struct effect *e)
     case EFFECT_FETCH:
         paging_fetch(s, queue_owner(e->queue));
         return;
+    case EFFECT_TIMER:
+        queue_home_set_timer(s, queue_owner(e->queue), e->due_ms);
+        return;
     }
 }
 
@@ -112,13 +120,27 @@ void shard_run_effects(struct shard *s)
     if (s->running_effects)
         return;
     s->running_effects = true;
-    for (uint32_t i = 0; i < s->effects.count; i++) {
-        struct effect e = s->effects.items[i];
+    while (s->next_effect < s->effects.count) {
+        struct effect e = s->effects.items[s->next_effect++];
 
         run_effect(s, &e);
     }
     s->effects.count = 0;
+    s->next_effect = 0;
     s->running_effects = false;
+}
+
+void shard_finish_effects(struct shard *s, const struct queue *q)
+{
+    for (uint32_t i = s->next_effect; i < s->effects.count; i++) {
+        struct effect e = s->effects.items[i];
+
+        if (e.queue != q)
+            continue;
+        s->effects.items[i].type = EFFECT_NONE;
+        if (e.type == EFFECT_DELIVER || e.type == EFFECT_DEAD_LETTER || e.type == EFFECT_SETTLED)
+            run_effect(s, &e);
+    }
 }
 
 /* Large messages fewer at a time: a consumer that does not read is noticed between two goes. */

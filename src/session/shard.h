@@ -21,6 +21,7 @@
 
 struct broker;
 struct durable_log;
+struct queue;
 
 struct shard {
     struct worker *worker;
@@ -39,6 +40,7 @@ struct shard {
 
     struct list active_queues; /* queues at home that can deliver now (broker/queue.h) */
     struct effects effects;
+    uint32_t next_effect; /* the first that was not carried out */
     bool running_effects;
     struct route route;
     struct route_cache routes;
@@ -94,6 +96,9 @@ bool shard_end_turn(struct shard *s);
  * call of the core that appends to s->effects. Called while effects are being carried out, it
  * leaves the new ones to the call that is at it. */
 void shard_run_effects(struct shard *s);
+
+/* Carries out at once what is left to do for one queue's messages: the queue is about to go. */
+void shard_finish_effects(struct shard *s, const struct queue *q);
 
 /* Hands the record to worker `to`: at once when that is this one (the record is copied first),
  * else by mail. `r` is complete but for `from`. */

@@ -20,6 +20,7 @@ struct subscription *subscription_create(struct channel *ch, struct queue_handle
     s->state = SUBSCRIPTION_OPENING;
     s->no_ack = no_ack;
     s->getter = getter;
+    s->counts_deliveries = queue_options_counts_deliveries(&queue->options);
     s->tag = bytes_of(bytes_to_string(tag), tag.size);
     list_node_init(&s->congested);
     list_append(&ch->subscriptions, &s->in_channel);
@@ -86,7 +87,7 @@ static void return_window(struct subscription *s)
 }
 
 void subscription_deliver(struct subscription *s, uint64_t number, struct message *msg,
-                          bool redelivered, bool owned)
+                          uint32_t delivery_count, bool owned)
 {
     struct channel *ch = s->channel;
     struct connection *c = ch->connection;
@@ -98,7 +99,10 @@ void subscription_deliver(struct subscription *s, uint64_t number, struct messag
             delivery_tags_add(&ch->unacked, tag, s, number);
             s->unacked++;
         }
-        delivery_write(c, ch->number, s->tag, tag, redelivered, msg);
+        if (s->counts_deliveries)
+            delivery_write_counted(c, ch->number, s->tag, tag, delivery_count, msg);
+        else
+            delivery_write(c, ch->number, s->tag, tag, delivery_count != 0, msg);
         if (!is_local(s)) {
             s->unreturned++;
             s->unreturned_bytes += msg->body_size;

@@ -33,10 +33,11 @@ struct subscription {
     enum subscription_state state;
     bool no_ack;
     bool getter;
-    bool asked;          /* the home has not answered a question about it */
-    bool abandoned;      /* to be released when it is open, and answered for */
-    uint32_t unacked;    /* entries of the channel's ring that point here */
-    uint32_t unreturned; /* deliveries from another worker that were taken, not told to it yet */
+    bool counts_deliveries; /* the client is told in x-delivery-count */
+    bool asked;             /* the home has not answered a question about it */
+    bool abandoned;         /* to be released when it is open, and answered for */
+    uint32_t unacked;       /* entries of the channel's ring that point here */
+    uint32_t unreturned;    /* deliveries from another worker that were taken, not told to it yet */
     uint64_t unreturned_bytes;
     struct bytes tag; /* owned */
 };
@@ -58,9 +59,10 @@ void subscription_release(struct subscription *s);
 /* `count` of its entries left the channel's unacked ring. May free it. */
 void subscription_settled(struct subscription *s, uint32_t count);
 
-/* Sends the message to the client. With `owned` it drops the reference it was given. */
+/* Sends the message to the client. `delivery_count` is how often it was delivered before. With
+ * `owned` it drops the reference it was given. */
 void subscription_deliver(struct subscription *s, uint64_t number, struct message *msg,
-                          bool redelivered, bool owned);
+                          uint32_t delivery_count, bool owned);
 
 /* The connection takes output again. */
 void subscription_resume(struct subscription *s);

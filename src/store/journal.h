@@ -113,9 +113,11 @@ void journal_queue_init(struct journal_queue *q, uint64_t id);
 void journal_queue_release(struct journal *j, struct journal_queue *q);
 
 /* Records that the queue holds `msg` as `sequence`. A message that goes to several queues one right
- * after the other is written once. Returns where its bytes are. */
+ * after the other is written once. `expires_ms` is the time of day at which it ends in this queue,
+ * 0: never. Returns where its bytes are. */
 struct store_location journal_append_message(struct journal *j, struct journal_queue *q,
-                                             uint64_t sequence, const struct message *msg);
+                                             uint64_t sequence, const struct message *msg,
+                                             int64_t expires_ms);
 
 /* Records that the message is gone from the queue, and releases its bytes. */
 void journal_append_settle(struct journal *j, struct journal_queue *q, uint64_t sequence,

@@ -245,23 +245,23 @@ void journal_append_freed(struct journal *j, uint32_t segment)
 /* ---- Messages ---- */
 
 void journal_append_reference(struct journal *j, uint64_t queue_id, uint64_t sequence,
-                              struct store_location target)
+                              struct store_location target, int64_t expires_ms)
 {
     uint32_t offset;
-    uint8_t *at = journal_reserve(j, REFERENCE_SIZE, &offset);
+    uint8_t *at = journal_reserve(j, record_reference_size(expires_ms), &offset);
 
     assert(target.segment == j->active->id.number);
-    record_put(at, RECORD_REFERENCE, REFERENCE_SIZE, queue_id, sequence);
-    record_put_u32(at, target.offset);
+    record_put_reference(at, queue_id, sequence, target.offset, expires_ms);
     j->appended++;
     j->gather->needs_sync = true;
     journal_hold(j, target, false);
 }
 
 struct store_location journal_append_message(struct journal *j, struct journal_queue *q,
-                                             uint64_t sequence, const struct message *msg)
+                                             uint64_t sequence, const struct message *msg,
+                                             int64_t expires_ms)
 {
-    uint32_t size = record_message_size(msg);
+    uint32_t size = record_message_size(msg, expires_ms);
     uint32_t offset;
     uint8_t *at;
 
@@ -273,11 +273,11 @@ struct store_location journal_append_message(struct journal *j, struct journal_q
     /* The pointer may be that of another message by now: the content decides. */
     if (j->last_message_of == msg && j->active->size_bytes < UINT32_MAX / 2 &&
         record_is_message(j->gather->bytes.data + j->last_message, msg)) {
-        journal_append_reference(j, q->id, sequence, j->last_location);
+        journal_append_reference(j, q->id, sequence, j->last_location, expires_ms);
         return j->last_location;
     }
     at = journal_reserve(j, size, &offset);
-    record_put_message(at, size, q->id, sequence, msg);
+    record_put_message(at, size, q->id, sequence, msg, expires_ms);
     j->appended++;
     j->gather->needs_sync = true;
     j->last_message_of = msg;
@@ -288,21 +288,22 @@ struct store_location journal_append_message(struct journal *j, struct journal_q
 }
 
 struct store_location journal_append_copy(struct journal *j, const uint8_t *record,
-                                          uint64_t queue_id, uint64_t sequence)
+                                          uint64_t queue_id, uint64_t sequence, int64_t expires_ms)
 {
     struct store_location location;
     struct record r;
-    uint32_t offset;
+    uint32_t size, offset;
     uint8_t *at;
 
     record_parse(&r, record);
-    at = journal_reserve(j, r.size, &offset);
-    record_put_message_copy(at, record, queue_id, sequence);
+    size = record_copy_size(&r, expires_ms);
+    at = journal_reserve(j, size, &offset);
+    record_put_message_copy(at, size, &r, queue_id, sequence, expires_ms);
     j->appended++;
     j->gather->needs_sync = true;
     j->last_message_of = NULL;
-    j->compacted_bytes += r.size;
-    location = segment_location(j->active->id.number, offset, r.size);
+    j->compacted_bytes += size;
+    location = segment_location(j->active->id.number, offset, size);
     journal_hold(j, location, true);
     return location;
 }

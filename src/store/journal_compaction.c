@@ -69,19 +69,21 @@ static void next(struct journal *j)
 
 /* Appends the message the compaction is at for a queue: as a message, or as a reference to the copy
  * that another queue got just before. */
-static struct store_location copy_for(struct journal *j, uint64_t queue_id, uint64_t sequence)
+static struct store_location copy_for(struct journal *j, uint64_t queue_id, uint64_t sequence,
+                                      int64_t expires_ms)
 {
     struct compaction *c = &j->compaction;
 
     if (c->message_to.segment == j->active->id.number) {
-        journal_append_reference(j, queue_id, sequence, c->message_to);
+        journal_append_reference(j, queue_id, sequence, c->message_to, expires_ms);
         return c->message_to;
     }
-    c->message_to = journal_append_copy(j, c->message.data, queue_id, sequence);
+    c->message_to = journal_append_copy(j, c->message.data, queue_id, sequence, expires_ms);
     return c->message_to;
 }
 
-static void copy_if_live(struct journal *j, uint64_t queue_id, uint64_t sequence)
+static void copy_if_live(struct journal *j, uint64_t queue_id, uint64_t sequence,
+                         int64_t expires_ms)
 {
     struct compaction *c = &j->compaction;
     struct relocation moved = {.queue_id = queue_id, .sequence = sequence, .from = c->message_from};
@@ -89,7 +91,7 @@ static void copy_if_live(struct journal *j, uint64_t queue_id, uint64_t sequence
 
     if (!j->options.is_live(j->options.context, queue_id, sequence, moved.from))
         return;
-    moved.to = copy_for(j, queue_id, sequence);
+    moved.to = copy_for(j, queue_id, sequence, expires_ms);
     buffer_append(&c->relocations, bytes_of(&moved, sizeof(moved)));
     if (j->options.delivery_count != NULL)
         delivered = j->options.delivery_count(j->options.context, queue_id, sequence);
@@ -113,7 +115,7 @@ static void copy_record(struct journal *j, uint32_t at)
     } else if (c->message.size == 0 || record_u32(&r, 0) != c->message_from.offset) {
         return; /* its message is damaged */
     }
-    copy_if_live(j, r.queue_id, r.sequence);
+    copy_if_live(j, r.queue_id, r.sequence, record_expires_ms(&r));
 }
 
 static void copy_chunk(struct journal *j)

@@ -220,9 +220,9 @@ void journal_roll(struct journal *j);
 void journal_append_states(struct journal *j);
 void journal_append_freed(struct journal *j, uint32_t segment);
 struct store_location journal_append_copy(struct journal *j, const uint8_t *record,
-                                          uint64_t queue_id, uint64_t sequence);
+                                          uint64_t queue_id, uint64_t sequence, int64_t expires_ms);
 void journal_append_reference(struct journal *j, uint64_t queue_id, uint64_t sequence,
-                              struct store_location target);
+                              struct store_location target, int64_t expires_ms);
 void journal_append_delivery_count(struct journal *j, uint64_t queue_id, uint64_t sequence,
                                    uint32_t delivery_count);
 

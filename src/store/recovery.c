@@ -432,8 +432,10 @@ int recovery_run(const struct recovery_options *options, struct recovered *out)
 
 void recovered_free(struct recovered *r)
 {
-    for (size_t i = 0; i < r->queue_count; i++)
+    for (size_t i = 0; i < r->queue_count; i++) {
         free(r->queues[i].messages);
+        free(r->queues[i].expiries);
+    }
     free(r->queues);
     free(r->segments);
     memset(r, 0, sizeof(*r));

@@ -23,6 +23,12 @@ struct recovered_message {
     uint32_t body_size;
 };
 
+/* When a message ends in its queue: a time of day. */
+struct recovered_expiry {
+    uint64_t sequence;
+    int64_t expires_ms;
+};
+
 /* One queue's, ascending by sequence. */
 struct recovered_queue {
     uint64_t id;
@@ -30,6 +36,8 @@ struct recovered_queue {
     uint64_t delivered_below; /* what was below it was delivered at least once */
     struct recovered_message *messages;
     size_t count;
+    struct recovered_expiry *expiries; /* ascending by sequence; of what is gone too */
+    size_t expiry_count;
 };
 
 struct recovered_segment {

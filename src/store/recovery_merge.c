@@ -25,6 +25,7 @@ struct merge_queue {
     const struct state_run *runs; /* the newest state's */
     size_t run_count;
     size_t message_capacity;
+    size_t expiry_capacity;
     size_t settle_count;
     size_t returned_count;
     struct settle_window *settles;
@@ -156,6 +157,7 @@ static uint64_t last_settled(const struct scanned_settle *s)
 static void count_records(struct merge_queue **map, const struct scanned *s)
 {
     const struct scanned_message *messages = SCANNED(&s->scan, messages, struct scanned_message);
+    const struct scanned_expiry *expiries = SCANNED(&s->scan, expiries, struct scanned_expiry);
     const struct scanned_settle *settles = SCANNED(&s->scan, settles, struct scanned_settle);
     const struct scanned_note *notes = SCANNED(&s->scan, notes, struct scanned_note);
 
@@ -165,6 +167,10 @@ static void count_records(struct merge_queue **map, const struct scanned *s)
         raise(&q->found.next_sequence, behind(messages[i].sequence));
         if (counts(s, messages[i].at) && !state_excludes(q, messages[i].sequence))
             q->message_capacity++;
+    }
+    for (size_t i = 0; i < SCANNED_COUNT(&s->scan, expiries, struct scanned_expiry); i++) {
+        if (counts(s, expiries[i].at))
+            map[expiries[i].queue]->expiry_capacity++;
     }
     for (size_t i = 0; i < SCANNED_COUNT(&s->scan, settles, struct scanned_settle); i++) {
         struct merge_queue *q = map[settles[i].queue];
@@ -199,6 +205,8 @@ static void allocate(struct merge *m)
 
         q->found.messages =
             memory_resize(NULL, q->message_capacity + 1, sizeof(*q->found.messages));
+        if (q->expiry_capacity != 0)
+            q->found.expiries = memory_resize(NULL, q->expiry_capacity, sizeof(*q->found.expiries));
         q->settles = memory_resize(NULL, q->settle_count + 1, sizeof(*q->settles));
         q->returned = memory_resize(NULL, q->returned_count + 1, sizeof(*q->returned));
         q->settle_count = 0;
@@ -211,6 +219,7 @@ static void allocate(struct merge *m)
 static void distribute(struct merge_queue **map, const struct scanned *s)
 {
     const struct scanned_message *messages = SCANNED(&s->scan, messages, struct scanned_message);
+    const struct scanned_expiry *expiries = SCANNED(&s->scan, expiries, struct scanned_expiry);
     const struct scanned_settle *settles = SCANNED(&s->scan, settles, struct scanned_settle);
     const struct scanned_note *notes = SCANNED(&s->scan, notes, struct scanned_note);
 
@@ -224,6 +233,13 @@ static void distribute(struct merge_queue **map, const struct scanned *s)
             .location = {.segment = s->scan.id.number, .offset = messages[i].location},
             .body_size = messages[i].body_size,
         };
+    }
+    for (size_t i = 0; i < SCANNED_COUNT(&s->scan, expiries, struct scanned_expiry); i++) {
+        struct merge_queue *q = map[expiries[i].queue];
+
+        if (counts(s, expiries[i].at))
+            q->found.expiries[q->found.expiry_count++] = (struct recovered_expiry){
+                .sequence = expiries[i].sequence, .expires_ms = expiries[i].expires_ms};
     }
     for (size_t i = 0; i < SCANNED_COUNT(&s->scan, settles, struct scanned_settle); i++) {
         struct merge_queue *q = map[settles[i].queue];
@@ -274,6 +290,14 @@ static int by_sequence_and_count(const void *a, const void *b)
     if (x->sequence != y->sequence)
         return x->sequence < y->sequence ? -1 : 1;
     return (x->delivery_count > y->delivery_count) - (x->delivery_count < y->delivery_count);
+}
+
+static int by_expiry_sequence(const void *a, const void *b)
+{
+    const struct recovered_expiry *x = a;
+    const struct recovered_expiry *y = b;
+
+    return (x->sequence > y->sequence) - (x->sequence < y->sequence);
 }
 
 static void sort_messages(struct recovered_queue *q)
@@ -332,6 +356,8 @@ static void finish_queue(struct merge_queue *q)
     size_t kept = 0;
 
     sort_messages(found);
+    if (found->expiry_count != 0)
+        qsort(found->expiries, found->expiry_count, sizeof(*found->expiries), by_expiry_sequence);
     qsort(q->settles, q->settle_count, sizeof(*q->settles), by_window);
     qsort(q->returned, q->returned_count, sizeof(*q->returned), by_sequence_and_count);
     for (size_t i = 0; i < found->count; i++) {
@@ -371,6 +397,7 @@ void recovery_merge(struct scanned *segments, size_t count, struct recovered *ou
     for (size_t i = 0; i < count; i++) {
         distribute(maps[i], &segments[i]);
         buffer_free(&segments[i].scan.messages);
+        buffer_free(&segments[i].scan.expiries);
         buffer_free(&segments[i].scan.settles);
         free(maps[i]);
     }

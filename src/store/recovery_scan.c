@@ -165,6 +165,20 @@ static void prove(struct segment_scan *s, uint64_t end)
         s->proven_end = end;
 }
 
+static void add_expiry(struct segment_scan *s, const struct record *r,
+                       const struct scanned_message *m)
+{
+    const struct scanned_expiry expiry = {
+        .sequence = m->sequence,
+        .expires_ms = record_expires_ms(r),
+        .queue = m->queue,
+        .at = m->at,
+    };
+
+    if (expiry.expires_ms != 0)
+        buffer_append(&s->expiries, bytes_of(&expiry, sizeof(expiry)));
+}
+
 static void add_record(struct segment_scan *s, const struct record *r, uint32_t at,
                        struct scanned_message *last)
 {
@@ -206,6 +220,7 @@ static void add_record(struct segment_scan *s, const struct record *r, uint32_t 
     last->sequence = r->sequence;
     last->queue = queue_index(s, r->queue_id);
     buffer_append(&s->messages, bytes_of(last, sizeof(*last)));
+    add_expiry(s, r, last);
 }
 
 /* ---- The walk ---- */
@@ -318,6 +333,7 @@ void segment_scan_free(struct segment_scan *s)
     buffer_free(&s->segments);
     buffer_free(&s->queues);
     buffer_free(&s->messages);
+    buffer_free(&s->expiries);
     buffer_free(&s->settles);
     buffer_free(&s->notes);
     buffer_free(&s->states);

@@ -20,6 +20,14 @@ struct scanned_message {
     uint32_t body_size;
 };
 
+/* A message that expires. */
+struct scanned_expiry {
+    uint64_t sequence;
+    int64_t expires_ms;
+    uint32_t queue;
+    uint32_t at;
+};
+
 struct scanned_settle {
     uint64_t window;
     uint32_t queue;
@@ -67,6 +75,7 @@ struct segment_scan {
     struct buffer segments; /* its entries, as two uint32_t each */
     struct buffer queues;   /* uint64_t: ids */
     struct buffer messages;
+    struct buffer expiries;
     struct buffer settles;
     struct buffer notes;
     struct buffer states;

@@ -182,16 +182,29 @@ void record_put(uint8_t *at, enum record_type type, uint32_t size, uint64_t queu
     put_u64(at + HEAD_SEQUENCE, sequence);
 }
 
-uint32_t record_message_size(const struct message *m)
+/* In the flags of a MESSAGE's head, beside the message's own. */
+#define FLAG_EXPIRES 0x80u
+
+/* Of exchange, routing key, properties and body. */
+static uint64_t content_size(const struct message *m)
 {
-    uint64_t size = MESSAGE_FIXED_SIZE + (uint64_t)m->exchange_size + m->routing_key_size +
-                    m->properties_size + m->body_size;
+    return (uint64_t)m->exchange_size + m->routing_key_size + m->properties_size + m->body_size;
+}
+
+uint32_t record_message_size(const struct message *m, int64_t expires_ms)
+{
+    uint64_t size = MESSAGE_FIXED_SIZE + content_size(m) + (expires_ms != 0 ? EXPIRY_SIZE : 0);
 
     return size > RECORD_SIZE_MAX ? 0 : (uint32_t)size;
 }
 
+static void put_expiry(uint8_t *at, uint32_t size, int64_t expires_ms)
+{
+    put_u64(at + size - EXPIRY_SIZE, (uint64_t)expires_ms);
+}
+
 void record_put_message(uint8_t *at, uint32_t size, uint64_t queue_id, uint64_t sequence,
-                        const struct message *m)
+                        const struct message *m, int64_t expires_ms)
 {
     record_put(at, RECORD_MESSAGE, size, queue_id, sequence);
     at[HEAD_FLAGS] = m->flags;
@@ -199,26 +212,70 @@ void record_put_message(uint8_t *at, uint32_t size, uint64_t queue_id, uint64_t 
     at[HEAD_EXCHANGE_SIZE] = m->exchange_size;
     at[HEAD_ROUTING_KEY_SIZE] = m->routing_key_size;
     put_u32(at + RECORD_HEAD_SIZE, m->properties_size);
-    memcpy(at + MESSAGE_FIXED_SIZE, m->data, size - MESSAGE_FIXED_SIZE);
+    memcpy(at + MESSAGE_FIXED_SIZE, m->data, content_size(m));
+    if (expires_ms == 0)
+        return;
+    at[HEAD_FLAGS] |= FLAG_EXPIRES;
+    put_expiry(at, size, expires_ms);
 }
 
-void record_put_message_copy(uint8_t *at, const uint8_t *record, uint64_t queue_id,
-                             uint64_t sequence)
+static const uint8_t *head_of(const struct record *r)
 {
-    memcpy(at, record, record_padded(get_u32(record + HEAD_SIZE)));
-    put_u64(at + HEAD_QUEUE, queue_id);
-    put_u64(at + HEAD_SEQUENCE, sequence);
+    return r->payload - RECORD_HEAD_SIZE;
+}
+
+static bool expires(const uint8_t *head)
+{
+    return (head[HEAD_FLAGS] & FLAG_EXPIRES) != 0;
+}
+
+/* Of a MESSAGE record without an expiry. */
+static uint32_t plain_size(const struct record *r)
+{
+    return expires(head_of(r)) ? r->size - EXPIRY_SIZE : r->size;
+}
+
+uint32_t record_copy_size(const struct record *r, int64_t expires_ms)
+{
+    return plain_size(r) + (expires_ms != 0 ? EXPIRY_SIZE : 0);
+}
+
+void record_put_message_copy(uint8_t *at, uint32_t size, const struct record *r, uint64_t queue_id,
+                             uint64_t sequence, int64_t expires_ms)
+{
+    const uint8_t *head = head_of(r);
+
+    record_put(at, RECORD_MESSAGE, size, queue_id, sequence);
+    memcpy(at + HEAD_FLAGS, head + HEAD_FLAGS, HEAD_CHECK - HEAD_FLAGS);
+    memcpy(at + RECORD_HEAD_SIZE, r->payload, plain_size(r) - RECORD_HEAD_SIZE);
+    at[HEAD_FLAGS] &= (uint8_t)~FLAG_EXPIRES;
+    if (expires_ms == 0)
+        return;
+    at[HEAD_FLAGS] |= FLAG_EXPIRES;
+    put_expiry(at, size, expires_ms);
+}
+
+void record_put_reference(uint8_t *at, uint64_t queue_id, uint64_t sequence,
+                          uint32_t location_offset, int64_t expires_ms)
+{
+    uint32_t size = record_reference_size(expires_ms);
+
+    record_put(at, RECORD_REFERENCE, size, queue_id, sequence);
+    put_u32(at + RECORD_HEAD_SIZE, location_offset);
+    if (expires_ms != 0)
+        put_expiry(at, size, expires_ms);
 }
 
 bool record_is_message(const uint8_t *record, const struct message *m)
 {
-    uint32_t size = record_message_size(m);
+    uint32_t expiry_size = expires(record) ? EXPIRY_SIZE : 0;
 
-    return get_u32(record + HEAD_SIZE) == size && record[HEAD_FLAGS] == m->flags &&
+    return get_u32(record + HEAD_SIZE) == record_message_size(m, 0) + expiry_size &&
+           (record[HEAD_FLAGS] & ~FLAG_EXPIRES) == m->flags &&
            record[HEAD_PRIORITY] == m->priority && record[HEAD_EXCHANGE_SIZE] == m->exchange_size &&
            record[HEAD_ROUTING_KEY_SIZE] == m->routing_key_size &&
            get_u32(record + RECORD_HEAD_SIZE) == m->properties_size &&
-           memcmp(record + MESSAGE_FIXED_SIZE, m->data, size - MESSAGE_FIXED_SIZE) == 0;
+           memcmp(record + MESSAGE_FIXED_SIZE, m->data, content_size(m)) == 0;
 }
 
 void record_put_u32(uint8_t *at, uint32_t v)
@@ -317,16 +374,18 @@ static bool state_is_sound(const struct record *r)
 /* Whether the content can be what the type says: a record that another program sealed may not. */
 static bool is_sound(const struct record *r)
 {
-    const uint8_t *head = r->payload - RECORD_HEAD_SIZE;
+    const uint8_t *head = head_of(r);
+    uint32_t fixed_size = MESSAGE_FIXED_SIZE + (expires(head) ? EXPIRY_SIZE : 0);
 
     switch (r->type) {
     case RECORD_MESSAGE:
-        return r->queue_id != 0 && r->size >= MESSAGE_FIXED_SIZE &&
+        return r->queue_id != 0 && r->size >= fixed_size &&
                (uint64_t)record_u32(r, 0) + head[HEAD_EXCHANGE_SIZE] +
                        head[HEAD_ROUTING_KEY_SIZE] <=
-                   r->size - MESSAGE_FIXED_SIZE;
+                   r->size - fixed_size;
     case RECORD_REFERENCE:
-        return r->queue_id != 0 && r->size == REFERENCE_SIZE;
+        return r->queue_id != 0 &&
+               (r->size == REFERENCE_SIZE || r->size == REFERENCE_SIZE + EXPIRY_SIZE);
     case RECORD_SETTLE:
         return r->queue_id != 0 && r->size == SETTLE_SIZE && r->sequence % SETTLE_WINDOW == 0;
     case RECORD_RETURNED:
@@ -380,17 +439,26 @@ uint64_t record_u64(const struct record *r, uint32_t at)
     return get_u64(r->payload + at);
 }
 
+int64_t record_expires_ms(const struct record *r)
+{
+    bool has_expiry = r->type == RECORD_MESSAGE
+                          ? expires(head_of(r))
+                          : r->type == RECORD_REFERENCE && r->size != REFERENCE_SIZE;
+
+    return has_expiry ? (int64_t)record_u64(r, r->payload_size - EXPIRY_SIZE) : 0;
+}
+
 uint32_t record_body_size(const struct record *r)
 {
-    const uint8_t *head = r->payload - RECORD_HEAD_SIZE;
+    const uint8_t *head = head_of(r);
 
-    return r->size - MESSAGE_FIXED_SIZE - head[HEAD_EXCHANGE_SIZE] - head[HEAD_ROUTING_KEY_SIZE] -
-           record_u32(r, 0);
+    return plain_size(r) - MESSAGE_FIXED_SIZE - head[HEAD_EXCHANGE_SIZE] -
+           head[HEAD_ROUTING_KEY_SIZE] - record_u32(r, 0);
 }
 
 struct message *record_message(const struct record *r)
 {
-    const uint8_t *head = r->payload - RECORD_HEAD_SIZE;
+    const uint8_t *head = head_of(r);
     const uint8_t *at = head + MESSAGE_FIXED_SIZE;
     struct bytes exchange = bytes_of(at, head[HEAD_EXCHANGE_SIZE]);
     struct bytes routing_key = bytes_of(at + exchange.size, head[HEAD_ROUTING_KEY_SIZE]);
@@ -400,7 +468,7 @@ struct message *record_message(const struct record *r)
 
     if (m == NULL)
         return NULL;
-    m->flags = head[HEAD_FLAGS];
+    m->flags = (uint8_t)(head[HEAD_FLAGS] & ~FLAG_EXPIRES);
     m->priority = head[HEAD_PRIORITY];
     memcpy(message_body(m), properties.data + properties.size, body_size);
     return m;

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SEGMENT_FORMAT 1
+#define SEGMENT_FORMAT 2 /* 1: without expiries */
 #define SEGMENT_HEADER_SIZE 64
 #define SEGMENT_NAME_SIZE 40
 #define RECORD_HEAD_SIZE 32
@@ -49,6 +49,7 @@ enum end_kind {
 #define SETTLE_WINDOW 256 /* a SETTLE record's `sequence` is a multiple of it */
 #define SETTLE_SIZE (RECORD_HEAD_SIZE + SETTLE_WINDOW / 8)
 #define REFERENCE_SIZE (RECORD_HEAD_SIZE + 4)
+#define EXPIRY_SIZE 8 /* more, at the end of a MESSAGE or REFERENCE: its queue ends it in time */
 #define RETURNED_SIZE (RECORD_HEAD_SIZE + 4)
 #define MESSAGE_FIXED_SIZE (RECORD_HEAD_SIZE + 4)
 #define STATE_FIXED_SIZE (RECORD_HEAD_SIZE + 16)
@@ -114,20 +115,30 @@ uint32_t location_size_limit(struct store_location l);
 void record_put(uint8_t *at, enum record_type type, uint32_t size, uint64_t queue_id,
                 uint64_t sequence);
 
-/* The size of a MESSAGE record, 0 when it is too large for one; and the record itself. */
-uint32_t record_message_size(const struct message *m);
+/* The size of a MESSAGE record, 0 when it is too large for one; and the record itself. `expires_ms`
+ * is a time of day, 0 when the message never expires in its queue. */
+uint32_t record_message_size(const struct message *m, int64_t expires_ms);
 void record_put_message(uint8_t *at, uint32_t size, uint64_t queue_id, uint64_t sequence,
-                        const struct message *m);
+                        const struct message *m, int64_t expires_ms);
 
-/* Copies a MESSAGE record's content as that of another queue's or place. */
-void record_put_message_copy(uint8_t *at, const uint8_t *record, uint64_t queue_id,
-                             uint64_t sequence);
+/* The same for the content of a MESSAGE record as that of another queue's or place. */
+uint32_t record_copy_size(const struct record *r, int64_t expires_ms);
+void record_put_message_copy(uint8_t *at, uint32_t size, const struct record *r, uint64_t queue_id,
+                             uint64_t sequence, int64_t expires_ms);
+
+/* A REFERENCE. */
+static inline uint32_t record_reference_size(int64_t expires_ms)
+{
+    return expires_ms != 0 ? REFERENCE_SIZE + EXPIRY_SIZE : REFERENCE_SIZE;
+}
+
+void record_put_reference(uint8_t *at, uint64_t queue_id, uint64_t sequence,
+                          uint32_t location_offset, int64_t expires_ms);
 
 /* Whether a MESSAGE record has just this message's content. */
 bool record_is_message(const uint8_t *record, const struct message *m);
 
-/* What stands behind the head of a REFERENCE (the MESSAGE's location.offset), RETURNED, STATE and
- * in each entry of a SEGMENTS record. */
+/* What stands behind the head of a RETURNED and a STATE, and in each entry of a SEGMENTS record. */
 void record_put_u32(uint8_t *at, uint32_t v);
 void state_put_fixed(uint8_t *at, uint64_t head, uint64_t delivered_below);
 void segments_put_entry(uint8_t *entry, uint32_t number, uint32_t end);
@@ -158,6 +169,9 @@ void record_parse(struct record *out, const uint8_t *data);
 
 uint32_t record_u32(const struct record *r, uint32_t at);
 uint64_t record_u64(const struct record *r, uint32_t at);
+
+/* When the message of a MESSAGE or REFERENCE expires in its queue, 0: never. */
+int64_t record_expires_ms(const struct record *r);
 
 /* A MESSAGE record's body size, and the message, with one reference. NULL without memory. */
 uint32_t record_body_size(const struct record *r);

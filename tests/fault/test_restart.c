@@ -28,6 +28,25 @@ static const amqp_basic_properties_t PERSISTENT = {
     .delivery_mode = 2,
 };
 
+/* Long enough for a restart to take less. */
+enum { EXPIRY_MS = 3000 };
+
+static int64_t clock_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void wait_until_ms(int64_t when_ms)
+{
+    const struct timespec a_while = {.tv_nsec = 10000000};
+
+    while (clock_ms() < when_ms)
+        nanosleep(&a_while, NULL);
+}
+
 static struct channel *channel_to(const struct broker *b)
 {
     return open_channel(connect_client_to(b));
@@ -286,6 +305,155 @@ START_TEST(vhosts_keep_their_own)
 }
 END_TEST
 
+static void publish_persistent(struct channel *ch, const char *queue, const char *expiration,
+                               const char *body)
+{
+    amqp_basic_properties_t p = PERSISTENT;
+
+    if (expiration != NULL) {
+        p._flags |= AMQP_BASIC_EXPIRATION_FLAG;
+        p.expiration = text(expiration);
+    }
+    publish_with(ch, "", queue, 0, &p, body);
+}
+
+/* Times go on while the broker is away: what ended meanwhile is dead-lettered after the start, and
+ * not a whole time later. */
+START_TEST(clocks_go_on)
+{
+    struct broker *b = broker_prepare();
+    struct channel *ch;
+    struct delivery d;
+    int64_t published_ms;
+    int64_t started_ms;
+
+    broker_launch(b, CONFIG, lives[_i][0]);
+    ch = channel_to(b);
+    declare_queue(ch, "dead", DURABLE, NO_ARGS);
+    declare_queue(ch, "ttl", DURABLE,
+                  ARGS(arg_int("x-message-ttl", EXPIRY_MS),
+                       arg_string("x-dead-letter-exchange", ""),
+                       arg_string("x-dead-letter-routing-key", "dead")));
+    declare_queue(ch, "q", DURABLE,
+                  ARGS(arg_string("x-dead-letter-exchange", ""),
+                       arg_string("x-dead-letter-routing-key", "dead")));
+    confirm_select(ch);
+    publish_persistent(ch, "q", "3600000", "stays");
+    publish_persistent(ch, "q", "3000", "delivered");
+    published_ms = clock_ms();
+    publish_persistent(ch, "q", "2900", "own");
+    publish_persistent(ch, "ttl", NULL, "queue's");
+    await_confirms(ch);
+    expect_get(ch, "q", "stays", 0);
+    expect_get(ch, "q", "delivered", 0);
+    close_client(ch->client);
+    ck_assert(broker_end(b));
+
+    wait_until_ms(published_ms + EXPIRY_MS + 100);
+    started_ms = clock_ms();
+    broker_launch(b, CONFIG, lives[_i][1]);
+    ch = channel_to(b);
+    await_message_count(ch, "dead", 3);
+    ck_assert_int_lt(clock_ms() - started_ms, EXPIRY_MS - 100);
+    for (int i = 0; i < 3; i++) {
+        d = expect_get(ch, "dead", NULL, 0);
+        ck_assert(field_is_string(header(&d, "x-first-death-reason"), "expired"));
+    }
+    expect_get(ch, "q", "stays", REDELIVERED);
+    expect_get_empty(ch, "q");
+    expect_get_empty(ch, "ttl");
+    close_client(ch->client);
+
+    /* They do not come back. */
+    restart(b, lives[_i][2]);
+    ch = channel_to(b);
+    ck_assert_uint_eq(message_count(ch, "dead"), 3);
+    ck_assert_uint_eq(message_count(ch, "q"), 1);
+    ck_assert_uint_eq(message_count(ch, "ttl"), 0);
+    close_client(ch->client);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
+START_TEST(delivery_counts_go_on)
+{
+    struct broker *b = broker_prepare();
+    struct channel *ch;
+    struct delivery d;
+
+    broker_launch(b, CONFIG, lives[_i][0]);
+    ch = channel_to(b);
+    declare_queue(ch, "q", DURABLE,
+                  ARGS(arg_string("x-queue-type", "quorum"), arg_int("x-delivery-limit", 8)));
+    confirm_select(ch);
+    publish_persistent(ch, "q", NULL, "a");
+    await_confirms(ch);
+    for (int life = 0; life < 3; life++) {
+        if (life != 0) {
+            close_client(ch->client);
+            restart(b, lives[_i][life]);
+            ch = channel_to(b);
+        }
+        for (int i = 0; i < 3; i++) {
+            int count = 3 * life + i;
+
+            d = expect_get(ch, "q", "a", count != 0 ? REDELIVERED : 0);
+            ck_assert(field_is_int(header(&d, "x-delivery-count"), count));
+            nack(ch, d.tag, REQUEUE);
+        }
+    }
+    expect_get_empty(ch, "q");
+    close_client(ch->client);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
+START_TEST(priorities_keep_their_order)
+{
+    struct broker *b = broker_prepare();
+    struct channel *ch;
+    struct delivery d;
+    char body[16];
+
+    broker_launch(b, CONFIG, lives[_i][0]);
+    ch = channel_to(b);
+    declare_queue(ch, "q", DURABLE, ARGS(arg_int("x-max-priority", 10)));
+    confirm_select(ch);
+    for (int i = 0; i < 300; i++) {
+        amqp_basic_properties_t p = PERSISTENT;
+
+        p._flags |= AMQP_BASIC_PRIORITY_FLAG;
+        p.priority = (uint8_t)(i % 3 * 5);
+        snprintf(body, sizeof(body), "%d", i);
+        publish_with(ch, "", "q", 0, &p, body);
+    }
+    await_confirms(ch);
+    /* Of the highest priority one is gone, and one was delivered. */
+    d = expect_get(ch, "q", "2", 0);
+    ack(ch, d.tag, 0);
+    expect_get(ch, "q", "5", 0);
+    close_client(ch->client);
+    for (int life = 1; life < 3; life++) {
+        restart(b, lives[_i][life]);
+        ch = channel_to(b);
+        ck_assert_uint_eq(message_count(ch, "q"), 299);
+        expect_get(ch, "q", "5", REDELIVERED);
+        close_client(ch->client);
+    }
+    ch = channel_to(b);
+    for (int lane = 2; lane >= 0; lane--) {
+        for (int i = lane; i < 300; i += 3) {
+            snprintf(body, sizeof(body), "%d", i);
+            if (i != 2)
+                expect_get(ch, "q", body, i == 5 ? REDELIVERED : 0);
+        }
+    }
+    expect_get_empty(ch, "q");
+    close_client(ch->client);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
 START_TEST(dead_letters_keep_their_story)
 {
     struct broker *b = broker_prepare();
@@ -336,6 +504,9 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tcase, queues_and_exchanges_live_as_declared, 0, LIVES);
     tcase_add_loop_test(tcase, routes_are_as_they_were, 0, LIVES);
     tcase_add_loop_test(tcase, vhosts_keep_their_own, 0, LIVES);
+    tcase_add_loop_test(tcase, clocks_go_on, 0, LIVES);
+    tcase_add_loop_test(tcase, delivery_counts_go_on, 0, LIVES);
+    tcase_add_loop_test(tcase, priorities_keep_their_order, 0, LIVES);
     tcase_add_loop_test(tcase, dead_letters_keep_their_story, 0, LIVES);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -130,10 +130,31 @@ void owner_free(struct owner *o)
     pthread_cond_destroy(&o->notified);
 }
 
+/* Some messages expire, and not in all of their queues. */
+static int64_t expiry_of(uint32_t index, uint64_t sequence)
+{
+    if ((index + sequence) % 3 != 0)
+        return 0;
+    return INT64_C(1700000000000) + (int64_t)(1000 * sequence + index);
+}
+
+static void check_expiry(const struct recovered_queue *found, uint32_t index, uint64_t sequence,
+                         size_t *at)
+{
+    int64_t expires_ms = 0;
+
+    while (*at < found->expiry_count && found->expiries[*at].sequence < sequence)
+        ++*at;
+    if (*at < found->expiry_count && found->expiries[*at].sequence == sequence)
+        expires_ms = found->expiries[*at].expires_ms;
+    ck_assert_int_eq(expires_ms, expiry_of(index, sequence));
+}
+
 static void adopt_queue(struct owner *o, uint32_t index, const struct recovered_queue *found)
 {
     struct owned_queue *q = &o->queues[index];
     uint64_t previous = 0;
+    size_t expiry_at = 0;
 
     q->next_sequence = found != NULL ? found->next_sequence : 1;
     journal_adopt_queue(o->journal, &q->journal, index + 1, q->next_sequence,
@@ -145,6 +166,7 @@ static void adopt_queue(struct owner *o, uint32_t index, const struct recovered_
         ck_assert_uint_gt(m->sequence, previous);
         ck_assert_uint_lt(m->sequence, q->next_sequence);
         previous = m->sequence;
+        check_expiry(found, index, m->sequence, &expiry_at);
         held->held = true;
         held->location = m->location;
         held->delivery_count = m->delivery_count;
@@ -224,7 +246,8 @@ static void hold(struct owner *o, uint32_t queue, const struct message *m)
     struct owned_message *held = slot(q, sequence);
 
     memset(held, 0, sizeof(*held));
-    held->location = journal_append_message(o->journal, &q->journal, sequence, m);
+    held->location =
+        journal_append_message(o->journal, &q->journal, sequence, m, expiry_of(queue, sequence));
     held->held = true;
     held->ever = true;
     held->appended_at = journal_appended(o->journal);

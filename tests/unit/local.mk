@@ -149,6 +149,11 @@ tests_unit_test_exchange_headers_SOURCES = tests/unit/test_exchange_headers.c \
 	tests/unit/topology_helpers.c tests/unit/topology_helpers.h
 tests_unit_test_exchange_headers_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_expiry
+TESTS += tests/unit/test_expiry
+tests_unit_test_expiry_SOURCES = tests/unit/test_expiry.c
+tests_unit_test_expiry_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_exchange_topic
 TESTS += tests/unit/test_exchange_topic
 tests_unit_test_exchange_topic_SOURCES = tests/unit/test_exchange_topic.c \
@@ -263,6 +268,12 @@ TESTS += tests/unit/test_queue_paging
 tests_unit_test_queue_paging_SOURCES = tests/unit/test_queue_paging.c tests/unit/queue_helpers.c \
 	tests/unit/queue_helpers.h
 tests_unit_test_queue_paging_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_queue_rules
+TESTS += tests/unit/test_queue_rules
+tests_unit_test_queue_rules_SOURCES = tests/unit/test_queue_rules.c tests/unit/queue_helpers.c \
+	tests/unit/queue_helpers.h
+tests_unit_test_queue_rules_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue_store
 TESTS += tests/unit/test_queue_store

@@ -63,11 +63,12 @@ static uint64_t number_of(struct message *m)
 static void publish(struct queue_fixture *f, uint32_t count, bool stored)
 {
     while (count-- != 0) {
-        uint64_t number = queue_next_sequence(f->queue);
+        uint64_t number = queue_next_sequence(f->queue, 0);
         struct message *m = numbered_message(f, number);
         struct store_location location = stored ? stored_at(number) : (struct store_location){0};
 
-        ck_assert_uint_eq(queue_enqueue(f->queue, m, location, 0, &f->effects), number);
+        ck_assert_uint_eq(queue_enqueue(f->queue, m, location, EXPIRY_NEVER, 0, &f->effects),
+                          number);
         message_unref(m);
     }
 }
@@ -84,8 +85,9 @@ void publish_plain(struct queue_fixture *f, uint32_t count)
 
 void restore_stored(struct queue_fixture *f, uint64_t number, uint32_t delivery_count)
 {
-    ck_assert_int_eq(
-        queue_restore(f->queue, number, NULL, stored_at(number), delivery_count, f->body_size), 0);
+    ck_assert_int_eq(queue_restore(f->queue, number, NULL, stored_at(number), delivery_count,
+                                   f->body_size, EXPIRY_NEVER),
+                     0);
 }
 
 struct consumer *consume_all(struct queue_fixture *f)
@@ -108,7 +110,7 @@ static struct store_location page(void *context, struct message *m)
 
 uint64_t page_out(struct queue_fixture *f, uint64_t keep_first)
 {
-    return queue_page_out(f->queue, keep_first, UINT64_MAX, UINT32_MAX, page, f);
+    return queue_page_out(f->queue, 0, keep_first, UINT64_MAX, UINT32_MAX, page, f);
 }
 
 uint32_t fetch(struct queue_fixture *f, uint32_t max)

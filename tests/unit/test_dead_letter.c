@@ -313,7 +313,7 @@ START_TEST(dead_letter_key_takes_the_place_of_all_keys)
 {
     const struct queue_options options = {
         .has_dead_letter_routing_key = true,
-        .dead_letter_routing_key = bytes_from_string("dead"),
+        .dead_letters = &(struct dead_letter_address){.routing_key = bytes_from_string("dead")},
     };
     struct routing_keys previous;
 

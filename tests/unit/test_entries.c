@@ -35,6 +35,14 @@ static struct entry take(void)
     return taken;
 }
 
+static uint64_t take_sequence(void)
+{
+    struct entry taken = take();
+
+    message_unref(taken.message);
+    return taken.sequence;
+}
+
 static void take_and_drop(uint32_t count)
 {
     while (count-- != 0)
@@ -107,7 +115,7 @@ START_TEST(returned_in_any_order_they_come_lowest_first)
         taken[i - 1] = swapped;
     }
     for (uint32_t i = 0; i < COUNT; i++) {
-        taken[i].delivery_count = (uint32_t)taken[i].sequence;
+        taken[i].delivery_count = taken[i].sequence & ENTRY_DELIVERIES_MAX;
         entries_return(&entries, &taken[i]);
     }
     ck_assert_uint_eq(entries_count(&entries), COUNT + 10);
@@ -187,7 +195,88 @@ START_TEST(ended_thread_leaves_no_spare_memory)
 }
 END_TEST
 
+static uint32_t count_chunks(void)
+{
+    uint32_t count = 0;
+
+    for (const struct entry_chunk *chunk = entries.head; chunk != NULL; chunk = chunk->next)
+        count++;
+    return count;
+}
+
+static void take_out(uint64_t sequence)
+{
+    struct entry taken;
+
+    ck_assert(entries_has(&entries, sequence));
+    ck_assert(entries_take(&entries, sequence, &taken));
+    ck_assert_uint_eq(taken.sequence, sequence);
+    ck_assert(!entries_has(&entries, sequence));
+    ck_assert(!entries_take(&entries, sequence, &taken));
+    message_unref(taken.message);
+}
+
+START_TEST(entries_are_taken_from_anywhere)
+{
+    start();
+    append(1000);
+    for (uint64_t s = 2; s <= 1000; s += 2)
+        take_out(s);
+    ck_assert_uint_eq(entries_count(&entries), 500);
+    for (uint64_t s = 1; s <= 1000; s += 2) {
+        struct entry taken = take();
+
+        ck_assert_uint_eq(taken.sequence, s);
+        message_unref(taken.message);
+    }
+    ck_assert_ptr_null(entries.depth);
+    finish();
+}
+END_TEST
+
+START_TEST(what_was_taken_behind_one_that_stays_costs_nothing)
+{
+    start();
+    append(1);
+    for (uint64_t s = 2; s <= 100000; s++) {
+        append(1);
+        take_out(s);
+        ck_assert_uint_le(count_chunks(), 32);
+    }
+    ck_assert_uint_eq(take_sequence(), 1);
+    finish();
+}
+END_TEST
+
+START_TEST(returned_entries_are_taken_from_anywhere)
+{
+    struct entry taken[100];
+
+    start();
+    append(100);
+    for (uint32_t i = 0; i < 100; i++)
+        taken[i] = take();
+    for (uint32_t i = 100; i-- != 0;)
+        entries_return(&entries, &taken[i]);
+    take_out(50);
+    take_out(1);
+    take_out(100);
+    ck_assert_uint_eq(take_sequence(), 2);
+    /* It comes back amid the others. */
+    taken[0] = take();
+    ck_assert_uint_eq(take_sequence(), 4);
+    entries_return(&entries, &taken[0]);
+    for (uint64_t s = 3; s < 100; s++) {
+        if (s != 4 && s != 50)
+            ck_assert_uint_eq(take_sequence(), s);
+    }
+    finish();
+}
+END_TEST
+
 UNIT_MAIN("entries", sequence_numbers_are_those_given_at_the_tail, numbers_go_on_after_a_clear,
           empty_holds_no_memory, returned_in_any_order_they_come_lowest_first,
           memory_of_many_returned_goes_with_the_last,
-          few_that_come_and_go_in_order_need_little_memory, ended_thread_leaves_no_spare_memory)
+          few_that_come_and_go_in_order_need_little_memory, ended_thread_leaves_no_spare_memory,
+          entries_are_taken_from_anywhere, what_was_taken_behind_one_that_stays_costs_nothing,
+          returned_entries_are_taken_from_anywhere)

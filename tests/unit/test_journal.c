@@ -108,9 +108,9 @@ START_TEST(a_message_at_the_address_of_another_is_not_taken_for_it)
 
     start();
     m = owner_message(1, 1, 100);
-    journal_append_message(owner.journal, &owner.queues[0].journal, 1, m);
+    journal_append_message(owner.journal, &owner.queues[0].journal, 1, m, 0);
     message_body(m)[50] ^= 1;
-    journal_append_message(owner.journal, &owner.queues[0].journal, 2, m);
+    journal_append_message(owner.journal, &owner.queues[0].journal, 2, m, 0);
     message_unref(m);
     owner_commit(&owner);
     reopen();
@@ -599,7 +599,7 @@ START_TEST(after_a_failure_nothing_more_is_durable_until_a_retry)
         /* Refused while failed; settled messages are remembered. */
         m = owner_message(2, 1, 5);
         ck_assert(store_location_is_none(
-            journal_append_message(owner.journal, &owner.queues[1].journal, 1, m)));
+            journal_append_message(owner.journal, &owner.queues[1].journal, 1, m, 0)));
         message_unref(m);
         ck_assert_uint_eq(journal_durable(owner.journal), durable);
         if (failures[i].operation != FILE_TRUNCATE)

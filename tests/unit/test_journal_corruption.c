@@ -259,7 +259,7 @@ START_TEST(a_record_inside_a_message_is_never_taken_for_one)
         records_seal(record, RECORD_HEAD_SIZE, guess, (uint32_t)at);
         memcpy(message_body(m) + at, record, RECORD_HEAD_SIZE);
     }
-    journal_append_message(owner.journal, &owner.queues[1].journal, 1, m);
+    journal_append_message(owner.journal, &owner.queues[1].journal, 1, m, 0);
     message_unref(m);
     owner_commit(&owner);
     journal_close(owner.journal);

@@ -109,7 +109,7 @@ static void check_refuses(void)
 
     ck_assert(!journal_takes_messages(owner.journal));
     ck_assert(store_location_is_none(
-        journal_append_message(owner.journal, &owner.queues[1].journal, 1, m)));
+        journal_append_message(owner.journal, &owner.queues[1].journal, 1, m, 0)));
     message_unref(m);
 }
 

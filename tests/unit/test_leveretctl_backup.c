@@ -136,7 +136,7 @@ static void append(struct writer *w)
         w->locations = memory_resize(w->locations, w->capacity, sizeof(*w->locations));
         w->kept = memory_resize(w->kept, w->capacity, sizeof(*w->kept));
     }
-    w->locations[w->next] = journal_append_message(w->journal, &w->queue, w->next, m);
+    w->locations[w->next] = journal_append_message(w->journal, &w->queue, w->next, m, 0);
     w->next++;
     message_unref(m);
 }

@@ -78,7 +78,7 @@ static uint64_t publish(const char *body)
     uint64_t sequence;
 
     memcpy(message_body(m), body, strlen(body));
-    sequence = queue_enqueue(queue, m, (struct store_location){0}, 0, &effects);
+    sequence = queue_enqueue(queue, m, (struct store_location){0}, EXPIRY_NEVER, 0, &effects);
     message_unref(m);
     return sequence;
 }
@@ -369,8 +369,8 @@ START_TEST(requeued_messages_keep_their_order_whoever_had_them)
     publish_all("abcdefg");
     deliver(10);
     next_effect = effects.count;
-    consumer_cancel(one, &effects);
-    consumer_cancel(two, &effects);
+    consumer_cancel(one, 0, &effects);
+    consumer_cancel(two, 0, &effects);
     settle(two, 1, 3, SETTLE_REQUEUE, 3);
     settle(one, 3, 3, SETTLE_REQUEUE, 1);
     settle(one, 1, 1, SETTLE_REQUEUE, 1);
@@ -526,8 +526,8 @@ START_TEST(cancelled_consumer_keeps_its_unacked_and_gets_no_more)
     publish_all("ab");
     deliver(1);
     next_effect = effects.count;
-    consumer_cancel(c, &effects);
-    consumer_cancel(c, &effects);
+    consumer_cancel(c, 0, &effects);
+    consumer_cancel(c, 0, &effects);
     ck_assert(!deliver(10));
     expect_nothing_more();
     expect_counts(1, 1);
@@ -568,7 +568,7 @@ START_TEST(auto_delete_queue_is_unused_when_its_last_consumer_goes)
     options.auto_delete = true;
     one = consume(0);
     two = consume(0);
-    consumer_cancel(one, &effects);
+    consumer_cancel(one, 0, &effects);
     expect_nothing_more();
     consumer_release(two, 0, &effects);
     ck_assert_uint_eq(effects.count, 1);
@@ -583,7 +583,7 @@ END_TEST
 START_TEST(other_queue_outlives_its_last_consumer)
 {
     start();
-    consumer_cancel(consume(0), &effects);
+    consumer_cancel(consume(0), 0, &effects);
     expect_nothing_more();
     finish();
 }
@@ -599,7 +599,7 @@ START_TEST(exclusive_consumer_is_alone)
     ck_assert_ptr_nonnull(c);
     ck_assert_ptr_null(consume(0));
     ck_assert_ptr_null(queue_consume(queue, &exclusive, NULL));
-    consumer_cancel(c, &effects);
+    consumer_cancel(c, 0, &effects);
     c = consume(0);
     ck_assert_ptr_nonnull(c);
     ck_assert_ptr_null(queue_consume(queue, &exclusive, NULL));
@@ -651,7 +651,7 @@ START_TEST(pool_is_one_limit_for_its_consumers)
     free_one = queue_consume(queue, &(struct consumer_options){.pool = NULL}, NULL);
     deliver(1);
     expect_delivery(free_one, "c", 1, FRESH);
-    consumer_cancel(free_one, &effects);
+    consumer_cancel(free_one, 0, &effects);
 
     settle(two, 1, 1, SETTLE_ACK, 1);
     ck_assert(!deliver(10));
@@ -717,7 +717,7 @@ START_TEST(walk_meets_every_consumer_that_is_not_released)
     one = consume(0);
     two = queue_consume(queue, &(struct consumer_options){.getter = true}, &active);
     three = consume(0);
-    consumer_cancel(three, &effects);
+    consumer_cancel(three, 0, &effects);
     consumer_release(consume(0), 0, &effects);
     ck_assert_ptr_eq(queue_first_consumer(queue), one);
     ck_assert_ptr_eq(queue_next_consumer(queue, one), two);
@@ -759,7 +759,7 @@ static bool pass_through(struct consumer *c, struct message *m, uint32_t batch)
     bool more;
 
     for (uint32_t i = 0; i < batch; i++)
-        queue_enqueue(queue, m, (struct store_location){0}, 0, &effects);
+        queue_enqueue(queue, m, (struct store_location){0}, EXPIRY_NEVER, 0, &effects);
     more = queue_deliver(queue, batch, 0, &effects);
     last = effects.items[batch - 1].number;
     effects.count = 0;

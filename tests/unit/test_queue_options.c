@@ -259,9 +259,9 @@ START_TEST(dead_letter_names_come_out)
     arena_free(&arena);
 
     ck_assert(o.has_dead_letter_exchange);
-    ck_assert_uint_eq(o.dead_letter_exchange.size, 0);
+    ck_assert_uint_eq(o.dead_letters->exchange.size, 0);
     ck_assert(o.has_dead_letter_routing_key);
-    ck_assert(bytes_equal_string(o.dead_letter_routing_key, "k"));
+    ck_assert(bytes_equal_string(o.dead_letters->routing_key, "k"));
     queue_options_free(&o);
 }
 END_TEST

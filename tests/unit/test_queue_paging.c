@@ -47,9 +47,9 @@ START_TEST(what_is_not_durable_yet_stays)
 {
     queue_start(&f);
     publish_stored(&f, 10);
-    queue_page_out(f.queue, 0, 4, 100, NULL, NULL);
+    queue_page_out(f.queue, 0, 0, 4, 100, NULL, NULL);
     ck_assert_uint_eq(queue_paged_count(f.queue), 4);
-    queue_page_out(f.queue, 0, 7, 100, NULL, NULL);
+    queue_page_out(f.queue, 0, 0, 7, 100, NULL, NULL);
     ck_assert_uint_eq(queue_paged_count(f.queue), 7);
     queue_finish(&f);
 }
@@ -79,12 +79,13 @@ START_TEST(call_goes_on_where_the_last_one_stopped)
     queue_start(&f);
     publish_stored(&f, 1000);
     for (uint32_t i = 1; i <= 10; i++) {
-        ck_assert_uint_eq(queue_page_out(f.queue, 0, UINT64_MAX, 100, NULL, NULL), 100 * FOOTPRINT);
+        ck_assert_uint_eq(queue_page_out(f.queue, 0, 0, UINT64_MAX, 100, NULL, NULL),
+                          100 * FOOTPRINT);
         ck_assert_uint_eq(queue_paged_count(f.queue), 100 * i);
     }
-    ck_assert_uint_eq(queue_page_out(f.queue, 0, UINT64_MAX, 100, NULL, NULL), 0);
+    ck_assert_uint_eq(queue_page_out(f.queue, 0, 0, UINT64_MAX, 100, NULL, NULL), 0);
     publish_stored(&f, 3);
-    ck_assert_uint_eq(queue_page_out(f.queue, 0, UINT64_MAX, 100, NULL, NULL), 3 * FOOTPRINT);
+    ck_assert_uint_eq(queue_page_out(f.queue, 0, 0, UINT64_MAX, 100, NULL, NULL), 3 * FOOTPRINT);
     queue_finish(&f);
 }
 END_TEST
@@ -130,7 +131,7 @@ START_TEST(message_in_use_elsewhere_gives_nothing_back)
 
     queue_start(&f);
     m = numbered_message(&f, 1);
-    queue_enqueue(f.queue, m, stored_at(1), 0, &f.effects);
+    queue_enqueue(f.queue, m, stored_at(1), EXPIRY_NEVER, 0, &f.effects);
     ck_assert_uint_eq(page_out(&f, 0), 0);
     ck_assert_uint_eq(queue_paged_count(f.queue), 1);
     ck_assert_uint_eq(atomic_load(&m->references), 1);
@@ -250,7 +251,8 @@ START_TEST(what_was_delivered_before_a_restart_is_read_ahead_too)
     queue_start(&f);
     for (uint64_t n = 1; n <= COUNT; n++)
         restore_stored(&f, n, 1);
-    queue_restore_done(f.queue, COUNT + 1);
+    queue_restore_lane_done(f.queue, 0, COUNT + 1);
+    queue_restore_done(f.queue, &f.effects);
     ck_assert_uint_eq(fetch(&f, QUEUE_READ_AHEAD_MESSAGES + 10), QUEUE_READ_AHEAD_MESSAGES + 10);
     consume_all(&f);
     deliver_some(&f, 10);
@@ -271,7 +273,8 @@ START_TEST(first_message_is_fetched_however_many_are_there_behind_it)
     restore_stored(&f, 1, 0);
     for (uint64_t n = 2; n <= BEHIND + 1; n++)
         restore_stored(&f, n, 1);
-    queue_restore_done(f.queue, BEHIND + 2);
+    queue_restore_lane_done(f.queue, 0, BEHIND + 2);
+    queue_restore_done(f.queue, &f.effects);
     ck_assert_uint_eq(fetch(&f, BEHIND), BEHIND);
     consume_all(&f);
     deliver_some(&f, 1);
@@ -374,7 +377,8 @@ START_TEST(lost_messages_leave_the_queue)
     restore_stored(&f, 1, 1);
     for (uint64_t n = 2; n <= 301; n++)
         restore_stored(&f, n, 0);
-    queue_restore_done(f.queue, 302);
+    queue_restore_lane_done(f.queue, 0, 302);
+    queue_restore_done(f.queue, &f.effects);
     consume_all(&f);
     ck_assert_uint_eq(queue_fetch_list(f.queue, 500, UINT64_MAX, sequences, locations), 301);
     messages[200] = numbered_message(&f, 201);
@@ -385,7 +389,7 @@ START_TEST(lost_messages_leave_the_queue)
     }
     expect_no_effect(&f);
     ck_assert_uint_eq(queue_message_count(f.queue), 2);
-    ck_assert_uint_eq(queue_delivered_below(f.queue), 201);
+    ck_assert_uint_eq(queue_delivered_below(f.queue, 0), 201);
     deliver_some(&f, 10);
     expect_delivered(&f, 201, 0);
     expect_effect(&f, EFFECT_FETCH, 0);
@@ -394,7 +398,7 @@ START_TEST(lost_messages_leave_the_queue)
     expect_effect(&f, EFFECT_SETTLED, 301);
     ck_assert_uint_eq(queue_message_count(f.queue), 0);
     ck_assert_uint_eq(queue_ready_bytes(f.queue), 0);
-    ck_assert_uint_eq(queue_delivered_below(f.queue), 302);
+    ck_assert_uint_eq(queue_delivered_below(f.queue, 0), 302);
     publish_stored(&f, 1);
     deliver_some(&f, 1);
     expect_delivered(&f, 302, 0);
@@ -429,7 +433,7 @@ START_TEST(backlog_drains_in_order_while_it_is_paged_in_and_out)
         page_out(&f, 700);
         ck_assert_uint_le(queue_resident_bytes(f.queue), 4000 * FOOTPRINT);
     }
-    ck_assert_uint_eq(next, queue_next_sequence(f.queue));
+    ck_assert_uint_eq(next, queue_next_sequence(f.queue, 0));
     queue_finish(&f);
 }
 END_TEST

@@ -124,7 +124,7 @@ START_TEST(foreign_files_are_told_and_left_alone)
 }
 END_TEST
 
-/* A header of format 2, sealed as its program would. */
+/* A header of the format to come, sealed as its program would. */
 static void put_newer_format(struct memory_file *f)
 {
     struct segment_id id = {0};
@@ -133,9 +133,9 @@ static void put_newer_format(struct memory_file *f)
     uint32_t format;
 
     ck_assert(segment_parse_name(f->path + sizeof(OWNER_DIRECTORY), &id, &set_aside));
-    segment_write_header_of(header, id, 0, 2);
+    segment_write_header_of(header, id, 0, SEGMENT_FORMAT + 1);
     ck_assert_int_eq(segment_check_header(header, SEGMENT_HEADER_SIZE, id, &format), -ENOTSUP);
-    ck_assert_uint_eq(format, 2);
+    ck_assert_uint_eq(format, SEGMENT_FORMAT + 1);
 }
 
 START_TEST(a_newer_format_is_refused_and_nothing_touched)
@@ -150,7 +150,7 @@ START_TEST(a_newer_format_is_refused_and_nothing_touched)
     memory_files_copy(&before, &files);
     ck_assert_int_eq(owner_open(&owner), -EINVAL);
     ck_assert_uint_eq(owner.damages, 1);
-    ck_assert_ptr_nonnull(strstr(owner.last_damage, "format 2 is newer"));
+    ck_assert_ptr_nonnull(strstr(owner.last_damage, "format 3 is newer"));
     ck_assert_uint_eq(memory_files_existing(&files), 1);
     ck_assert_uint_eq(memory_files_last(&files)->size, before.files[0].size);
     ck_assert_mem_eq(memory_files_last(&files)->data, before.files[0].data, before.files[0].size);

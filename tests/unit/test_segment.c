@@ -22,13 +22,66 @@ static struct message *sample(void)
 static uint32_t put_sample(uint8_t *at, uint32_t offset)
 {
     struct message *m = sample();
-    uint32_t size = record_message_size(m);
+    uint32_t size = record_message_size(m, 0);
 
-    record_put_message(at, size, 5, 99, m);
+    record_put_message(at, size, 5, 99, m, 0);
     records_seal(at, record_padded(size), ID, offset);
     message_unref(m);
     return record_padded(size);
 }
+
+START_TEST(an_expiry_comes_back_and_is_none_of_the_message)
+{
+    struct message *m = sample();
+    uint32_t size = record_message_size(m, 1234567890123);
+    uint8_t bytes[256];
+    uint8_t copy[256];
+    struct message *back;
+    struct record r;
+
+    ck_assert_uint_eq(size, record_message_size(m, 0) + EXPIRY_SIZE);
+    record_put_message(bytes, size, 5, 99, m, 1234567890123);
+    records_seal(bytes, record_padded(size), ID, 64);
+    ck_assert_int_eq(record_read(&r, bytes, record_padded(size), ID, 64), RECORD_GOOD);
+    ck_assert_int_eq(record_expires_ms(&r), 1234567890123);
+    ck_assert_uint_eq(record_body_size(&r), 11);
+    ck_assert(record_is_message(bytes, m));
+    back = record_message(&r);
+    ck_assert_uint_eq(back->flags, m->flags);
+    ck_assert(bytes_equal(message_body_bytes(back), message_body_bytes(m)));
+    message_unref(back);
+
+    /* A copy has what its own queue says. */
+    for (int64_t expires_ms = 0; expires_ms <= 7; expires_ms += 7) {
+        size = record_copy_size(&r, expires_ms);
+        ck_assert_uint_eq(size, record_message_size(m, expires_ms));
+        record_put_message_copy(copy, size, &r, 6, 100, expires_ms);
+        records_seal(copy, record_padded(size), ID, 64);
+        ck_assert_int_eq(record_read(&r, copy, record_padded(size), ID, 64), RECORD_GOOD);
+        ck_assert_int_eq(record_expires_ms(&r), expires_ms);
+        ck_assert(record_is_message(copy, m));
+        record_read(&r, bytes, record_padded(record_message_size(m, 1)), ID, 64);
+    }
+    message_unref(m);
+}
+END_TEST
+
+START_TEST(a_reference_has_an_expiry_of_its_own)
+{
+    uint8_t bytes[64];
+    struct record r;
+
+    for (int64_t expires_ms = 0; expires_ms <= 7; expires_ms += 7) {
+        uint32_t size = record_padded(record_reference_size(expires_ms));
+
+        record_put_reference(bytes, 5, 99, 4096, expires_ms);
+        records_seal(bytes, size, ID, 64);
+        ck_assert_int_eq(record_read(&r, bytes, size, ID, 64), RECORD_GOOD);
+        ck_assert_uint_eq(record_u32(&r, 0), 4096);
+        ck_assert_int_eq(record_expires_ms(&r), expires_ms);
+    }
+}
+END_TEST
 
 START_TEST(a_message_comes_back_as_it_was)
 {
@@ -225,8 +278,10 @@ START_TEST(locations_tell_about_how_large_the_record_is)
 }
 END_TEST
 
-UNIT_MAIN("segment", a_message_comes_back_as_it_was, a_record_in_another_place_is_none,
-          every_flipped_bit_is_noticed, a_record_that_goes_on_behind_the_data_is_short,
+UNIT_MAIN("segment", an_expiry_comes_back_and_is_none_of_the_message,
+          a_reference_has_an_expiry_of_its_own, a_message_comes_back_as_it_was,
+          a_record_in_another_place_is_none, every_flipped_bit_is_noticed,
+          a_record_that_goes_on_behind_the_data_is_short,
           sound_records_of_unknown_kinds_are_told_from_damage, state_runs_come_back,
           headers_are_checked, names_are_told_from_strange_ones,
           locations_tell_about_how_large_the_record_is)

@@ -24,15 +24,19 @@
 #define LOCATIONS 60000
 #define FETCHES 8
 #define FETCH_MAX 200
+#define LANES 4 /* of a queue with priorities */
 #define NOWHERE ((struct store_location){.segment = 0})
 
 enum entry_state { ENTRY_READY, ENTRY_UNACKED, ENTRY_GONE };
 
 struct model_entry {
     struct message *message;
+    uint32_t lane;
+    uint64_t sequence; /* ascending in its lane */
     enum entry_state state;
     uint32_t deliveries;
     struct store_location location;
+    int64_t expiry_ms;
     bool paged;    /* not in memory */
     bool restored; /* delivered before the last restart, and not since */
 };
@@ -40,15 +44,21 @@ struct model_entry {
 struct model_queue {
     struct queue *real;
     struct queue_options options;
-    struct model_entry entries[ENTRIES]; /* the one with sequence n is at n - 1 */
+    struct queue_rules rules;
+    struct model_entry entries[ENTRIES]; /* in the order they came; number n is at n - 1 */
     uint32_t count;
+    uint64_t next_sequence[LANES];
     uint32_t first_left; /* all before it are gone */
     bool active;
     uint64_t active_since;
     bool fetching;
-    uint32_t page_next;  /* paging goes on here */
-    uint64_t lost_bytes; /* of lost messages, since it was empty */
-    uint32_t generation; /* of `real` */
+    uint64_t page_next[LANES];   /* paging goes on here */
+    uint64_t paged_bytes[LANES]; /* taken for those of the messages not in memory */
+    uint64_t taken_below[LANES]; /* behind the last that left while others waited before it */
+    int64_t timer_ms;            /* asked for */
+    int64_t used_ms;
+    struct model_consumer *sole; /* the single active consumer */
+    uint32_t generation;         /* of `real` */
 };
 
 /* A read that is under way. */
@@ -82,8 +92,9 @@ struct model_consumer {
     bool paused;
     bool starved;
     bool able;
+    uint64_t age;              /* when it came */
     uint64_t turn;             /* among able equals the lowest is next */
-    uint32_t numbers[ENTRIES]; /* the sequence under number n is at n - 1, 0 when settled */
+    uint32_t numbers[ENTRIES]; /* the message under number n is at n - 1, 0 when settled */
     uint64_t count;
     uint32_t unacked;
 };
@@ -102,6 +113,7 @@ struct simulation {
     struct model_stored store[LOCATIONS]; /* the location with offset n is at n */
     uint32_t location_count;
     uint32_t stored_percent; /* of what is published */
+    uint32_t expiring_percent;
     struct model_fetch fetches[FETCHES];
     struct store_location pages[ENTRIES]; /* what the page function is to answer */
     struct message *paged[ENTRIES];       /* and for which message */
@@ -109,6 +121,7 @@ struct simulation {
     uint32_t pages_asked;
     struct sequence_list kept;
     uint64_t clock; /* orders turns and activations */
+    int64_t now_ms;
 };
 
 static struct simulation sim;
@@ -188,16 +201,18 @@ static bool same_location(struct store_location a, struct store_location b)
 
 /* The model. */
 
-static bool model_can_take(const struct model_consumer *c)
+static bool model_is_able(const struct model_consumer *c)
 {
     if (c->real == NULL || c->options.getter || c->cancelled || c->paused || c->starved)
+        return false;
+    if (c->queue->rules.single_active_consumer && c->queue->sole != c)
         return false;
     return c->options.no_ack || c->options.prefetch == 0 || c->unacked < c->options.prefetch;
 }
 
 static void model_update_turn(struct model_consumer *c)
 {
-    bool able = model_can_take(c);
+    bool able = model_is_able(c);
 
     if (able && !c->able)
         c->turn = sim.clock++;
@@ -213,13 +228,17 @@ static uint32_t model_ready_count(const struct model_queue *q)
     return ready;
 }
 
+/* The oldest of the highest priority. */
 static uint32_t model_first_ready(const struct model_queue *q)
 {
+    uint32_t first = 0;
+
     for (uint32_t i = q->first_left; i < q->count; i++) {
-        if (q->entries[i].state == ENTRY_READY)
-            return i + 1;
+        if (q->entries[i].state == ENTRY_READY &&
+            (first == 0 || q->entries[i].lane > q->entries[first - 1].lane))
+            first = i + 1;
     }
-    return 0;
+    return first;
 }
 
 static bool model_is_waiting(const struct model_entry *entry)
@@ -227,14 +246,28 @@ static bool model_is_waiting(const struct model_entry *entry)
     return entry->state == ENTRY_READY && entry->deliveries == 0;
 }
 
-/* The first that waits for its first delivery. */
-static uint32_t model_head(const struct model_queue *q)
+/* The sequence number of the first of a lane that waits for its first delivery. */
+static uint64_t model_head(const struct model_queue *q, uint32_t lane)
 {
     for (uint32_t i = q->first_left; i < q->count; i++) {
-        if (model_is_waiting(&q->entries[i]))
-            return i + 1;
+        if (q->entries[i].lane == lane && model_is_waiting(&q->entries[i]))
+            return q->entries[i].sequence;
     }
-    return q->count + 1;
+    return q->next_sequence[lane];
+}
+
+static uint32_t model_lanes(const struct model_queue *q)
+{
+    return q->rules.max_priority + 1u;
+}
+
+static struct model_entry *model_find(struct model_queue *q, uint64_t sequence)
+{
+    for (uint32_t i = q->first_left; i < q->count; i++) {
+        if (q->entries[i].sequence == sequence)
+            return &q->entries[i];
+    }
+    return NULL;
 }
 
 static bool model_can_hand_out(const struct model_queue *q)
@@ -244,38 +277,64 @@ static bool model_can_hand_out(const struct model_queue *q)
     return first != 0 && !q->entries[first - 1].paged;
 }
 
-static uint32_t model_paged_count(const struct model_queue *q)
+static uint32_t model_paged_in_lane(const struct model_queue *q, uint32_t lane)
 {
     uint32_t paged = 0;
 
     for (uint32_t i = q->first_left; i < q->count; i++)
-        paged += q->entries[i].state == ENTRY_READY && q->entries[i].paged;
+        paged +=
+            q->entries[i].state == ENTRY_READY && q->entries[i].paged && q->entries[i].lane == lane;
     return paged;
 }
 
-/* How many messages come before the first one that is not in memory: what came back, and the
- * waiting ones by their numbers. */
-static uint32_t model_ahead(const struct model_queue *q)
+static uint32_t model_paged_count(const struct model_queue *q)
+{
+    uint32_t paged = 0;
+
+    for (uint32_t lane = 0; lane < model_lanes(q); lane++)
+        paged += model_paged_in_lane(q, lane);
+    return paged;
+}
+
+/* How many messages of a lane come before the first one that is not in memory: what came back, and
+ * the waiting ones by their numbers. All when all are. */
+static uint64_t model_ahead_in_lane(const struct model_queue *q, uint32_t lane, bool *all)
 {
     uint32_t returned = 0;
     uint32_t restored = 0;
     uint32_t restored_loaded = 0;
-    uint32_t first_paged = 0;
+    uint32_t ready = 0;
+    uint64_t first_paged = 0;
 
+    *all = true;
     for (uint32_t i = q->first_left; i < q->count; i++) {
         const struct model_entry *entry = &q->entries[i];
 
-        if (entry->state != ENTRY_READY)
+        if (entry->state != ENTRY_READY || entry->lane != lane)
             continue;
+        ready++;
+        *all = *all && !entry->paged;
         returned += entry->deliveries != 0 && !entry->restored;
         restored += entry->restored;
         restored_loaded += entry->restored && !entry->paged && restored_loaded + 1 == restored;
         if (model_is_waiting(entry) && entry->paged && first_paged == 0)
-            first_paged = i + 1;
+            first_paged = entry->sequence;
     }
+    if (*all)
+        return ready;
     if (restored_loaded != restored)
         return returned + restored_loaded;
-    return returned + restored + first_paged - model_head(q);
+    return returned + restored + first_paged - model_head(q, lane);
+}
+
+static uint64_t model_ahead(const struct model_queue *q)
+{
+    uint64_t ahead = 0;
+    bool all = true;
+
+    for (uint32_t lane = model_lanes(q); lane-- != 0 && all;)
+        ahead += model_ahead_in_lane(q, lane, &all);
+    return ahead;
 }
 
 static bool model_runs_dry(const struct model_queue *q)
@@ -306,6 +365,21 @@ static uint32_t model_consumer_count(const struct model_queue *q)
     for (const struct model_consumer *c = sim.consumers; c < sim.consumers + CONSUMERS; c++)
         count += c->real != NULL && c->queue == q && !c->options.getter && !c->cancelled;
     return count;
+}
+
+/* RabbitMQ "Single Active Consumer": of the highest priority, of equals the oldest. */
+static void model_choose_sole(struct model_queue *q)
+{
+    struct model_consumer *best = NULL;
+
+    for (struct model_consumer *c = sim.consumers; c < sim.consumers + CONSUMERS; c++) {
+        if (c->real == NULL || c->queue != q || c->options.getter || c->cancelled)
+            continue;
+        if (best == NULL || c->options.priority > best->options.priority ||
+            (c->options.priority == best->options.priority && c->age < best->age))
+            best = c;
+    }
+    q->sole = best;
 }
 
 static bool model_in_exclusive_use(const struct model_queue *q)
@@ -346,7 +420,7 @@ static void expect_stored(enum effect_type type, struct model_queue *q, uint32_t
     if (store_location_is_none(entry->location))
         return;
     e = expect(type, q);
-    e->sequence = sequence;
+    e->sequence = entry->sequence;
     e->location = entry->location;
     if (type == EFFECT_RETURNED)
         e->delivery_count = entry->deliveries;
@@ -358,6 +432,99 @@ static void model_fetch_ahead(struct model_queue *q)
         return;
     q->fetching = true;
     expect(EFFECT_FETCH, q);
+}
+
+static void model_ask_timer(struct model_queue *q, int64_t due_ms)
+{
+    if (due_ms >= q->timer_ms)
+        return;
+    q->timer_ms = due_ms;
+    expect(EFFECT_TIMER, q)->due_ms = due_ms;
+}
+
+static uint64_t model_bytes(const struct model_queue *q)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t lane = 0; lane < LANES; lane++)
+        bytes += q->paged_bytes[lane];
+
+    for (uint32_t i = q->first_left; i < q->count; i++) {
+        if (q->entries[i].state == ENTRY_READY && !q->entries[i].paged)
+            bytes += q->entries[i].message->body_size;
+    }
+    return bytes;
+}
+
+/* A ready message, or one that just came back, leaves for a reason of the queue's. */
+static void model_end(struct model_queue *q, uint32_t sequence, enum dead_letter_reason reason)
+{
+    struct model_entry *entry = &q->entries[sequence - 1];
+    struct effect *dead;
+
+    entry->state = ENTRY_GONE;
+    if (q->options.has_dead_letter_exchange) {
+        dead = expect(EFFECT_DEAD_LETTER, q);
+        dead->reason = reason;
+        dead->delivery_count = entry->deliveries;
+        dead->message = entry->paged ? NULL : entry->message;
+        dead->sequence = entry->sequence;
+        dead->location = entry->location;
+        if (entry->paged)
+            return;
+    }
+    expect_stored(EFFECT_SETTLED, q, sequence);
+}
+
+/* A waiting one leaves out of order. */
+static void model_taken(struct model_queue *q, const struct model_entry *entry)
+{
+    if (entry->sequence >= q->taken_below[entry->lane])
+        q->taken_below[entry->lane] = entry->sequence + 1;
+}
+
+/* As model_end(), for one that is ready: nobody knows the size of one that is not in memory. */
+static void model_end_ready(struct model_queue *q, uint32_t sequence,
+                            enum dead_letter_reason reason)
+{
+    struct model_entry *entry = &q->entries[sequence - 1];
+
+    if (entry->paged)
+        q->paged_bytes[entry->lane] -=
+            q->paged_bytes[entry->lane] / model_paged_in_lane(q, entry->lane);
+    if (entry->deliveries == 0 && entry->sequence != model_head(q, entry->lane))
+        model_taken(q, entry);
+    model_end(q, sequence, reason);
+}
+
+/* What is first ends if it has expired. */
+static bool model_can_take(struct model_queue *q, int64_t now_ms)
+{
+    uint32_t first;
+
+    while ((first = model_first_ready(q)) != 0) {
+        if (q->entries[first - 1].expiry_ms > now_ms)
+            return !q->entries[first - 1].paged;
+        model_end_ready(q, first, DEAD_LETTER_EXPIRED);
+    }
+    return false;
+}
+
+/* The ready message that expires next, or 0. */
+static uint32_t model_next_to_expire(const struct model_queue *q)
+{
+    uint32_t next = 0;
+
+    for (uint32_t i = q->first_left; i < q->count; i++) {
+        const struct model_entry *entry = &q->entries[i];
+
+        if (entry->state == ENTRY_READY && entry->expiry_ms != EXPIRY_NEVER &&
+            (next == 0 || entry->expiry_ms < q->entries[next - 1].expiry_ms ||
+             (entry->expiry_ms == q->entries[next - 1].expiry_ms &&
+              entry->sequence < q->entries[next - 1].sequence)))
+            next = i + 1;
+    }
+    return next;
 }
 
 static bool model_take_credit(struct model_consumer *c)
@@ -382,7 +549,7 @@ static void model_hand_out(struct model_queue *q, uint32_t sequence, struct mode
     struct model_entry *entry = &q->entries[sequence - 1];
 
     out->message = entry->message;
-    out->sequence = sequence;
+    out->sequence = entry->sequence;
     out->location = entry->location;
     out->delivery_count = entry->deliveries;
     out->redelivered = entry->deliveries != 0;
@@ -402,11 +569,11 @@ static void model_hand_out(struct model_queue *q, uint32_t sequence, struct mode
     out->consumer = c->real;
 }
 
-static void model_deliver(struct model_queue *q, uint32_t budget)
+static uint32_t model_hand_out_some(struct model_queue *q, uint32_t budget, int64_t now_ms)
 {
     uint32_t delivered = 0;
 
-    while (delivered < budget && model_can_hand_out(q)) {
+    while (delivered < budget && model_can_take(q, now_ms)) {
         struct model_consumer *c = model_next_consumer(q);
 
         if (c == NULL)
@@ -418,8 +585,46 @@ static void model_deliver(struct model_queue *q, uint32_t budget)
         }
         model_update_turn(c);
     }
-    if (delivered != 0 || model_next_consumer(q) != NULL)
+    return delivered;
+}
+
+static void model_serve(struct model_queue *q, int64_t now_ms)
+{
+    if (model_next_consumer(q) != NULL)
+        model_hand_out_some(q, UINT32_MAX, now_ms);
+}
+
+static void model_deliver(struct model_queue *q, uint32_t budget)
+{
+    if (model_hand_out_some(q, budget, sim.now_ms) != 0 || model_next_consumer(q) != NULL)
         model_fetch_ahead(q);
+}
+
+static bool model_exceeds(const struct model_queue *q, uint32_t messages, uint32_t bytes)
+{
+    return model_ready_count(q) + messages > q->rules.max_length ||
+           model_bytes(q) + bytes > q->rules.max_length_bytes;
+}
+
+static bool model_drops_head(const struct model_queue *q)
+{
+    return q->rules.overflow == OVERFLOW_DROP_HEAD &&
+           (q->rules.max_length != UINT64_MAX || q->rules.max_length_bytes != UINT64_MAX);
+}
+
+static void model_keep_limits(struct model_queue *q)
+{
+    while (model_drops_head(q) && model_exceeds(q, 0, 0) && model_first_ready(q) != 0)
+        model_end_ready(q, model_first_ready(q), DEAD_LETTER_MAXLEN);
+}
+
+/* What is due ends in the order of time, before `timer` the next time is asked for. */
+static void model_expire(struct model_queue *q)
+{
+    uint32_t next;
+
+    while ((next = model_next_to_expire(q)) != 0 && q->entries[next - 1].expiry_ms <= sim.now_ms)
+        model_end_ready(q, next, DEAD_LETTER_EXPIRED);
 }
 
 static void model_settle_one(struct model_consumer *c, uint32_t sequence,
@@ -427,21 +632,32 @@ static void model_settle_one(struct model_consumer *c, uint32_t sequence,
 {
     struct model_queue *q = c->queue;
     struct model_entry *entry = &q->entries[sequence - 1];
-    struct effect *dead;
 
-    entry->state = outcome == SETTLE_REQUEUE ? ENTRY_READY : ENTRY_GONE;
     c->unacked--;
     if (c->pool != NULL)
         c->pool->in_use--;
-    if (outcome == SETTLE_REJECT && q->options.has_dead_letter_exchange) {
-        dead = expect(EFFECT_DEAD_LETTER, q);
-        dead->reason = DEAD_LETTER_REJECTED;
-        dead->delivery_count = entry->deliveries - 1;
-        dead->message = entry->message;
-        dead->sequence = sequence;
-        dead->location = entry->location;
+    switch (outcome) {
+    case SETTLE_ACK:
+        entry->state = ENTRY_GONE;
+        expect_stored(EFFECT_SETTLED, q, sequence);
+        return;
+    case SETTLE_REJECT:
+        entry->deliveries--;
+        model_end(q, sequence, DEAD_LETTER_REJECTED);
+        return;
+    case SETTLE_REQUEUE:
+        if (entry->deliveries > q->rules.delivery_limit) {
+            model_end(q, sequence, DEAD_LETTER_DELIVERY_LIMIT);
+        } else if (entry->expiry_ms <= sim.now_ms) {
+            model_end(q, sequence, DEAD_LETTER_EXPIRED);
+        } else {
+            entry->state = ENTRY_READY;
+            expect_stored(EFFECT_RETURNED, q, sequence);
+            if (entry->expiry_ms != EXPIRY_NEVER)
+                model_ask_timer(q, entry->expiry_ms);
+        }
+        return;
     }
-    expect_stored(outcome == SETTLE_REQUEUE ? EFFECT_RETURNED : EFFECT_SETTLED, q, sequence);
 }
 
 static uint32_t model_settle(struct model_consumer *c, uint64_t first, uint64_t last,
@@ -449,6 +665,10 @@ static uint32_t model_settle(struct model_consumer *c, uint64_t first, uint64_t 
 {
     uint32_t settled = 0;
 
+    if (outcome == SETTLE_REQUEUE && model_drops_head(c->queue)) {
+        model_serve(c->queue, sim.now_ms);
+        model_update_active(c->queue);
+    }
     for (uint64_t n = 1; n <= c->count; n++) {
         if (n < first || n > last || c->numbers[n - 1] == 0)
             continue;
@@ -457,7 +677,19 @@ static uint32_t model_settle(struct model_consumer *c, uint64_t first, uint64_t 
         settled++;
     }
     model_update_turn(c);
+    if (settled != 0 && outcome == SETTLE_REQUEUE)
+        model_keep_limits(c->queue);
     return settled;
+}
+
+/* The queue's time to expire begins anew. */
+static void model_use(struct model_queue *q)
+{
+    if (q->rules.expires_ms == EXPIRY_NEVER)
+        return;
+    q->used_ms = sim.now_ms;
+    if (model_consumer_count(q) == 0)
+        model_ask_timer(q, q->used_ms + q->rules.expires_ms);
 }
 
 /* Returns whether its queue is unused for it now. */
@@ -469,6 +701,15 @@ static bool model_stop(struct model_consumer *c)
         return false;
     c->cancelled = true;
     model_update_turn(c);
+    model_update_active(q);
+    if (!c->options.getter && model_consumer_count(q) == 0)
+        model_use(q);
+    if (q->sole == c) {
+        model_choose_sole(q);
+        if (q->sole != NULL)
+            model_update_turn(q->sole);
+        model_update_active(q);
+    }
     return !c->options.getter && model_consumer_count(q) == 0 && q->options.auto_delete;
 }
 
@@ -476,6 +717,10 @@ static bool model_stop(struct model_consumer *c)
 
 static void require_effects(void)
 {
+    for (uint32_t i = 0; i < sim.effects.count && i < sim.expected_count; i++)
+        require(sim.effects.items[i].type == sim.expected[i].type,
+                "effect %" PRIu32 " is of type %d instead of %d", i, sim.effects.items[i].type,
+                sim.expected[i].type);
     require(sim.effects.count == sim.expected_count, "%" PRIu32 " effects instead of %" PRIu32,
             sim.effects.count, sim.expected_count);
     for (uint32_t i = 0; i < sim.effects.count; i++) {
@@ -484,6 +729,7 @@ static void require_effects(void)
 
         require(is->type == should->type && is->queue == should->queue, "effect %" PRIu32, i);
         require(is->consumer == should->consumer, "consumer of effect %" PRIu32, i);
+        /* Or its time. */
         require(is->number == should->number, "effect %" PRIu32 " has number %" PRIu64, i,
                 is->number);
         require(is->message == should->message, "message of effect %" PRIu32, i);
@@ -503,29 +749,38 @@ static void carry_out_effects(void)
     for (uint32_t i = 0; i < sim.effects.count; i++) {
         const struct effect *e = &sim.effects.items[i];
 
-        if (e->type == EFFECT_DEAD_LETTER || (e->type == EFFECT_DELIVER && e->number == 0))
+        if (e->type == EFFECT_DEAD_LETTER && e->message == NULL)
+            release_location(NULL, e->location);
+        else if (e->type == EFFECT_DEAD_LETTER || (e->type == EFFECT_DELIVER && e->number == 0))
             message_unref(e->message);
         if (e->type == EFFECT_SETTLED)
             release_location(NULL, e->location);
+        if (e->type == EFFECT_TIMER)
+            queue_set_clock(e->queue, &sim);
     }
     sim.effects.count = 0;
     sim.expected_count = 0;
 }
 
 /* What a journal would record. */
-static void require_state(const struct model_queue *q)
+static void require_state(const struct model_queue *q, uint32_t lane)
 {
-    uint32_t head = model_head(q);
+    uint64_t head = model_head(q, lane);
     uint32_t kept = 0;
     uint64_t real_head;
 
-    queue_state(q->real, &real_head, &sim.kept);
-    require(real_head == head, "head %" PRIu64 " instead of %" PRIu32, real_head, head);
-    for (uint32_t i = q->first_left; i + 1 < head; i++) {
-        if (q->entries[i].state == ENTRY_GONE || store_location_is_none(q->entries[i].location))
+    if (head < q->taken_below[lane])
+        head = q->taken_below[lane];
+    queue_state(q->real, lane, &real_head, &sim.kept);
+    require(real_head == head, "head %" PRIu64 " instead of %" PRIu64, real_head, head);
+    for (uint32_t i = q->first_left; i < q->count; i++) {
+        const struct model_entry *entry = &q->entries[i];
+
+        if (entry->state == ENTRY_GONE || store_location_is_none(entry->location) ||
+            entry->lane != lane || entry->sequence >= head)
             continue;
-        require(kept < sim.kept.count && sim.kept.items[kept] == i + 1, "kept without %" PRIu32,
-                i + 1);
+        require(kept < sim.kept.count && sim.kept.items[kept] == entry->sequence,
+                "kept without %" PRIu64, entry->sequence);
         kept++;
     }
     require(kept == sim.kept.count, "%" PRIu32 " kept instead of %" PRIu32, sim.kept.count, kept);
@@ -537,12 +792,8 @@ static void require_counts(struct model_queue *q)
     uint64_t bytes = 0;
     uint32_t unacked = 0;
 
-    if (model_first_ready(q) == 0)
-        q->lost_bytes = 0;
-    bytes = q->lost_bytes;
+    bytes = model_bytes(q);
     for (uint32_t i = q->first_left; i < q->count; i++) {
-        if (q->entries[i].state == ENTRY_READY)
-            bytes += q->entries[i].message->body_size;
         if (model_is_waiting(&q->entries[i]) && !q->entries[i].paged)
             resident_bytes += message_footprint(q->entries[i].message);
         unacked += q->entries[i].state == ENTRY_UNACKED;
@@ -553,12 +804,15 @@ static void require_counts(struct model_queue *q)
     require(queue_paged_count(q->real) == model_paged_count(q),
             "paged count %" PRIu64 " instead of %" PRIu32, queue_paged_count(q->real),
             model_paged_count(q));
-    require(queue_next_sequence(q->real) == q->count + 1, "next sequence %" PRIu64,
-            queue_next_sequence(q->real));
-    require(queue_delivered_below(q->real) == model_head(q), "delivered below %" PRIu64,
-            queue_delivered_below(q->real));
-    if (chance(5))
-        require_state(q);
+    require(queue_lane_count(q->real) == model_lanes(q), "lanes");
+    for (uint32_t lane = 0; lane < model_lanes(q); lane++) {
+        require(queue_next_sequence(q->real, lane) == q->next_sequence[lane],
+                "next sequence %" PRIu64, queue_next_sequence(q->real, lane));
+        require(queue_delivered_below(q->real, lane) == model_head(q, lane),
+                "delivered below %" PRIu64, queue_delivered_below(q->real, lane));
+        if (chance(5))
+            require_state(q, lane);
+    }
     require(queue_message_count(q->real) == model_ready_count(q),
             "message count %" PRIu64 " instead of %" PRIu32, queue_message_count(q->real),
             model_ready_count(q));
@@ -621,23 +875,91 @@ static struct message *publish_message(void)
         return NULL;
     m = message_create(bytes_from_string("x"), bytes_from_string("key"), bytes_of(NULL, 0),
                        below(5));
+    m->priority = (uint8_t)(chance(50) ? 0 : below(2 * LANES));
     sim.messages[sim.message_count++] = m;
     return m;
+}
+
+static int64_t some_expiry(const struct model_queue *q)
+{
+    static const int64_t longest[] = {1, 20, 20, 2000};
+    int64_t ttl_ms = q->rules.message_ttl_ms;
+    int64_t expiration_ms = EXPIRY_NEVER;
+    int64_t expiry_ms;
+
+    if (chance(sim.expiring_percent))
+        expiration_ms = (int64_t)below((uint32_t)longest[below(4)]);
+    expiry_ms = queue_expiry(q->real, expiration_ms, sim.now_ms);
+    if (expiration_ms > ttl_ms)
+        expiration_ms = ttl_ms;
+    if (expiration_ms != EXPIRY_NEVER)
+        expiration_ms += sim.now_ms;
+    require(expiry_ms == expiration_ms, "expiry %" PRId64, expiry_ms);
+    return expiry_ms;
+}
+
+/* Whether the queue takes the message, by a limit that refuses. */
+static bool admit(struct model_queue *q, struct message *m)
+{
+    bool admitted = true;
+
+    if (!model_drops_head(q) && model_exceeds(q, 1, m->body_size)) {
+        model_serve(q, sim.now_ms);
+        admitted = !model_exceeds(q, 1, m->body_size);
+    }
+    if (!admitted && q->rules.overflow == OVERFLOW_REJECT_PUBLISH_DLX &&
+        q->options.has_dead_letter_exchange) {
+        struct effect *dead = expect(EFFECT_DEAD_LETTER, q);
+
+        dead->reason = DEAD_LETTER_MAXLEN;
+        dead->message = m;
+    }
+    require(queue_admit(q->real, m, sim.now_ms, &sim.effects) == admitted, "admission");
+    settle_world(q);
+    return admitted;
+}
+
+static void model_enqueued(struct model_queue *q, int64_t expiry_ms)
+{
+    uint32_t next;
+
+    if (expiry_ms > sim.now_ms && !(model_drops_head(q) && model_exceeds(q, 0, 0))) {
+        if (expiry_ms != EXPIRY_NEVER)
+            model_ask_timer(q, expiry_ms);
+        return;
+    }
+    model_serve(q, sim.now_ms - 1);
+    if (expiry_ms <= sim.now_ms) {
+        model_expire(q);
+        next = model_next_to_expire(q);
+        if (next != 0)
+            model_ask_timer(q, q->entries[next - 1].expiry_ms);
+    }
+    model_keep_limits(q);
+    model_fetch_ahead(q);
 }
 
 static void enqueue_one(struct model_queue *q, struct message *m)
 {
     struct store_location location = NOWHERE;
     uint64_t sequence;
+    int64_t expiry_ms;
+    uint32_t lane = m->priority < model_lanes(q) ? m->priority : q->rules.max_priority;
 
-    if (q->count == ENTRIES)
+    if (q->count == ENTRIES || !admit(q, m))
         return;
     if (chance(sim.stored_percent))
         location = store_message(m);
-    sequence = queue_enqueue(q->real, m, location, 0, &sim.effects);
-    q->entries[q->count++] =
-        (struct model_entry){.message = m, .state = ENTRY_READY, .location = location};
-    require(sequence == q->count, "sequence %" PRIu64 " instead of %" PRIu32, sequence, q->count);
+    expiry_ms = some_expiry(q);
+    sequence = queue_enqueue(q->real, m, location, expiry_ms, sim.now_ms, &sim.effects);
+    q->entries[q->count++] = (struct model_entry){.message = m,
+                                                  .lane = lane,
+                                                  .sequence = q->next_sequence[lane]++,
+                                                  .state = ENTRY_READY,
+                                                  .location = location,
+                                                  .expiry_ms = expiry_ms};
+    require(sequence == q->entries[q->count - 1].sequence, "sequence %" PRIu64, sequence);
+    model_enqueued(q, expiry_ms);
     settle_world(q);
 }
 
@@ -666,7 +988,7 @@ static void command_deliver(uint32_t most)
     if (first != NULL && chance(80))
         q = queue_owner(queue_from_active(first));
     model_deliver(q, budget);
-    more = queue_deliver(q->real, budget, 0, &sim.effects);
+    more = queue_deliver(q->real, budget, sim.now_ms, &sim.effects);
     settle_world(q);
     require(more == q->active, "deliver says %d", more);
 }
@@ -706,7 +1028,7 @@ static void command_settle(void)
     if (chance(10))
         first = 0;
     settled = model_settle(c, first, last, outcome);
-    require(consumer_settle(c->real, first, last, outcome, 0, &sim.effects) == settled,
+    require(consumer_settle(c->real, first, last, outcome, sim.now_ms, &sim.effects) == settled,
             "settled not %" PRIu32, settled);
     settle_world(c->queue);
     if (c->pool != NULL)
@@ -735,8 +1057,9 @@ static void command_consume(void)
         c->options.pool = p->real;
         c->pool = c->options.no_ack ? NULL : p;
     }
-    refused = !c->options.getter &&
-              (model_in_exclusive_use(q) || (c->options.exclusive && model_consumer_count(q) != 0));
+    refused = !c->options.getter && (model_in_exclusive_use(q) ||
+                                     (c->options.exclusive && (model_consumer_count(q) != 0 ||
+                                                               q->rules.single_active_consumer)));
 
     c->real = queue_consume(q->real, &c->options, c);
     require((c->real == NULL) == refused, "consume");
@@ -745,6 +1068,9 @@ static void command_consume(void)
     require(consumer_session(c->real) == c && consumer_queue(c->real) == q->real &&
                 consumer_no_ack(c->real) == c->options.no_ack,
             "what a consumer says of itself");
+    c->age = sim.clock++;
+    if (q->sole == NULL)
+        model_choose_sole(q);
     model_update_turn(c);
     settle_world(q);
 }
@@ -757,7 +1083,7 @@ static void command_cancel(void)
         return;
     if (model_stop(c))
         expect(EFFECT_UNUSED, c->queue);
-    consumer_cancel(c->real, &sim.effects);
+    consumer_cancel(c->real, sim.now_ms, &sim.effects);
     settle_world(c->queue);
 }
 
@@ -768,7 +1094,7 @@ static void release(struct model_consumer *c)
     model_settle(c, 0, UINT64_MAX, SETTLE_REQUEUE);
     if (unused)
         expect(EFFECT_UNUSED, c->queue);
-    consumer_release(c->real, 0, &sim.effects);
+    consumer_release(c->real, sim.now_ms, &sim.effects);
     c->real = NULL;
     settle_world(c->queue);
     if (c->pool != NULL)
@@ -798,16 +1124,19 @@ static void command_pause(bool pause)
     settle_world(c->queue);
 }
 
-static enum queue_get_outcome model_get(struct model_queue *q, struct model_consumer *c)
+static enum queue_get_outcome model_get(struct model_queue *q, struct model_consumer *c,
+                                        struct effect *got)
 {
     enum queue_get_outcome outcome = QUEUE_GET_MESSAGE;
 
-    if (model_first_ready(q) == 0)
+    if (model_can_take(q, sim.now_ms)) {
+        *got = (struct effect){.type = EFFECT_DELIVER, .queue = q->real};
+        model_hand_out(q, model_first_ready(q), c, got);
+    } else if (model_first_ready(q) == 0) {
         return QUEUE_GET_EMPTY;
-    if (model_can_hand_out(q))
-        model_hand_out(q, model_first_ready(q), c, expect(EFFECT_DELIVER, q));
-    else
+    } else {
         outcome = QUEUE_GET_WAIT;
+    }
     model_fetch_ahead(q);
     return outcome;
 }
@@ -817,20 +1146,19 @@ static void command_get(void)
     struct model_consumer *c = some_consumer();
     struct model_queue *q = some_queue();
     enum queue_get_outcome outcome;
-    struct effect *got;
+    struct effect is;
 
     if (c != NULL && c->options.getter)
         q = c->queue;
     else
         c = NULL;
-    got = effects_add(&sim.effects, EFFECT_UNUSED, NULL);
-    outcome = model_get(q, c);
-    require(queue_get(q->real, c != NULL ? c->real : NULL, 0, got, &sim.effects) == outcome, "get");
-    if (outcome != QUEUE_GET_MESSAGE) {
-        sim.effects.count--;
-        memmove(sim.effects.items, sim.effects.items + 1,
-                sim.effects.count * sizeof(*sim.effects.items));
-    }
+    outcome = model_get(q, c, expect(EFFECT_UNUSED, q));
+    effects_add(&sim.effects, EFFECT_UNUSED, q->real);
+    require(queue_get(q->real, c != NULL ? c->real : NULL, sim.now_ms, &is, &sim.effects) ==
+                outcome,
+            "get");
+    if (outcome == QUEUE_GET_MESSAGE)
+        sim.effects.items[0] = is;
     settle_world(q);
 }
 
@@ -842,6 +1170,7 @@ static void model_clear(struct model_queue *q)
 
         if (entry->state != ENTRY_READY)
             continue;
+        q->paged_bytes[entry->lane] = 0;
         entry->state = ENTRY_GONE;
         if (!store_location_is_none(entry->location))
             require(!sim.store[entry->location.offset].live, "a location is not released");
@@ -868,7 +1197,7 @@ static struct store_location answer_page(void *context, struct message *m)
 }
 
 /* A message that waits is looked at: the paging file may be full. */
-static void model_page_out_one(struct model_entry *entry)
+static void model_page_out_one(struct model_queue *q, struct model_entry *entry)
 {
     if (entry->paged)
         return;
@@ -879,31 +1208,42 @@ static void model_page_out_one(struct model_entry *entry)
         sim.pages[sim.page_count++] = entry->location;
     }
     entry->paged = !store_location_is_none(entry->location);
+    if (entry->paged)
+        q->paged_bytes[entry->lane] += entry->message->body_size;
 }
 
-static void model_page_out(struct model_queue *q, uint32_t keep_first, uint32_t up_to, uint32_t max)
+static void model_page_out(struct model_queue *q, uint32_t lane, uint32_t keep_first,
+                           uint64_t up_to, uint32_t max)
 {
-    uint32_t ready = model_ready_count(q);
+    uint32_t ready = 0;
     uint32_t to_keep = keep_first;
 
     for (uint32_t i = q->first_left; i < q->count; i++) {
-        /* What came back counts as being in front. */
-        if (q->entries[i].state == ENTRY_READY && q->entries[i].deliveries != 0 && to_keep != 0)
+        /* What is in a higher lane, or came back, counts as being in front. */
+        bool in_front = q->entries[i].lane > lane ||
+                        (q->entries[i].lane == lane && q->entries[i].deliveries != 0);
+
+        if (q->entries[i].state != ENTRY_READY)
+            continue;
+        ready += q->entries[i].lane >= lane;
+        if (in_front && to_keep != 0)
             to_keep--;
     }
     if (keep_first >= ready)
         return;
-    for (uint32_t i = q->first_left; i < q->count && i + 1 <= up_to && max != 0; i++) {
-        if (!model_is_waiting(&q->entries[i]))
+    for (uint32_t i = q->first_left; i < q->count && max != 0; i++) {
+        struct model_entry *entry = &q->entries[i];
+
+        if (!model_is_waiting(entry) || entry->lane != lane || entry->sequence > up_to)
             continue;
         if (to_keep != 0) {
             to_keep--;
             continue;
         }
-        if (i + 1 < q->page_next)
+        if (entry->sequence < q->page_next[lane])
             continue;
-        model_page_out_one(&q->entries[i]);
-        q->page_next = i + 2;
+        model_page_out_one(q, entry);
+        q->page_next[lane] = entry->sequence + 1;
         max--;
     }
 }
@@ -911,19 +1251,24 @@ static void model_page_out(struct model_queue *q, uint32_t keep_first, uint32_t 
 static void command_page_out(uint32_t most)
 {
     struct model_queue *q = some_queue();
+    uint32_t lane = below(model_lanes(q));
     uint32_t keep_first = below(3) * below(1 + most);
-    uint32_t up_to = chance(80) ? q->count : q->first_left + below(1 + most);
+    uint64_t up_to = q->next_sequence[lane];
     uint32_t max = below(1 + 4 * most);
 
+    if (chance(20) && q->count != 0)
+        up_to = q->entries[below(q->count)].sequence;
+    if (queue_lane_of_sequence(up_to) != lane)
+        up_to = q->next_sequence[lane];
     if (chance(10)) {
-        q->page_next = 0;
+        memset(q->page_next, 0, sizeof(q->page_next));
         queue_page_again(q->real);
     }
     sim.page_count = 0;
     sim.pages_asked = 0;
-    model_page_out(q, keep_first, up_to, max);
+    model_page_out(q, lane, keep_first, up_to, max);
     /* The test has a reference to every message. */
-    require(queue_page_out(q->real, keep_first, up_to, max, answer_page, NULL) == 0,
+    require(queue_page_out(q->real, lane, keep_first, up_to, max, answer_page, NULL) == 0,
             "bytes given back");
     require(sim.pages_asked == sim.page_count, "asked to page %" PRIu32 " messages not %" PRIu32,
             sim.pages_asked, sim.page_count);
@@ -939,9 +1284,9 @@ static struct model_fetch *free_fetch(void)
     return NULL;
 }
 
-/* Lists those of one part that are missing among the next `max` from its first missing one on.
- * Returns how many of `max` that leaves. */
-static uint32_t model_list(const struct model_queue *q, bool restored, uint32_t max,
+/* Lists those of one part of a lane that are missing among the next `max` from its first missing
+ * one on. Returns how many of `max` that leaves. */
+static uint32_t model_list(const struct model_queue *q, uint32_t lane, bool restored, uint32_t max,
                            struct model_fetch *f)
 {
     bool found = false;
@@ -949,6 +1294,8 @@ static uint32_t model_list(const struct model_queue *q, bool restored, uint32_t 
     for (uint32_t i = q->first_left; i < q->count && max != 0; i++) {
         const struct model_entry *entry = &q->entries[i];
 
+        if (entry->lane != lane)
+            continue;
         if (restored ? entry->state != ENTRY_READY || !entry->restored : !model_is_waiting(entry))
             continue;
         found = found || entry->paged;
@@ -957,7 +1304,7 @@ static uint32_t model_list(const struct model_queue *q, bool restored, uint32_t 
         max--;
         if (!entry->paged)
             continue;
-        f->sequences[f->count] = i + 1;
+        f->sequences[f->count] = entry->sequence;
         f->locations[f->count++] = entry->location;
     }
     return max;
@@ -976,7 +1323,8 @@ static void command_fetch(uint32_t most)
     if (f == NULL || (!q->fetching && chance(80)))
         return;
     f->count = 0;
-    model_list(q, false, model_list(q, true, max, f), f);
+    for (uint32_t lane = model_lanes(q); lane-- != 0 && f->count < max;)
+        model_list(q, lane, false, model_list(q, lane, true, max - f->count, f), f);
     q->fetching = f->count != 0;
     count = queue_fetch_list(q->real, max, UINT64_MAX, sequences, locations);
     require(count == f->count, "%" PRIu32 " to be fetched instead of %" PRIu32, count, f->count);
@@ -989,21 +1337,34 @@ static void command_fetch(uint32_t most)
     settle_world(q);
 }
 
+static void model_put(struct model_queue *q, struct model_entry *entry)
+{
+    uint64_t counted = entry->message->body_size;
+
+    if (counted > q->paged_bytes[entry->lane] || model_paged_in_lane(q, entry->lane) == 1)
+        counted = q->paged_bytes[entry->lane];
+    q->paged_bytes[entry->lane] -= counted;
+    entry->paged = false;
+}
+
 /* The outcome of a read for one message. Returns the message, or NULL when it is lost. */
 static struct message *model_fetched_one(struct model_queue *q, uint64_t sequence,
                                          struct store_location location)
 {
-    struct model_entry *entry = &q->entries[sequence - 1];
-    bool wanted = entry->state == ENTRY_READY && entry->paged;
+    struct model_entry *entry = model_find(q, sequence);
+    bool wanted = entry != NULL && entry->state == ENTRY_READY && entry->paged;
 
     if (!chance(3)) {
         if (wanted)
-            entry->paged = false;
+            model_put(q, entry);
         return message_ref(sim.store[location.offset].message);
     }
     if (wanted) {
-        expect_stored(EFFECT_SETTLED, q, (uint32_t)sequence);
-        q->lost_bytes += entry->message->body_size;
+        expect_stored(EFFECT_SETTLED, q, (uint32_t)(entry - q->entries) + 1);
+        q->paged_bytes[entry->lane] -=
+            q->paged_bytes[entry->lane] / model_paged_in_lane(q, entry->lane);
+        if (entry->deliveries == 0)
+            model_taken(q, entry);
         entry->state = ENTRY_GONE;
     }
     return NULL;
@@ -1049,9 +1410,10 @@ static void command_relocate(uint32_t most)
     struct model_queue *q = some_queue();
 
     for (uint32_t n = below(1 + most); n != 0; n--) {
-        uint32_t sequence = q->first_left + below(q->count - q->first_left + 2);
+        uint32_t number = q->first_left + below(q->count - q->first_left + 2);
         struct model_entry *entry =
-            sequence > 0 && sequence <= q->count ? &q->entries[sequence - 1] : NULL;
+            number > 0 && number <= q->count ? &q->entries[number - 1] : NULL;
+        uint64_t sequence = entry != NULL ? entry->sequence : q->next_sequence[0];
         bool held =
             entry != NULL && entry->state != ENTRY_GONE && !store_location_is_none(entry->location);
         struct store_location from = held ? entry->location : NOWHERE;
@@ -1064,7 +1426,7 @@ static void command_relocate(uint32_t most)
         to = held ? store_message(entry->message) : from;
         if (store_location_is_none(to))
             return;
-        require(queue_relocate(q->real, sequence, from, to) == held, "relocate %" PRIu32, sequence);
+        require(queue_relocate(q->real, sequence, from, to) == held, "relocate %" PRIu64, sequence);
         if (held) {
             sim.store[from.offset].live = false;
             entry->location = to;
@@ -1099,18 +1461,49 @@ static void require_walk(struct model_queue *q)
     require(walked == expected, "walked over %" PRIu32 " consumers", walked);
 }
 
+static void choose_rules(struct model_queue *q)
+{
+    q->rules = (struct queue_rules)QUEUE_RULES_NONE;
+    if (chance(40))
+        return;
+    q->options.rules = &q->rules;
+    q->rules.overflow = (enum queue_overflow)below(3);
+    if (chance(30))
+        q->rules.message_ttl_ms = below(30);
+    if (chance(20))
+        q->rules.expires_ms = 1 + below(50);
+    if (chance(30))
+        q->rules.max_length = below(20) * below(10);
+    if (chance(20))
+        q->rules.max_length_bytes = below(100);
+    if (chance(30))
+        q->rules.delivery_limit = below(4);
+    q->rules.single_active_consumer = chance(30);
+    if (chance(50))
+        q->rules.max_priority = (uint8_t)below(LANES);
+}
+
 static void create_queue(struct model_queue *q)
 {
     q->options =
         (struct queue_options){.auto_delete = chance(50), .has_dead_letter_exchange = chance(50)};
+    choose_rules(q);
     q->count = 0;
     q->first_left = 0;
     q->active = false;
     q->fetching = false;
-    q->page_next = 0;
-    q->lost_bytes = 0;
+    memset(q->page_next, 0, sizeof(q->page_next));
+    memset(q->taken_below, 0, sizeof(q->taken_below));
+    for (uint32_t lane = 0; lane < LANES; lane++)
+        q->next_sequence[lane] = queue_lane_first_sequence(lane);
+    memset(q->paged_bytes, 0, sizeof(q->paged_bytes));
+    q->timer_ms = EXPIRY_NEVER;
+    q->sole = NULL;
     q->generation++;
     q->real = queue_create(&q->options, q, &sim.active);
+    model_use(q);
+    queue_used(q->real, sim.now_ms, &sim.effects);
+    settle_world(q);
 }
 
 static void release_consumers(struct model_queue *q)
@@ -1152,12 +1545,33 @@ static void restore_entry(struct model_queue *q, uint32_t sequence)
     if (chance(2))
         entry->deliveries++;
     entry->paged = !chance(5);
+    if (entry->paged)
+        q->paged_bytes[entry->lane] += entry->message->body_size;
     entry->restored = entry->deliveries != 0;
-    require(queue_restore(q->real, sequence, entry->paged ? NULL : entry->message, entry->location,
-                          entry->deliveries, entry->message->body_size) == 0,
+    require(queue_restore(q->real, entry->sequence, entry->paged ? NULL : entry->message,
+                          entry->location, entry->deliveries, entry->message->body_size,
+                          entry->expiry_ms) == 0,
             "restore");
     if (model_is_waiting(entry) && !entry->paged)
-        q->page_next = 0;
+        q->page_next[entry->lane] = 0;
+}
+
+/* What is missing between and behind those that wait left out of order, for all that is known. */
+static uint64_t model_missing_below(const struct model_queue *q, uint32_t lane)
+{
+    uint64_t missing_below = 0;
+    uint64_t last = 0;
+
+    for (uint32_t i = q->first_left; i < q->count; i++) {
+        const struct model_entry *entry = &q->entries[i];
+
+        if (entry->lane != lane || !model_is_waiting(entry))
+            continue;
+        if (last != 0 && last + 1 != entry->sequence)
+            missing_below = entry->sequence;
+        last = entry->sequence;
+    }
+    return last != 0 && last + 1 != q->next_sequence[lane] ? q->next_sequence[lane] : missing_below;
 }
 
 /* The broker ends and starts again: what has a location is there, in memory or not. */
@@ -1165,6 +1579,7 @@ static void command_restart(void)
 {
     struct model_queue *q = some_queue();
     uint32_t missing = below(4) * below(100);
+    uint32_t next;
 
     release_consumers(q);
     queue_destroy(q->real, NULL, NULL);
@@ -1174,15 +1589,62 @@ static void command_restart(void)
     q->real = queue_create(&q->options, q, &sim.active);
     q->generation++;
     q->fetching = false;
-    q->lost_bytes = 0;
-    q->page_next = ENTRIES + 1;
-    for (uint32_t sequence = q->first_left + 1; sequence <= q->count; sequence++)
-        restore_entry(q, sequence);
-    while (missing-- != 0 && q->count < ENTRIES)
-        q->entries[q->count++] = (struct model_entry){.state = ENTRY_GONE};
-    if (q->page_next != 0)
-        q->page_next = q->count + 1;
-    queue_restore_done(q->real, q->count + 1);
+    memset(q->paged_bytes, 0, sizeof(q->paged_bytes));
+    q->timer_ms = EXPIRY_NEVER;
+    q->used_ms = 0;
+    q->sole = NULL;
+    for (uint32_t lane = 0; lane < LANES; lane++)
+        q->page_next[lane] = UINT64_MAX;
+    for (uint32_t number = q->first_left + 1; number <= q->count; number++)
+        restore_entry(q, number);
+    for (uint32_t lane = 0; lane < model_lanes(q); lane++) {
+        q->next_sequence[lane] += missing;
+        if (q->page_next[lane] != 0)
+            q->page_next[lane] = q->next_sequence[lane];
+        q->taken_below[lane] = model_missing_below(q, lane);
+        queue_restore_lane_done(q->real, lane, q->next_sequence[lane]);
+    }
+    queue_restore_done(q->real, &sim.effects);
+    next = model_next_to_expire(q);
+    if (next != 0)
+        model_ask_timer(q, q->entries[next - 1].expiry_ms);
+    settle_world(q);
+}
+
+/* Time passes, and a timer that was asked for may have to wait. */
+static void command_pass_time(void)
+{
+    sim.now_ms += below(3) * below(20);
+    for (struct model_queue *q = sim.queues; q < sim.queues + QUEUES; q++) {
+        uint32_t next;
+
+        if (q->timer_ms > sim.now_ms || chance(10))
+            continue;
+        q->timer_ms = EXPIRY_NEVER;
+        model_expire(q);
+        next = model_next_to_expire(q);
+        if (next != 0)
+            model_ask_timer(q, q->entries[next - 1].expiry_ms);
+        if (q->rules.expires_ms != EXPIRY_NEVER && model_consumer_count(q) == 0) {
+            if (q->used_ms + q->rules.expires_ms <= sim.now_ms)
+                expect(EFFECT_UNUSED, q);
+            else
+                model_ask_timer(q, q->used_ms + q->rules.expires_ms);
+        }
+        queue_on_time(q->real, sim.now_ms, &sim.effects);
+        settle_world(q);
+        require(queue_clock(q->real) == &sim, "a queue has lost its clock");
+        if (q->timer_ms == EXPIRY_NEVER)
+            queue_set_clock(q->real, NULL);
+    }
+}
+
+static void command_use(void)
+{
+    struct model_queue *q = some_queue();
+
+    model_use(q);
+    queue_used(q->real, sim.now_ms, &sim.effects);
     settle_world(q);
 }
 
@@ -1210,16 +1672,22 @@ enum command_index {
     FETCHED,
     RELOCATE,
     RESTART,
+    PASS_TIME,
+    USE,
     COMMANDS,
 };
 
 static const struct command commands[COMMANDS] = {
-    [ENQUEUE] = {"enqueue", 25},  [BULK] = {"enqueue many", 1}, [DELIVER] = {"deliver", 30},
-    [SETTLE] = {"settle", 25},    [CONSUME] = {"consume", 8},   [CANCEL] = {"cancel", 2},
-    [RELEASE] = {"release", 2},   [PAUSE] = {"pause", 3},       [RESUME] = {"resume", 4},
-    [GET] = {"get", 5},           [PURGE] = {"purge", 1},       [LIMIT] = {"limit a pool", 3},
-    [RECREATE] = {"recreate", 1}, [PAGE_OUT] = {"page out", 5}, [FETCH] = {"fetch", 20},
-    [FETCHED] = {"fetched", 30},  [RELOCATE] = {"relocate", 2}, [RESTART] = {"restart", 1},
+    [ENQUEUE] = {"enqueue", 25},     [BULK] = {"enqueue many", 1},
+    [DELIVER] = {"deliver", 30},     [SETTLE] = {"settle", 25},
+    [CONSUME] = {"consume", 8},      [CANCEL] = {"cancel", 2},
+    [RELEASE] = {"release", 2},      [PAUSE] = {"pause", 3},
+    [RESUME] = {"resume", 4},        [GET] = {"get", 5},
+    [PURGE] = {"purge", 1},          [LIMIT] = {"limit a pool", 3},
+    [RECREATE] = {"recreate", 1},    [PAGE_OUT] = {"page out", 5},
+    [FETCH] = {"fetch", 20},         [FETCHED] = {"fetched", 30},
+    [RELOCATE] = {"relocate", 2},    [RESTART] = {"restart", 1},
+    [PASS_TIME] = {"pass time", 10}, [USE] = {"use", 1},
 };
 
 static enum command_index some_command(void)
@@ -1296,6 +1764,12 @@ static void step(uint32_t scale)
     case RESTART:
         command_restart();
         return;
+    case PASS_TIME:
+        command_pass_time();
+        return;
+    case USE:
+        command_use();
+        return;
     case COMMANDS:
         return;
     }
@@ -1310,7 +1784,9 @@ static void start(uint64_t seed)
     sim.expected_count = 0;
     sim.location_count = 0;
     sim.stored_percent = chance(30) ? 0 : 50 * (1 + below(2));
+    sim.expiring_percent = chance(50) ? 0 : below(101);
     sim.clock = 0;
+    sim.now_ms = below(1000);
     for (struct model_fetch *f = sim.fetches; f < sim.fetches + FETCHES; f++)
         f->queue = NULL;
     for (struct model_consumer *c = sim.consumers; c < sim.consumers + CONSUMERS; c++)

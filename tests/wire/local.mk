@@ -53,6 +53,11 @@ TESTS += tests/wire/test_exchanges
 tests_wire_test_exchanges_SOURCES = tests/wire/test_exchanges.c
 tests_wire_test_exchanges_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_expiry
+TESTS += tests/wire/test_expiry
+tests_wire_test_expiry_SOURCES = tests/wire/test_expiry.c
+tests_wire_test_expiry_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_handshake
 TESTS += tests/wire/test_handshake
 tests_wire_test_handshake_SOURCES = tests/wire/test_handshake.c
@@ -78,10 +83,20 @@ TESTS += tests/wire/test_permissions
 tests_wire_test_permissions_SOURCES = tests/wire/test_permissions.c
 tests_wire_test_permissions_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_priorities
+TESTS += tests/wire/test_priorities
+tests_wire_test_priorities_SOURCES = tests/wire/test_priorities.c
+tests_wire_test_priorities_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_publish
 TESTS += tests/wire/test_publish
 tests_wire_test_publish_SOURCES = tests/wire/test_publish.c
 tests_wire_test_publish_LDADD = $(WIRE_LIBS)
+
+check_PROGRAMS += tests/wire/test_queue_rules
+TESTS += tests/wire/test_queue_rules
+tests_wire_test_queue_rules_SOURCES = tests/wire/test_queue_rules.c
+tests_wire_test_queue_rules_LDADD = $(WIRE_LIBS)
 
 check_PROGRAMS += tests/wire/test_queues
 TESTS += tests/wire/test_queues
