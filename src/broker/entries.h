@@ -60,6 +60,8 @@ struct entry_chunk {
 
 struct entries_depth;
 
+#define ENTRIES_LOOK_AHEAD 4u
+
 struct entries {
     struct entry_chunk *head;
     struct entry_chunk *tail;
@@ -108,6 +110,14 @@ static inline uint64_t entries_body_bytes(const struct entries *e)
 /* Adds a message at the tail and takes over the caller's reference. Returns its sequence number,
  * or 0, with the reference still the caller's, when memory is refused. O(1). */
 uint64_t entries_append(struct entries *e, struct message *m, struct store_location location);
+
+/* Has the processor fetch what is soon to be taken: where several rows take turns, it does not know
+ * by itself. */
+static inline void entries_look_ahead(const struct entries *e)
+{
+    if (e->waiting != 0 && e->head_index + ENTRIES_LOOK_AHEAD < e->head->end)
+        __builtin_prefetch(e->head->slots[e->head_index + ENTRIES_LOOK_AHEAD].message);
+}
 
 /* Puts an entry that was taken back in its place, with its reference. O(1) while they come back in
  * order, else O(log n) of those that did. */

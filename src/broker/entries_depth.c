@@ -696,17 +696,22 @@ static bool restored_is_missing(const struct entries_depth *d, uint32_t at, uint
            restored_at(d, at)->message == NULL;
 }
 
-static struct entry_slot *find_missing(struct entries *e, uint64_t sequence)
+/* Where a message waits that is not in memory; `chunk` is NULL when there is none. */
+static struct place find_missing(struct entries *e, uint64_t sequence)
 {
-    struct entry_slot *slot = e->depth->paged != 0 ? entries_find(e, sequence) : NULL;
+    struct place p = {.chunk = NULL};
 
-    return slot != NULL && slot->message == NULL ? slot : NULL;
+    if (e->depth->paged != 0)
+        p = find_place(e, sequence);
+    if (p.chunk != NULL && place_slot(p)->message != NULL)
+        p.chunk = NULL;
+    return p;
 }
 
 bool entries_put(struct entries *e, uint64_t sequence, struct message *m)
 {
     struct entries_depth *d = e->depth;
-    struct entry_slot *slot;
+    struct place p;
     uint32_t at;
 
     if (d == NULL)
@@ -718,11 +723,11 @@ bool entries_put(struct entries *e, uint64_t sequence, struct message *m)
         d->restored_paged--;
         return true;
     }
-    slot = find_missing(e, sequence);
-    if (slot == NULL)
+    p = find_missing(e, sequence);
+    if (p.chunk == NULL)
         return false;
     learn_paged_bytes(e, m->body_size);
-    slot->message = m;
+    place_slot(p)->message = m;
     d->paged--;
     e->resident_bytes += message_footprint(m);
     return true;
@@ -753,7 +758,6 @@ static void vacate(struct entries *e, struct place p)
 bool entries_lose(struct entries *e, uint64_t sequence, struct store_location *location)
 {
     struct entries_depth *d = e->depth;
-    struct entry_slot *slot;
     struct place p;
     uint32_t at;
 
@@ -766,11 +770,10 @@ bool entries_lose(struct entries *e, uint64_t sequence, struct store_location *l
         lose_restored(d, at);
         return true;
     }
-    slot = find_missing(e, sequence);
-    if (slot == NULL)
+    p = find_missing(e, sequence);
+    if (p.chunk == NULL)
         return false;
-    p = find_place(e, sequence);
-    *location = slot->location;
+    *location = place_slot(p)->location;
     forget_paged_bytes(e);
     vacate(e, p);
     d->paged--;

@@ -172,27 +172,28 @@ void queue_end_entry(struct queue *q, const struct entry *entry, enum dead_lette
     queue_settled(q, entry, out);
 }
 
-/* Whether a consumer may have the first message now. */
-static inline bool can_take(struct queue *q, int64_t now_ms, struct effects *out)
+/* Where the message is that a consumer may have now; NULL when there is none. */
+static inline struct entries *can_take(struct queue *q, int64_t now_ms, struct effects *out)
 {
     if (q->extra != NULL)
         return queue_can_take_by_rules(q, now_ms, out);
-    return entries_can_take(&q->ready);
+    return entries_can_take(&q->ready) ? &q->ready : NULL;
 }
 
-/* Takes the first message, which is in memory. */
-static inline void take_first(struct queue *q, struct entry *entry)
+static inline void take_first(struct queue *q, struct entries *lane, struct entry *entry)
 {
-    entries_take_first(queue_first_lane(q), entry);
-    if (q->extra != NULL && entry->expiry == 0)
-        entry->expiry = queue_expiry_at_head(q, entry->sequence) & EXPIRY_CODE_MAX;
+    if (q->extra != NULL)
+        queue_take_by_rules(q, lane, entry);
+    else
+        entries_take_first(lane, entry);
 }
 
 uint32_t queue_hand_out(struct queue *q, uint32_t budget, int64_t now_ms, struct effects *out)
 {
     uint32_t delivered = 0;
+    struct entries *lane;
 
-    while (delivered < budget && can_take(q, now_ms, out)) {
+    while (delivered < budget && (lane = can_take(q, now_ms, out)) != NULL) {
         struct consumer *c = queue_next_consumer_ready(q);
         struct entry entry;
 
@@ -200,7 +201,7 @@ uint32_t queue_hand_out(struct queue *q, uint32_t budget, int64_t now_ms, struct
             break;
         if (!consumer_take_credit(c))
             continue;
-        take_first(q, &entry);
+        take_first(q, lane, &entry);
         consumer_deliver(c, &entry, effects_add(out, EFFECT_DELIVER, q));
         if (c->no_ack)
             queue_settled(q, &entry, out);
@@ -246,10 +247,12 @@ static void hand_out(const struct entry *entry, struct effect *out)
 enum queue_get_outcome queue_get(struct queue *q, struct consumer *getter, int64_t now_ms,
                                  struct effect *out, struct effects *effects)
 {
+    struct entries *lane;
     struct entry entry;
 
     queue_held_changed(q);
-    if (!can_take(q, now_ms, effects)) {
+    lane = can_take(q, now_ms, effects);
+    if (lane == NULL) {
         bool empty = entries_count(queue_first_lane(q)) == 0;
 
         if (!empty)
@@ -257,7 +260,7 @@ enum queue_get_outcome queue_get(struct queue *q, struct consumer *getter, int64
         queue_update_active(q);
         return empty ? QUEUE_GET_EMPTY : QUEUE_GET_WAIT;
     }
-    take_first(q, &entry);
+    take_first(q, lane, &entry);
 
     *out = (struct effect){.type = EFFECT_DELIVER, .queue = q};
     if (getter != NULL) {

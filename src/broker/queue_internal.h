@@ -122,11 +122,12 @@ uint64_t queue_enqueue_by_rules(struct queue *q, struct message *msg,
 /* Adds a message at the tail, and no more. */
 uint64_t queue_append(struct queue *q, struct message *msg, struct store_location location);
 
-/* Ends what is due at the front. Returns whether there is a first message in memory then. */
-bool queue_can_take_by_rules(struct queue *q, int64_t now_ms, struct effects *out);
+/* Ends what is due at the front. Returns where the first message is then, or NULL when it is not in
+ * memory, or there is none. */
+struct entries *queue_can_take_by_rules(struct queue *q, int64_t now_ms, struct effects *out);
 
-/* The expiry code of a waiting message that was just taken from the front. */
-uint64_t queue_expiry_at_head(struct queue *q, uint64_t sequence);
+/* Takes the first message from there. */
+void queue_take_by_rules(struct queue *q, struct entries *lane, struct entry *entry);
 
 /* A message with an expiry came back. */
 void queue_watch_expiry(struct queue *q, const struct entry *entry, struct effects *out);

@@ -2,11 +2,12 @@
 
 #include "base/memory.h"
 
-struct queue_lanes *queue_lanes_create(uint32_t count)
+struct queue_lanes *queue_lanes_create(struct queue *q, uint32_t count)
 {
     struct queue_lanes *l = memory_alloc_zeroed(1, sizeof(*l) + count * sizeof(l->higher[0]));
 
     l->count = count;
+    l->first = &q->ready;
     return l;
 }
 
@@ -45,11 +46,16 @@ struct entries *queue_find_first_lane(struct queue *q)
             uint32_t bit = 63 - (uint32_t)__builtin_clzll(l->filled[i]);
             struct entries *e = queue_lane(q, 64 * i + bit);
 
-            if (entries_count(e) != 0)
+            if (entries_count(e) != 0) {
+                l->top = 64 * i + bit;
+                l->first = e;
                 return e;
+            }
             l->filled[i] &= ~(UINT64_C(1) << bit);
         }
     }
+    l->top = 0;
+    l->first = &q->ready;
     return &q->ready;
 }
 

@@ -117,9 +117,12 @@ uint32_t queue_fetch_list(struct queue *q, uint32_t max, uint64_t max_bytes, uin
             max = fitting != 0 ? (uint32_t)fitting : 1;
     }
     for (uint32_t lane = queue_lane_count(q); lane-- != 0 && count < max;) {
-        struct entries *e = queue_lane(q, lane);
+        struct entries *e;
 
-        if (e != NULL && entries_paged(e) != 0)
+        if (!queue_lane_is_there(q, lane))
+            continue;
+        e = queue_lane(q, lane);
+        if (entries_paged(e) != 0)
             count += entries_list_paged(e, max - count, sequences + count, locations + count);
     }
     q->fetching = count != 0;

@@ -20,7 +20,7 @@ struct queue_extra *queue_need_extra(struct queue *q)
         q->extra = memory_alloc_zeroed(1, sizeof(*q->extra));
         q->extra->timer_ms = EXPIRY_NEVER;
         if (q->options->rules != NULL && q->options->rules->max_priority != 0)
-            q->extra->lanes = queue_lanes_create(q->options->rules->max_priority + 1u);
+            q->extra->lanes = queue_lanes_create(q, q->options->rules->max_priority + 1u);
     }
     return q->extra;
 }
@@ -76,9 +76,12 @@ int64_t queue_expiry(const struct queue *q, int64_t expiration_ms, int64_t now_m
     return expiration_ms == EXPIRY_NEVER ? EXPIRY_NEVER : now_ms + expiration_ms;
 }
 
-uint64_t queue_expiry_at_head(struct queue *q, uint64_t sequence)
+/* The expiry code of the first that waits in a lane. */
+static inline uint64_t expiry_at_head(struct queue *q, struct entries *lane, uint64_t sequence)
 {
-    return expiry_runs_at_head(queue_lane_runs(q, queue_lane_of_sequence(sequence)), sequence);
+    struct expiry_runs *runs = queue_lane_runs(q, lane);
+
+    return runs->count != 0 ? expiry_runs_at_head(runs, sequence) : 0;
 }
 
 static bool is_ready(void *context, uint64_t sequence)
@@ -94,10 +97,12 @@ static uint64_t count_needed(struct queue *q)
     uint64_t needed = HEAP_SPARE;
 
     for (uint32_t lane = queue_lane_count(q); lane-- != 0;) {
-        const struct entries *e = queue_lane(q, lane);
+        struct entries *e;
 
-        if (e != NULL)
-            needed += queue_lane_runs(q, lane)->out_of_order + entries_count(e) - e->waiting;
+        if (!queue_lane_is_there(q, lane))
+            continue;
+        e = queue_lane(q, lane);
+        needed += queue_lane_runs(q, e)->out_of_order + entries_count(e) - e->waiting;
     }
     return needed;
 }
@@ -118,7 +123,7 @@ static void add_expiry(struct queue *q, uint64_t sequence, int64_t expiry_ms)
     uint64_t code = expiry_encode(expiry_ms);
 
     queue_need_extra(q);
-    if (expiry_runs_add(queue_lane_runs(q, queue_lane_of_sequence(sequence)), sequence, code))
+    if (expiry_runs_add(queue_lane_runs(q, queue_lane_with(q, sequence)), sequence, code))
         add_to_heap(q, sequence, code);
 }
 
@@ -132,7 +137,7 @@ void queue_watch_expiry(struct queue *q, const struct entry *entry, struct effec
 void queue_restore_expiry(struct queue *q, const struct entry *entry)
 {
     struct queue_extra *x = queue_need_extra(q);
-    uint32_t lane = queue_lane_of_sequence(entry->sequence);
+    struct entries *lane = queue_lane_with(q, entry->sequence);
 
     if (entry->delivery_count != 0 ||
         expiry_runs_add(queue_lane_runs(q, lane), entry->sequence, entry->expiry))
@@ -142,25 +147,31 @@ void queue_restore_expiry(struct queue *q, const struct entry *entry)
 void queue_forget_expiries(struct queue *q)
 {
     for (uint32_t lane = queue_lane_count(q); lane-- != 0;) {
-        if (queue_lane(q, lane) != NULL)
-            expiry_runs_clear(queue_lane_runs(q, lane));
+        if (queue_lane_is_there(q, lane))
+            expiry_runs_clear(queue_lane_runs(q, queue_lane(q, lane)));
     }
     expiry_heap_clear(&q->extra->heap);
     queue_drop_extra(q);
 }
 
 /* The expiry code of the first message of a lane. */
-static uint64_t first_expiry(struct queue *q, const struct entries *first, uint64_t *sequence)
+static uint64_t first_expiry(struct queue *q, struct entries *first, uint64_t *sequence)
 {
     uint64_t code;
 
     *sequence = entries_first(first, &code);
     if (code == 0 && *sequence >= entries_head_sequence(first))
-        code = queue_expiry_at_head(q, *sequence);
+        code = expiry_at_head(q, first, *sequence);
     return code;
 }
 
-bool queue_can_take_by_rules(struct queue *q, int64_t now_ms, struct effects *out)
+/* Nothing is watched, came back or is missing. */
+static bool is_simple(struct queue *q, struct entries *lane)
+{
+    return lane->depth == NULL && lane->returned_count == 0 && queue_lane_runs(q, lane)->count == 0;
+}
+
+struct entries *queue_can_take_by_rules(struct queue *q, int64_t now_ms, struct effects *out)
 {
     uint64_t now = expiry_encode(now_ms);
 
@@ -170,14 +181,25 @@ bool queue_can_take_by_rules(struct queue *q, int64_t now_ms, struct effects *ou
         uint64_t sequence;
         uint64_t code;
 
+        if (is_simple(q, first)) {
+            entries_look_ahead(first);
+            return first->waiting != 0 ? first : NULL;
+        }
         if (entries_count(first) == 0)
-            return false;
+            return NULL;
         code = first_expiry(q, first, &sequence);
         if (code == 0 || code > now)
-            return entries_can_take(first);
+            return entries_can_take(first) ? first : NULL;
         entries_take(first, sequence, &entry);
         queue_end_entry(q, &entry, DEAD_LETTER_EXPIRED, out);
     }
+}
+
+void queue_take_by_rules(struct queue *q, struct entries *lane, struct entry *entry)
+{
+    entries_take_first(lane, entry);
+    if (entry->expiry == 0)
+        entry->expiry = expiry_at_head(q, lane, entry->sequence) & EXPIRY_CODE_MAX;
 }
 
 /* What expires next in order. */
@@ -191,13 +213,15 @@ static struct next_run find_next_run(struct queue *q)
     struct next_run next = {.run = NULL};
 
     for (uint32_t lane = queue_lane_count(q); lane-- != 0;) {
-        const struct entries *e = queue_lane(q, lane);
+        struct entries *e = queue_lane(q, lane);
         const struct expiry_run *run;
         struct expiry_runs *runs;
 
         if (e == NULL)
             continue;
-        runs = queue_lane_runs(q, lane);
+        runs = queue_lane_runs(q, e);
+        if (runs->count == 0)
+            continue;
         expiry_runs_at_head(runs, entries_head_sequence(e));
         run = expiry_runs_next(runs);
         if (run != NULL && (next.run == NULL || expiry_run_before(run, next.run)))
@@ -225,7 +249,7 @@ static uint64_t take_next_time(struct queue *q, uint64_t now, uint64_t *sequence
         return code;
     if (out_of_order) {
         expiry_heap_drop_first(h);
-        expiry_runs_drop(queue_lane_runs(q, queue_lane_of_sequence(*sequence)), *sequence);
+        expiry_runs_drop(queue_lane_runs(q, queue_lane_with(q, *sequence)), *sequence);
     } else {
         expiry_runs_drop_next(next.runs);
     }
