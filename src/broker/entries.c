@@ -132,6 +132,30 @@ static void free_returned(struct entries *e)
     e->returned_capacity = 0;
 }
 
+static int compare_sequences(const void *a, const void *b)
+{
+    uint64_t x = ((const struct entry *)a)->sequence;
+    uint64_t y = ((const struct entry *)b)->sequence;
+
+    return (x > y) - (x < y);
+}
+
+void entries_sort_returned(struct entries *e)
+{
+    if (e->returned_in_order)
+        return;
+    qsort(e->returned, e->returned_count, sizeof(*e->returned), compare_sequences);
+    e->returned_in_order = true;
+}
+
+void entries_forget_returned(struct entries *e)
+{
+    e->returned_front = 0;
+    e->returned_count = 0;
+    e->returned_in_order = true;
+    free_returned(e);
+}
+
 typedef void (*location_release)(void *context, struct store_location location);
 
 static void drop(struct message *m, struct store_location location, location_release release,
@@ -150,10 +174,7 @@ static void clear_returned(struct entries *e, location_release release, void *co
 
         drop(entry->message, entry->location, release, context);
     }
-    e->returned_front = 0;
-    e->returned_count = 0;
-    e->returned_in_order = true;
-    free_returned(e);
+    entries_forget_returned(e);
 }
 
 static void clear_waiting(struct entries *e, location_release release, void *context)

@@ -14,13 +14,16 @@ uint64_t queue_paged_count(const struct queue *q)
 uint64_t queue_page_out(struct queue *q, uint64_t keep_first, uint64_t up_to_sequence,
                         uint32_t max_messages, queue_page page, void *context)
 {
-    uint64_t given_back = entries_page_out(&q->ready, &(struct entries_page){
-                                                          .keep_first = keep_first,
-                                                          .up_to_sequence = up_to_sequence,
-                                                          .max_messages = max_messages,
-                                                          .page = page,
-                                                          .context = context,
-                                                      });
+    uint64_t given_back;
+
+    queue_held_changed(q);
+    given_back = entries_page_out(&q->ready, &(struct entries_page){
+                                                 .keep_first = keep_first,
+                                                 .up_to_sequence = up_to_sequence,
+                                                 .max_messages = max_messages,
+                                                 .page = page,
+                                                 .context = context,
+                                             });
 
     queue_update_active(q);
     return given_back;

@@ -34,7 +34,7 @@ struct model_entry {
     uint32_t deliveries;
     struct store_location location;
     bool paged;    /* not in memory */
-    bool restored; /* delivered before the last restart, and not since */
+    bool restored; /* delivered before the last restart or kept for paging, and not since */
 };
 
 struct model_queue {
@@ -46,9 +46,10 @@ struct model_queue {
     bool active;
     uint64_t active_since;
     bool fetching;
-    uint32_t page_next;  /* paging goes on here */
-    uint64_t lost_bytes; /* of lost messages, since it was empty */
-    uint32_t generation; /* of `real` */
+    uint32_t page_next;          /* paging goes on here */
+    uint32_t restored_page_next; /* and here among the restored */
+    uint64_t lost_bytes;         /* of lost messages, since it was empty */
+    uint32_t generation;         /* of `real` */
 };
 
 /* A read that is under way. */
@@ -881,6 +882,63 @@ static void model_page_out_one(struct model_entry *entry)
     entry->paged = !store_location_is_none(entry->location);
 }
 
+/* Many that came back are treated as the restored are. */
+static void model_merge_returned(struct model_queue *q, uint32_t keep_first)
+{
+    uint32_t returned = 0;
+    uint32_t restored = 0;
+
+    for (uint32_t i = q->first_left; i < q->count; i++) {
+        returned += q->entries[i].state == ENTRY_READY && q->entries[i].deliveries != 0 &&
+                    !q->entries[i].restored;
+        restored += q->entries[i].state == ENTRY_READY && q->entries[i].restored;
+    }
+    if (returned <= keep_first || returned < restored / 16)
+        return;
+    for (uint32_t i = q->count; i-- > q->first_left;) {
+        struct model_entry *entry = &q->entries[i];
+
+        if (entry->state != ENTRY_READY || entry->deliveries == 0 || entry->restored)
+            continue;
+        entry->restored = true;
+        if (i + 1 < q->restored_page_next)
+            q->restored_page_next = i + 1;
+    }
+}
+
+static bool model_has_restored_in_memory(const struct model_queue *q)
+{
+    for (uint32_t i = q->first_left; i < q->count; i++) {
+        if (q->entries[i].state == ENTRY_READY && q->entries[i].restored && !q->entries[i].paged)
+            return true;
+    }
+    return false;
+}
+
+/* Returns how many of `max` are left. */
+static uint32_t model_page_out_restored(struct model_queue *q, uint32_t keep_first, uint32_t up_to,
+                                        uint32_t max)
+{
+    uint32_t place = 0;
+
+    if (!model_has_restored_in_memory(q))
+        return max;
+    for (uint32_t i = q->first_left; i < q->count && i + 1 <= up_to && max != 0; i++) {
+        struct model_entry *entry = &q->entries[i];
+
+        if (entry->state != ENTRY_READY || !entry->restored)
+            continue;
+        if (place++ < keep_first || i + 1 < q->restored_page_next)
+            continue;
+        q->restored_page_next = i + 2;
+        if (entry->paged)
+            continue;
+        max--;
+        model_page_out_one(entry);
+    }
+    return max;
+}
+
 static void model_page_out(struct model_queue *q, uint32_t keep_first, uint32_t up_to, uint32_t max)
 {
     uint32_t ready = model_ready_count(q);
@@ -917,11 +975,13 @@ static void command_page_out(uint32_t most)
 
     if (chance(10)) {
         q->page_next = 0;
+        q->restored_page_next = 0;
         queue_page_again(q->real);
     }
     sim.page_count = 0;
     sim.pages_asked = 0;
-    model_page_out(q, keep_first, up_to, max);
+    model_merge_returned(q, keep_first);
+    model_page_out(q, keep_first, up_to, model_page_out_restored(q, keep_first, up_to, max));
     /* The test has a reference to every message. */
     require(queue_page_out(q->real, keep_first, up_to, max, answer_page, NULL) == 0,
             "bytes given back");
@@ -1108,6 +1168,7 @@ static void create_queue(struct model_queue *q)
     q->active = false;
     q->fetching = false;
     q->page_next = 0;
+    q->restored_page_next = 0;
     q->lost_bytes = 0;
     q->generation++;
     q->real = queue_create(&q->options, q, &sim.active);
@@ -1176,6 +1237,7 @@ static void command_restart(void)
     q->fetching = false;
     q->lost_bytes = 0;
     q->page_next = ENTRIES + 1;
+    q->restored_page_next = 0;
     for (uint32_t sequence = q->first_left + 1; sequence <= q->count; sequence++)
         restore_entry(q, sequence);
     while (missing-- != 0 && q->count < ENTRIES)
