@@ -72,6 +72,14 @@ uint64_t queue_ready_bytes(const struct queue *q)
     return queue_sum_lanes(q, entries_body_bytes);
 }
 
+uint32_t queue_messages_within(const struct queue *q, uint64_t bytes, uint32_t most)
+{
+    uint64_t average = queue_ready_bytes(q) / (queue_message_count(q) + 1);
+    uint64_t fitting = 1 + bytes / (average + 1);
+
+    return fitting < most ? (uint32_t)fitting : most;
+}
+
 uint64_t queue_next_sequence(const struct queue *q, uint32_t lane)
 {
     const struct lane *higher;

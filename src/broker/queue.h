@@ -110,6 +110,9 @@ uint32_t queue_consumer_count(const struct queue *q);
 uint64_t queue_unacked_count(const struct queue *q);
 uint64_t queue_ready_bytes(const struct queue *q);
 
+/* About how many ready messages have so many bytes, by their average: 1 to `most`. */
+uint32_t queue_messages_within(const struct queue *q, uint64_t bytes, uint32_t most);
+
 /* Drops all ready messages without dead-lettering them. `release` may be NULL. Returns how many. */
 uint64_t queue_purge(struct queue *q, queue_release release, void *context);
 

@@ -10,7 +10,7 @@
 #include "broker/queue.h"
 #include "server/vhost.h"
 #include "session/held_settles.h"
-#include "session/queue_home.h"
+#include "session/queue_publish.h"
 #include "session/shard.h"
 
 /* A dead letter while it is being made. */

@@ -14,7 +14,7 @@
 #include "base/bytes.h"
 #include "base/list.h"
 #include "net/timer_wheel.h"
-#include "session/queue_home.h"
+#include "session/queue_publish.h"
 
 #include <stdbool.h>
 #include <stdint.h>

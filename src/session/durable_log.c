@@ -7,6 +7,7 @@
 #include "session/connection.h"
 #include "session/held_settles.h"
 #include "session/paging.h"
+#include "session/queue_publish.h"
 #include "session/shard.h"
 
 #include <inttypes.h>

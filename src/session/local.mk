@@ -49,6 +49,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/publish.h \
 	src/session/queue_home.c \
 	src/session/queue_home.h \
+	src/session/queue_publish.c \
+	src/session/queue_publish.h \
 	src/session/reply_registry.c \
 	src/session/reply_registry.h \
 	src/session/route_ahead.c \

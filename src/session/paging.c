@@ -163,14 +163,6 @@ static struct store_location page(void *context, struct message *msg)
     return location;
 }
 
-static uint32_t batch_of(const struct queue *q)
-{
-    uint64_t average = queue_ready_bytes(q) / (queue_message_count(q) + 1);
-    uint64_t fitting = 1 + PAGING_UNWRITTEN_BYTES / (average + 1);
-
-    return fitting < PAGING_BATCH ? (uint32_t)fitting : PAGING_BATCH;
-}
-
 static uint64_t page_out_lane(struct paging *p, struct queue_handle *queue, uint32_t lane)
 {
     const struct durable_queue *d = queue->durable;
@@ -179,7 +171,8 @@ static uint64_t page_out_lane(struct paging *p, struct queue_handle *queue, uint
     if (d != NULL && durable_queue_safe_below(d, lane) < safe_below)
         safe_below = durable_queue_safe_below(d, lane);
     return queue_page_out(queue->queue, lane, PAGING_KEEP_FIRST, safe_below - 1,
-                          batch_of(queue->queue), page, p);
+                          queue_messages_within(queue->queue, PAGING_UNWRITTEN_BYTES, PAGING_BATCH),
+                          page, p);
 }
 
 /* What is delivered last goes first. */

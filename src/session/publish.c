@@ -10,7 +10,7 @@
 #include "session/delivery.h"
 #include "session/direct_reply.h"
 #include "session/message_properties.h"
-#include "session/queue_home.h"
+#include "session/queue_publish.h"
 #include "session/shard.h"
 #include "session/transaction.h"
 

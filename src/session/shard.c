@@ -143,16 +143,8 @@ void shard_finish_effects(struct shard *s, const struct queue *q)
     }
 }
 
-/* Large messages fewer at a time: a consumer that does not read is noticed between two goes. */
-static uint32_t queue_budget(const struct queue *q)
-{
-    uint64_t average = queue_ready_bytes(q) / (queue_message_count(q) + 1);
-    uint64_t fitting = 1 + SHARD_QUEUE_BUDGET_BYTES / (average + 1);
-
-    return fitting < SHARD_QUEUE_BUDGET ? (uint32_t)fitting : SHARD_QUEUE_BUDGET;
-}
-
-/* Every active queue in turn, a bounded number of messages each. */
+/* Every active queue in turn, a bounded number of messages each, large ones fewer: a consumer that
+ * does not read is noticed between two goes. */
 static void deliver(struct shard *s)
 {
     uint64_t end = s->messages_routed + SHARD_TURN_BUDGET;
@@ -163,7 +155,8 @@ static void deliver(struct shard *s)
         struct queue_handle *handle = queue_owner(q);
 
         list_append(&s->active_queues, link);
-        queue_deliver(q, queue_budget(q), shard_now_ms(s), &s->effects);
+        queue_deliver(q, queue_messages_within(q, SHARD_QUEUE_BUDGET_BYTES, SHARD_QUEUE_BUDGET),
+                      shard_now_ms(s), &s->effects);
         s->messages_routed += s->effects.count;
         shard_run_effects(s);
         if (handle->durable != NULL)

@@ -272,6 +272,12 @@ int journal_writer_take_news(struct journal *j, uint64_t *durable);
 void journal_writer_wait_idle(struct journal *j);
 void journal_writer_clear_error(struct journal *j);
 
+/* The context of the file layer's functions. */
+static inline void *journal_files(const struct journal *j)
+{
+    return j->options.files->context;
+}
+
 /* ---- journal_reads.c ---- */
 
 int journal_reader_start(struct journal *j);

@@ -40,17 +40,12 @@ struct read_task {
     struct place places[];
 };
 
-static void *context_of(const struct journal *j)
-{
-    return j->options.files->context;
-}
-
 /* ---- Files ---- */
 
 static void forget_file(struct journal *j, struct reader_file *f)
 {
     if (f->segment.number != 0)
-        j->options.files->close(context_of(j), f->fd);
+        j->options.files->close(journal_files(j), f->fd);
     f->segment.number = 0;
 }
 
@@ -66,7 +61,7 @@ static int open_file(struct journal *j, struct segment_id id)
             return r->files[i].fd;
     }
     path = segment_path(j->directory, id, "");
-    fd = j->options.files->open(context_of(j), path, O_RDONLY, 0);
+    fd = j->options.files->open(journal_files(j), path, O_RDONLY, 0);
     free(path);
     if (fd < 0)
         return fd;
@@ -89,9 +84,9 @@ static void remove_file(struct journal *j, const struct read_task *t)
             forget_file(j, &r->files[i]);
     }
     if (t->set_aside)
-        rc = j->options.files->rename(context_of(j), path, aside);
+        rc = j->options.files->rename(journal_files(j), path, aside);
     else
-        rc = j->options.files->unlink(context_of(j), path);
+        rc = j->options.files->unlink(journal_files(j), path);
     if (rc < 0 && rc != -ENOENT)
         log_warning("journal", "cannot remove %s: %s", path, strerror(-rc));
     free(path);

@@ -24,11 +24,6 @@
 /* Compaction may take this share of what is left of the reserve. */
 #define COMPACTION_SHARE 2
 
-static void *context_of(const struct journal *j)
-{
-    return j->options.files->context;
-}
-
 static char *path_of(const struct journal *j, const char *name)
 {
     size_t size = strlen(j->directory) + 1 + strlen(name) + 1;
@@ -56,7 +51,7 @@ static void remove_file(struct journal *j, const char *name)
 {
     char *path = path_of(j, name);
 
-    j->options.files->unlink(context_of(j), path);
+    j->options.files->unlink(journal_files(j), path);
     free(path);
 }
 
@@ -65,16 +60,16 @@ static void remove_file(struct journal *j, const char *name)
 static int take_space(struct journal *j, const char *name)
 {
     char *path = path_of(j, name);
-    int fd = j->options.files->open(context_of(j), path, O_RDWR | O_CREAT, 0640);
+    int fd = j->options.files->open(journal_files(j), path, O_RDWR | O_CREAT, 0640);
     int rc = fd;
 
     free(path);
     if (fd < 0)
         return rc;
-    rc = j->options.files->preallocate(context_of(j), fd, j->options.reserve_bytes);
+    rc = j->options.files->preallocate(journal_files(j), fd, j->options.reserve_bytes);
     if (rc == -EOPNOTSUPP)
         rc = write_zeros(j, fd);
-    j->options.files->close(context_of(j), fd);
+    j->options.files->close(journal_files(j), fd);
     if (rc < 0)
         remove_file(j, name);
     return rc;

@@ -20,14 +20,9 @@
 
 const uint8_t journal_zeros[JOURNAL_ZEROS_SIZE];
 
-static void *context_of(const struct journal *j)
-{
-    return j->options.files->context;
-}
-
 static int sync_file(struct journal *j, int fd)
 {
-    int rc = j->options.files->datasync(context_of(j), fd);
+    int rc = j->options.files->datasync(journal_files(j), fd);
 
     atomic_fetch_add_explicit(&j->writer.syncs, 1, memory_order_relaxed);
     return rc;
@@ -44,13 +39,13 @@ static int sync_all(struct journal *j)
 
         if (rc == 0)
             rc = result;
-        j->options.files->close(context_of(j), w->sealed[i]);
+        j->options.files->close(journal_files(j), w->sealed[i]);
     }
     w->sealed_count = 0;
     if (rc == 0 && w->unsynced)
         rc = sync_file(j, w->fd);
     if (rc == 0 && w->unsynced_directory)
-        rc = j->options.files->sync_directory(context_of(j), j->directory);
+        rc = j->options.files->sync_directory(journal_files(j), j->directory);
     if (rc < 0)
         return rc;
     w->unsynced = false;
@@ -63,7 +58,7 @@ static int begin_segment(struct journal *j, struct segment_id id)
 {
     struct journal_writer *w = &j->writer;
     char *path = segment_path(j->directory, id, "");
-    int fd = j->options.files->open(context_of(j), path, O_RDWR | O_CREAT | O_EXCL, 0640);
+    int fd = j->options.files->open(journal_files(j), path, O_RDWR | O_CREAT | O_EXCL, 0640);
 
     free(path);
     if (fd < 0)
@@ -83,14 +78,14 @@ static int end_segment(struct journal *j)
     int rc = 0;
 
     if (w->zeroed_to > w->offset)
-        rc = j->options.files->truncate(context_of(j), w->fd, w->offset);
+        rc = j->options.files->truncate(journal_files(j), w->fd, w->offset);
     if (rc < 0)
         return rc;
     if (j->options.sync != JOURNAL_SYNC_NEVER || w->sealed_count == 8) {
         rc = sync_all(j);
         if (rc < 0)
             return rc;
-        j->options.files->close(context_of(j), w->fd);
+        j->options.files->close(journal_files(j), w->fd);
     } else {
         w->sealed[w->sealed_count++] = w->fd;
     }
@@ -184,10 +179,10 @@ static void close_files(struct journal *j)
     struct journal_writer *w = &j->writer;
 
     for (int i = 0; i < w->sealed_count; i++)
-        j->options.files->close(context_of(j), w->sealed[i]);
+        j->options.files->close(journal_files(j), w->sealed[i]);
     w->sealed_count = 0;
     if (w->fd >= 0)
-        j->options.files->close(context_of(j), w->fd);
+        j->options.files->close(journal_files(j), w->fd);
     w->fd = -1;
     w->unsynced = false;
     w->unsynced_directory = false;
