@@ -272,7 +272,7 @@ static const struct config_key MEMORY_KEYS[] = {
      .min = 0,
      .max = BYTES_MAX,
      FIELD(config_memory, target_bytes),
-     .doc = "Memory above which bodies of messages go to the disk; 0: by target_percent."},
+     .doc = "Memory below which messages stay, by going to the disk; 0: by target_percent."},
     {.name = "target_percent",
      .type = CONFIG_TYPE_INTEGER,
      .applies = CONFIG_AT_RESTART,

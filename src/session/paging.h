@@ -1,4 +1,4 @@
-/* Keeping deep queues on disk and not in memory: above the memory target the bodies of messages far
+/* Keeping deep queues on disk and not in memory: near the memory target the bodies of messages far
  * from the head of their queue leave memory, and come back when their turn nears. On the shard's
  * worker.
  *
