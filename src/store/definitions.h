@@ -1,6 +1,5 @@
-/* The definitions that survive a restart: virtual hosts, exchanges, queues, bindings (and users,
- * permissions, policies, parameters), in one SQLite file (WAL, synchronous=FULL) with a schema
- * version.
+/* The definitions that survive a restart: virtual hosts, users, permissions, parameters, policies,
+ * exchanges, queues, bindings, in one SQLite file (WAL, synchronous=FULL) with a schema version.
  *
  * Reading happens at start, on the caller's thread. Writing happens on the definitions' own thread:
  * changes are queued in order, many share one transaction, and each tells when it is committed. */
@@ -43,6 +42,53 @@ struct binding_definition {
     const struct table *arguments; /* or NULL */
 };
 
+struct user_definition {
+    struct bytes name;
+    struct bytes password_hash; /* as auth/password.h writes it; empty: no password fits */
+    struct bytes tags;          /* separated by commas, without blanks */
+};
+
+/* Patterns as auth/permissions.h reads them; an empty one allows nothing. */
+struct permission_definition {
+    struct bytes vhost;
+    struct bytes user;
+    struct bytes configure;
+    struct bytes write;
+    struct bytes read;
+};
+
+struct topic_permission_definition {
+    struct bytes vhost;
+    struct bytes user;
+    struct bytes exchange;
+    struct bytes write;
+    struct bytes read;
+};
+
+/* A parameter of a virtual host, or of the broker: what components keep beside the topology, such
+ * as limits. The value may be of any type. */
+struct parameter_definition {
+    struct bytes vhost; /* empty: the broker's */
+    struct bytes component;
+    struct bytes name;
+    const struct value *value;
+};
+
+/* The components that the definitions know by name: the limits of a user go with it. */
+#define PARAMETER_VHOST_LIMITS "vhost-limits" /* of a virtual host; name "limits" */
+#define PARAMETER_USER_LIMITS "user-limits"   /* of the broker; name: the user's */
+
+/* A policy and an operator policy may have the same name. */
+struct policy_definition {
+    struct bytes vhost;
+    struct bytes name;
+    struct bytes pattern;
+    struct bytes apply_to; /* "queues", "classic_queues", "quorum_queues", "exchanges", "all" */
+    int64_t priority;
+    bool operator_policy;
+    const struct table *definition; /* or NULL */
+};
+
 /* Opens or creates `path`, migrating an older schema. Returns 0, -ENOTSUP for a newer schema (with
  * its number in `*found`), -EBUSY when another process holds it, -EBADMSG when it is damaged, or
  * another -errno. `error` is filled with one line for the log. */
@@ -51,11 +97,17 @@ int definitions_open(struct definitions **out, const char *path, char *error, si
 /* Commits what is queued, ends the thread, closes the file. */
 void definitions_close(struct definitions *d);
 
-/* Calls back for each, in an order in which they can be declared. Returns 0 or -errno with one line
- * in `error`. The definitions are borrowed for the call. Before the first change is queued. */
+/* Calls back for each, in an order in which they can be declared; what has no function is passed
+ * over. Returns 0 or -errno with one line in `error`. The definitions are borrowed for the call.
+ * Before the first change is queued. */
 struct definitions_visitor {
     void *context;
     void (*vhost)(void *context, struct bytes name);
+    void (*user)(void *context, const struct user_definition *u);
+    void (*permission)(void *context, const struct permission_definition *p);
+    void (*topic_permission)(void *context, const struct topic_permission_definition *p);
+    void (*parameter)(void *context, const struct parameter_definition *p);
+    void (*policy)(void *context, const struct policy_definition *p);
     void (*exchange)(void *context, const struct exchange_definition *e);
     void (*queue)(void *context, const struct queue_definition *q);
     void (*binding)(void *context, const struct binding_definition *b);
@@ -78,11 +130,36 @@ struct definitions_done {
 
 /* Changes, in the order of the calls. Any thread; what the definitions point at is copied. Adding
  * what is there replaces it; removing what is not there is fine. Removing a queue or an exchange
- * removes its bindings. */
+ * removes its bindings; removing a user its permissions, topic permissions and limits. */
 void definitions_add_vhost(struct definitions *d, struct bytes name, struct definitions_done done);
 /* Removes the virtual host and everything in it. */
 void definitions_remove_vhost(struct definitions *d, struct bytes name,
                               struct definitions_done done);
+void definitions_add_user(struct definitions *d, const struct user_definition *u,
+                          struct definitions_done done);
+void definitions_remove_user(struct definitions *d, struct bytes name,
+                             struct definitions_done done);
+void definitions_add_permission(struct definitions *d, const struct permission_definition *p,
+                                struct definitions_done done);
+void definitions_remove_permission(struct definitions *d, struct bytes vhost, struct bytes user,
+                                   struct definitions_done done);
+void definitions_add_topic_permission(struct definitions *d,
+                                      const struct topic_permission_definition *p,
+                                      struct definitions_done done);
+void definitions_remove_topic_permission(struct definitions *d, struct bytes vhost,
+                                         struct bytes user, struct bytes exchange,
+                                         struct definitions_done done);
+/* Removes those of every exchange. */
+void definitions_remove_topic_permissions(struct definitions *d, struct bytes vhost,
+                                          struct bytes user, struct definitions_done done);
+void definitions_add_parameter(struct definitions *d, const struct parameter_definition *p,
+                               struct definitions_done done);
+void definitions_remove_parameter(struct definitions *d, struct bytes vhost, struct bytes component,
+                                  struct bytes name, struct definitions_done done);
+void definitions_add_policy(struct definitions *d, const struct policy_definition *p,
+                            struct definitions_done done);
+void definitions_remove_policy(struct definitions *d, struct bytes vhost, struct bytes name,
+                               bool operator_policy, struct definitions_done done);
 void definitions_add_exchange(struct definitions *d, const struct exchange_definition *e,
                               struct definitions_done done);
 void definitions_remove_exchange(struct definitions *d, struct bytes vhost, struct bytes name,

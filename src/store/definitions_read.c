@@ -37,6 +37,85 @@ static bool read_vhost(struct reader *r, const struct row *row)
     return true;
 }
 
+static bool read_user(struct reader *r, const struct row *row)
+{
+    const struct user_definition u = {
+        .name = row->cells[0].bytes,
+        .password_hash = row->cells[1].bytes,
+        .tags = row->cells[2].bytes,
+    };
+
+    if (r->visitor->user != NULL)
+        r->visitor->user(r->visitor->context, &u);
+    return true;
+}
+
+static bool read_permission(struct reader *r, const struct row *row)
+{
+    const struct permission_definition p = {
+        .vhost = row->cells[0].bytes,
+        .user = row->cells[1].bytes,
+        .configure = row->cells[2].bytes,
+        .write = row->cells[3].bytes,
+        .read = row->cells[4].bytes,
+    };
+
+    if (r->visitor->permission != NULL)
+        r->visitor->permission(r->visitor->context, &p);
+    return true;
+}
+
+static bool read_topic_permission(struct reader *r, const struct row *row)
+{
+    const struct topic_permission_definition p = {
+        .vhost = row->cells[0].bytes,
+        .user = row->cells[1].bytes,
+        .exchange = row->cells[2].bytes,
+        .write = row->cells[3].bytes,
+        .read = row->cells[4].bytes,
+    };
+
+    if (r->visitor->topic_permission != NULL)
+        r->visitor->topic_permission(r->visitor->context, &p);
+    return true;
+}
+
+static bool read_parameter(struct reader *r, const struct row *row)
+{
+    const struct table *alone = arguments_of(r, row->cells[3].bytes);
+    struct parameter_definition p = {
+        .vhost = row->cells[0].bytes,
+        .component = row->cells[1].bytes,
+        .name = row->cells[2].bytes,
+    };
+
+    if (alone == NULL || alone->count != 1)
+        return false;
+    p.value = &alone->fields[0].value;
+    if (r->visitor->parameter != NULL)
+        r->visitor->parameter(r->visitor->context, &p);
+    return true;
+}
+
+static bool read_policy(struct reader *r, const struct row *row)
+{
+    struct policy_definition p = {
+        .vhost = row->cells[0].bytes,
+        .name = row->cells[1].bytes,
+        .pattern = row->cells[2].bytes,
+        .apply_to = row->cells[3].bytes,
+        .priority = row->cells[4].integer,
+        .operator_policy = row->cells[5].integer != 0,
+        .definition = arguments_of(r, row->cells[6].bytes),
+    };
+
+    if (p.definition == NULL)
+        return false;
+    if (r->visitor->policy != NULL)
+        r->visitor->policy(r->visitor->context, &p);
+    return true;
+}
+
 static bool read_exchange(struct reader *r, const struct row *row)
 {
     struct exchange_definition e = {
@@ -100,6 +179,11 @@ struct table_reader {
 
 static const struct table_reader TABLES[] = {
     {"vhosts", "SELECT * FROM vhosts", read_vhost},
+    {"users", "SELECT * FROM users", read_user},
+    {"permissions", "SELECT * FROM permissions", read_permission},
+    {"topic_permissions", "SELECT * FROM topic_permissions", read_topic_permission},
+    {"parameters", "SELECT * FROM parameters", read_parameter},
+    {"policies", "SELECT * FROM policies", read_policy},
     {"exchanges", "SELECT * FROM exchanges", read_exchange},
     {"queues", "SELECT * FROM queues", read_queue},
     {"bindings", "SELECT * FROM bindings", read_binding},

@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Names are arbitrary bytes, arguments are AMQP field tables as they are on the wire (without their
- * length): both are BLOBs. `checksum` is row_checksum() of the columns before it. */
+/* Names and texts are arbitrary bytes, arguments are AMQP field tables as they are on the wire
+ * (without their length), a parameter's value is the only field of such a table, under the empty
+ * key: all are BLOBs. `checksum` is row_checksum() of the columns before it. */
 static const char VERSION_1[] =
     "CREATE TABLE counters ("
     " name BLOB NOT NULL PRIMARY KEY,"
@@ -104,8 +105,14 @@ static const char VERSION_1[] =
     " PRIMARY KEY (vhost, component, name)"
     ") STRICT, WITHOUT ROWID;";
 
+/* What a removed user takes along is found by its name. */
+static const char VERSION_2[] =
+    "CREATE INDEX permissions_by_user ON permissions (user);"
+    "CREATE INDEX topic_permissions_by_user ON topic_permissions (user);";
+
 static const struct migration STEPS[] = {
     {.sql = VERSION_1},
+    {.sql = VERSION_2},
 };
 
 const struct migrations DEFINITIONS_MIGRATIONS = {

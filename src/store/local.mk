@@ -5,6 +5,7 @@ src_store_libleveret_store_a_SOURCES = \
 	src/store/data_directory.c \
 	src/store/data_directory.h \
 	src/store/definitions.c \
+	src/store/definitions_changes.c \
 	src/store/definitions.h \
 	src/store/definitions_backup.c \
 	src/store/definitions_ids.c \

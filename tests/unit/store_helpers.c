@@ -140,6 +140,49 @@ static void on_vhost(void *context, struct bytes name)
     buffer_append_format(context, "vhost %.*s\n", BYTES_ARGS(name));
 }
 
+static void on_user(void *context, const struct user_definition *u)
+{
+    buffer_append_format(context, "user %.*s '%.*s' '%.*s'\n", BYTES_ARGS(u->name),
+                         BYTES_ARGS(u->password_hash), BYTES_ARGS(u->tags));
+}
+
+static void on_permission(void *context, const struct permission_definition *p)
+{
+    buffer_append_format(context, "permission %.*s:%.*s '%.*s' '%.*s' '%.*s'\n",
+                         BYTES_ARGS(p->vhost), BYTES_ARGS(p->user), BYTES_ARGS(p->configure),
+                         BYTES_ARGS(p->write), BYTES_ARGS(p->read));
+}
+
+static void on_topic_permission(void *context, const struct topic_permission_definition *p)
+{
+    buffer_append_format(context, "topic permission %.*s:%.*s %.*s '%.*s' '%.*s'\n",
+                         BYTES_ARGS(p->vhost), BYTES_ARGS(p->user), BYTES_ARGS(p->exchange),
+                         BYTES_ARGS(p->write), BYTES_ARGS(p->read));
+}
+
+static void on_parameter(void *context, const struct parameter_definition *p)
+{
+    struct buffer encoded;
+
+    buffer_init(&encoded);
+    amqp_value_encode(p->value, &encoded);
+    buffer_append_format(context, "parameter %.*s:%.*s %.*s ", BYTES_ARGS(p->vhost),
+                         BYTES_ARGS(p->component), BYTES_ARGS(p->name));
+    for (size_t i = 0; i < encoded.size; i++)
+        buffer_append_format(context, "%02x", encoded.data[i]);
+    buffer_append_format(context, "\n");
+    buffer_free(&encoded);
+}
+
+static void on_policy(void *context, const struct policy_definition *p)
+{
+    buffer_append_format(context, "%spolicy %.*s:%.*s '%.*s' %.*s %lld",
+                         p->operator_policy ? "operator " : "", BYTES_ARGS(p->vhost),
+                         BYTES_ARGS(p->name), BYTES_ARGS(p->pattern), BYTES_ARGS(p->apply_to),
+                         (long long)p->priority);
+    add_arguments(context, p->definition);
+}
+
 static void on_exchange(void *context, const struct exchange_definition *e)
 {
     buffer_append_format(context, "exchange %.*s:%.*s %.*s%s%s", BYTES_ARGS(e->vhost),
@@ -171,6 +214,11 @@ char *definitions_text(struct definitions *d, int *rc)
     struct definitions_visitor visitor = {
         .context = &out,
         .vhost = on_vhost,
+        .user = on_user,
+        .permission = on_permission,
+        .topic_permission = on_topic_permission,
+        .parameter = on_parameter,
+        .policy = on_policy,
         .exchange = on_exchange,
         .queue = on_queue,
         .binding = on_binding,

@@ -71,6 +71,61 @@ static void bind_exchange(struct definitions *d, const char *source, const char 
     definitions_add_binding(d, &b, NOBODY);
 }
 
+static void add_user(struct definitions *d, const char *name, const char *hash, const char *tags)
+{
+    const struct user_definition u = {
+        .name = text(name), .password_hash = text(hash), .tags = text(tags)};
+
+    definitions_add_user(d, &u, NOBODY);
+}
+
+static void add_permission(struct definitions *d, const char *vhost, const char *user,
+                           const char *read)
+{
+    const struct permission_definition p = {.vhost = text(vhost),
+                                            .user = text(user),
+                                            .configure = text("c"),
+                                            .write = text(""),
+                                            .read = text(read)};
+
+    definitions_add_permission(d, &p, NOBODY);
+}
+
+static void add_topic_permission(struct definitions *d, const char *vhost, const char *user,
+                                 const char *exchange)
+{
+    const struct topic_permission_definition p = {.vhost = text(vhost),
+                                                  .user = text(user),
+                                                  .exchange = text(exchange),
+                                                  .write = text("w"),
+                                                  .read = text("r")};
+
+    definitions_add_topic_permission(d, &p, NOBODY);
+}
+
+static void add_parameter(struct definitions *d, const char *vhost, const char *component,
+                          const char *name, struct value value)
+{
+    const struct parameter_definition p = {
+        .vhost = text(vhost), .component = text(component), .name = text(name), .value = &value};
+
+    definitions_add_parameter(d, &p, NOBODY);
+}
+
+static void add_policy(struct definitions *d, const char *vhost, const char *name,
+                       bool operator_policy, const struct table *definition)
+{
+    const struct policy_definition p = {.vhost = text(vhost),
+                                        .name = text(name),
+                                        .pattern = text("^q\\."),
+                                        .apply_to = text("queues"),
+                                        .priority = -3,
+                                        .operator_policy = operator_policy,
+                                        .definition = definition};
+
+    definitions_add_policy(d, &p, NOBODY);
+}
+
 static void expect_text(const char *expected)
 {
     struct definitions *d = expect_definitions(path);
@@ -169,6 +224,110 @@ START_TEST(every_field_and_argument_comes_back_as_it_was)
 }
 END_TEST
 
+START_TEST(users_parameters_and_policies_come_back_as_they_were)
+{
+    struct table limits = table_empty();
+    struct definitions *d;
+    struct arena arena;
+
+    start();
+    arena_init(&arena);
+    table_set(&arena, &limits, "n", value_int32(5));
+    d = expect_definitions(path);
+    add_policy(d, "/", "p", false, &limits);
+    add_policy(d, "/", "p", true, NULL); /* another of the same name */
+    add_parameter(d, "/", "vhost-limits", "limits", value_table(limits));
+    add_parameter(d, "", "c", "one", value_int64(1));
+    add_parameter(d, "", "c", "void", value_void());
+    add_topic_permission(d, "/", "u", "amq.topic");
+    add_permission(d, "/", "u", "r.*");
+    add_user(d, "u", "$6$hash", "administrator,monitoring");
+    add_user(d, "nobody", "", "");
+    definitions_add_vhost(d, text("/"), NOBODY);
+    ck_assert_int_eq(wait_for_definitions(d), 0);
+    definitions_close(d);
+    expect_text("vhost /\n"
+                "user nobody '' ''\n"
+                "user u '$6$hash' 'administrator,monitoring'\n"
+                "permission /:u 'c' '' 'r.*'\n"
+                "topic permission /:u amq.topic 'w' 'r'\n"
+                "parameter :c one 6c0000000000000001\n"
+                "parameter :c void 56\n"
+                "parameter /:vhost-limits limits 4600000007016e4900000005\n"
+                "policy /:p '^q\\.' queues -3 [016e4900000005]\n"
+                "operator policy /:p '^q\\.' queues -3 []\n");
+    arena_free(&arena);
+    finish();
+}
+END_TEST
+
+START_TEST(users_parameters_and_policies_are_replaced_and_removed)
+{
+    struct definitions *d;
+
+    start();
+    d = expect_definitions(path);
+    add_user(d, "u", "old", "");
+    add_user(d, "u", "new", "management");
+    add_permission(d, "/", "u", "old");
+    add_permission(d, "/", "u", "new");
+    add_permission(d, "v", "u", "r");
+    add_topic_permission(d, "/", "u", "x");
+    add_topic_permission(d, "/", "u", "y");
+    add_topic_permission(d, "v", "u", "x");
+    add_topic_permission(d, "v", "u", "y");
+    add_parameter(d, "", "c", "n", value_int32(1));
+    add_parameter(d, "", "c", "n", value_int32(2));
+    add_parameter(d, "v", "c", "n", value_int32(3));
+    add_policy(d, "/", "p", false, NULL);
+    add_policy(d, "/", "p", true, NULL);
+    definitions_remove_permission(d, text("v"), text("u"), NOBODY);
+    definitions_remove_topic_permission(d, text("/"), text("u"), text("x"), NOBODY);
+    definitions_remove_topic_permissions(d, text("v"), text("u"), NOBODY);
+    definitions_remove_parameter(d, text("v"), text("c"), text("n"), NOBODY);
+    definitions_remove_policy(d, text("/"), text("p"), false, NOBODY);
+    definitions_remove_user(d, text("not there"), NOBODY);
+    ck_assert_int_eq(wait_for_definitions(d), 0);
+    definitions_close(d);
+    expect_text("user u 'new' 'management'\n"
+                "permission /:u 'c' '' 'new'\n"
+                "topic permission /:u y 'w' 'r'\n"
+                "parameter :c n 4900000002\n"
+                "operator policy /:p '^q\\.' queues -3 []\n");
+    finish();
+}
+END_TEST
+
+START_TEST(removing_a_user_removes_what_is_the_users_and_no_more)
+{
+    struct definitions *d;
+
+    start();
+    d = expect_definitions(path);
+    add_user(d, "u", "", "");
+    add_user(d, "other", "", "");
+    add_permission(d, "/", "u", "r");
+    add_permission(d, "v", "u", "r");
+    add_permission(d, "v", "other", "r");
+    add_topic_permission(d, "v", "u", "x");
+    add_topic_permission(d, "v", "other", "x");
+    add_parameter(d, "", PARAMETER_USER_LIMITS, "u", value_int32(1));
+    add_parameter(d, "", PARAMETER_USER_LIMITS, "other", value_int32(2));
+    add_parameter(d, "", "something", "u", value_int32(3));
+    add_parameter(d, "v", PARAMETER_USER_LIMITS, "u", value_int32(4));
+    definitions_remove_user(d, text("u"), NOBODY);
+    ck_assert_int_eq(wait_for_definitions(d), 0);
+    definitions_close(d);
+    expect_text("user other '' ''\n"
+                "permission v:other 'c' '' 'r'\n"
+                "topic permission v:other x 'w' 'r'\n"
+                "parameter :something u 4900000003\n"
+                "parameter :user-limits other 4900000002\n"
+                "parameter v:user-limits u 4900000004\n");
+    finish();
+}
+END_TEST
+
 START_TEST(adding_again_replaces_and_removing_what_is_not_there_is_fine)
 {
     struct definitions *d;
@@ -229,10 +388,27 @@ START_TEST(removing_a_vhost_removes_what_is_in_it)
     add_queue(d, "q", 1);
     bind_queue(d, "x", "q", "");
     definitions_add_queue(d, &elsewhere, NOBODY);
+    add_user(d, "u", "", "");
+    for (unsigned i = 0; i < 2; i++) {
+        const char *vhost = i == 0 ? "/" : "v";
+
+        add_permission(d, vhost, "u", "r");
+        add_topic_permission(d, vhost, "u", "x");
+        add_parameter(d, vhost, "c", "n", value_int32(1));
+        add_policy(d, vhost, "p", false, NULL);
+        add_policy(d, vhost, "p", true, NULL);
+    }
     definitions_remove_vhost(d, text("/"), NOBODY);
     ck_assert_int_eq(wait_for_definitions(d), 0);
     definitions_close(d);
-    expect_text("vhost v\nqueue v:q id=9 shard=0 []\n");
+    expect_text("vhost v\n"
+                "user u '' ''\n"
+                "permission v:u 'c' '' 'r'\n"
+                "topic permission v:u x 'w' 'r'\n"
+                "parameter v:c n 4900000001\n"
+                "policy v:p '^q\\.' queues -3 []\n"
+                "operator policy v:p '^q\\.' queues -3 []\n"
+                "queue v:q id=9 shard=0 []\n");
     finish();
 }
 END_TEST
@@ -503,7 +679,7 @@ START_TEST(newer_schema_is_refused_and_not_touched)
     start();
     make_sqlite_file("PRAGMA application_id=0x6c767274; PRAGMA user_version=99;"
                      "CREATE TABLE of_the_future (a)");
-    expect_refused(-ENOTSUP, "has schema version 99, newer than this leveret's 1");
+    expect_refused(-ENOTSUP, "has schema version 99, newer than this leveret's 2");
     finish();
 }
 END_TEST
@@ -619,6 +795,35 @@ START_TEST(step_that_fails_leaves_the_file_as_it_was)
 }
 END_TEST
 
+/* A file of the first version of the program's own schema, as an older leveret wrote it. */
+START_TEST(definitions_of_an_older_version_are_brought_up)
+{
+    struct migrations first = {.steps = DEFINITIONS_MIGRATIONS.steps, .count = 1};
+    struct error_line line = {.text = error, .size = sizeof(error)};
+    struct definitions *d;
+    sqlite3 *db;
+    int version = -1;
+
+    start();
+    write_test_file(path, bytes_of(NULL, 0));
+    ck_assert_int_eq(definitions_connect(&db, path, SQLITE_OPEN_READWRITE, line), 0);
+    ck_assert_int_eq(definitions_schema_inspect(db, &first, path, &version, line), 0);
+    ck_assert_int_eq(definitions_schema_migrate(db, &first, path, version, line), 0);
+    sqlite3_close(db);
+    ck_assert_int_eq(query("PRAGMA user_version"), 1);
+
+    d = expect_definitions(path);
+    add_user(d, "u", "", "");
+    add_permission(d, "/", "u", "r");
+    definitions_remove_user(d, text("u"), NOBODY);
+    ck_assert_int_eq(wait_for_definitions(d), 0);
+    definitions_close(d);
+    ck_assert_int_eq(query("PRAGMA user_version"), DEFINITIONS_MIGRATIONS.count);
+    expect_text("");
+    finish();
+}
+END_TEST
+
 /* ---- Backup ---- */
 
 START_TEST(backup_is_whole_while_changes_go_on)
@@ -675,6 +880,9 @@ END_TEST
 
 UNIT_MAIN("definitions", what_was_added_is_there_after_a_restart_in_declarable_order,
           every_field_and_argument_comes_back_as_it_was,
+          users_parameters_and_policies_come_back_as_they_were,
+          users_parameters_and_policies_are_replaced_and_removed,
+          removing_a_user_removes_what_is_the_users_and_no_more,
           adding_again_replaces_and_removing_what_is_not_there_is_fine,
           removing_a_queue_or_exchange_removes_its_bindings_and_no_others,
           removing_a_vhost_removes_what_is_in_it,
@@ -685,4 +893,5 @@ UNIT_MAIN("definitions", what_was_added_is_there_after_a_restart_in_declarable_o
           newer_schema_is_refused_and_not_touched, foreign_file_is_refused_and_not_touched,
           missing_directory_and_directory_as_file_are_told, empty_files_get_the_schema,
           older_schema_is_brought_up_with_its_data, step_that_fails_leaves_the_file_as_it_was,
-          backup_is_whole_while_changes_go_on, backup_overwrites_nothing_and_tells_what_is_missing)
+          definitions_of_an_older_version_are_brought_up, backup_is_whole_while_changes_go_on,
+          backup_overwrites_nothing_and_tells_what_is_missing)

@@ -66,6 +66,31 @@ static void close_gate(struct definitions *d, struct gate *g)
         continue;
 }
 
+/* A user, and what the tables beside the topology can hold, under one name. */
+static void add_user(struct definitions *d, struct bytes name)
+{
+    const struct bytes vhost = bytes_from_string("/");
+    const struct bytes pattern = bytes_from_string("^a\\.");
+    const struct user_definition u = {.name = name, .password_hash = bytes_from_string("$6$")};
+    const struct permission_definition p = {.vhost = vhost, .user = name, .read = pattern};
+    const struct topic_permission_definition t = {
+        .vhost = vhost, .user = name, .exchange = name, .write = pattern};
+    const struct value limit = value_int64(7);
+    const struct parameter_definition limits = {
+        .component = bytes_from_string("user-limits"), .name = name, .value = &limit};
+    const struct policy_definition policy = {.vhost = vhost,
+                                             .name = name,
+                                             .pattern = pattern,
+                                             .apply_to = bytes_from_string("all"),
+                                             .priority = 1};
+
+    definitions_add_user(d, &u, NOBODY);
+    definitions_add_permission(d, &p, NOBODY);
+    definitions_add_topic_permission(d, &t, NOBODY);
+    definitions_add_parameter(d, &limits, NOBODY);
+    definitions_add_policy(d, &policy, NOBODY);
+}
+
 static void add_some(struct definitions *d, unsigned from, unsigned count)
 {
     struct gate gate;
@@ -85,6 +110,8 @@ static void add_some(struct definitions *d, unsigned from, unsigned count)
         definitions_add_exchange(d, &e, NOBODY);
         definitions_add_queue(d, &q, NOBODY);
         definitions_add_binding(d, &b, NOBODY);
+        if (i % 4 == 0)
+            add_user(d, e.name);
     }
     sem_post(&gate.open);
     ck_assert_int_eq(wait_for_definitions(d), 0);
@@ -104,6 +131,7 @@ static struct buffer make_file(char **text)
         snprintf(name, sizeof(name), "name-%u", i);
         definitions_remove_queue(d, bytes_from_string("/"), bytes_from_string(name), NOBODY);
         definitions_remove_exchange(d, bytes_from_string("/"), bytes_from_string(name), NOBODY);
+        definitions_remove_user(d, bytes_from_string(name), NOBODY);
     }
     ck_assert_int_eq(wait_for_definitions(d), 0);
     *text = definitions_text(d, NULL);

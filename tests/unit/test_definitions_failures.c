@@ -319,6 +319,38 @@ START_TEST(what_failed_is_written_when_there_is_room_without_being_asked)
 }
 END_TEST
 
+/* A user that was put and taken away while nothing could be written is not there afterwards, and
+ * what came with it neither. */
+START_TEST(changes_of_users_that_failed_are_made_in_their_order)
+{
+    struct definitions *d = start();
+    const struct value limit = value_int64(7);
+    const struct user_definition u = {.name = bytes_from_string("u")};
+    const struct permission_definition p = {.vhost = bytes_from_string("/"), .user = u.name};
+    const struct parameter_definition limits = {
+        .component = bytes_from_string(PARAMETER_USER_LIMITS), .name = u.name, .value = &limit};
+    const struct policy_definition policy = {.vhost = bytes_from_string("/"),
+                                             .name = bytes_from_string("p"),
+                                             .apply_to = bytes_from_string("all")};
+    struct result first = {.value = 1};
+    struct result second = {.value = 1};
+
+    writes_fail = true;
+    definitions_add_user(d, &u, (struct definitions_done){on_done, &first});
+    definitions_add_permission(d, &p, (struct definitions_done){NULL, NULL});
+    definitions_add_parameter(d, &limits, (struct definitions_done){NULL, NULL});
+    expect_result(d, &first, -ENOSPC);
+    definitions_remove_user(d, u.name, (struct definitions_done){on_done, &second});
+    definitions_add_policy(d, &policy, (struct definitions_done){NULL, NULL});
+    expect_result(d, &second, -ENOSPC);
+    writes_fail = false;
+    ck_assert_int_eq(wait_for_definitions(d), 0);
+    definitions_close(d);
+    expect_text(path, "policy /:p '' all 0 []\n");
+    finish();
+}
+END_TEST
+
 /* The pages of a failed commit are in the log, whole: a crash right behind must not believe them.
  */
 START_TEST(refused_change_does_not_come_back_after_a_crash)
@@ -425,5 +457,6 @@ UNIT_MAIN("definitions_failures", full_disk_refuses_changes_until_there_is_room,
           failed_sync_refuses_the_change_and_the_next_is_tried,
           barrier_fails_while_something_before_it_is_not_written,
           what_failed_is_written_when_there_is_room_without_being_asked,
+          changes_of_users_that_failed_are_made_in_their_order,
           refused_change_does_not_come_back_after_a_crash, every_change_of_a_failed_group_is_told,
           opening_on_a_full_disk_is_told, ids_end_when_no_more_can_be_reserved)
