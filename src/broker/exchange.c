@@ -8,10 +8,8 @@
 #include <stdlib.h>
 
 static const struct exchange_router *const routers[] = {
-    &exchange_direct,
-    &exchange_fanout,
-    &exchange_headers,
-    &exchange_topic,
+    &exchange_consistent_hash, &exchange_direct, &exchange_fanout, &exchange_headers,
+    &exchange_modulus_hash,    &exchange_random, &exchange_topic,
 };
 
 const struct exchange_router *exchange_router_find(struct bytes type)
@@ -57,7 +55,7 @@ struct exchange *exchange_create(const struct exchange_router *router,
     e->auto_delete = d->auto_delete;
     e->internal = d->internal;
     if (router != NULL && router->init != NULL)
-        router->init(e->state);
+        router->init(e->state, &e->arguments);
     return e;
 }
 
@@ -135,21 +133,31 @@ static int alternate_equivalent(const struct exchange *e, const struct table *ar
     return inequivalent(e, key, received_text, current_text, vhost, r);
 }
 
+/* Types are atoms to RabbitMQ, and those that are no plain words come in quotes of their own. */
+static const char *quote_of(struct bytes type)
+{
+    return memchr(type.data, '-', type.size) != NULL ? "'" : "";
+}
+
+static int type_inequivalent(const struct exchange *e, struct bytes received, struct bytes vhost,
+                             struct refusal *r)
+{
+    struct bytes current = exchange_type(e);
+
+    return refuse(r, REFUSAL_PRECONDITION_FAILED,
+                  "inequivalent arg 'type' for exchange '%.*s' in vhost '%.*s': "
+                  "received '%s%.*s%s' but current is '%s%.*s%s'",
+                  BYTES_ARGS(e->name), BYTES_ARGS(vhost), quote_of(received), BYTES_ARGS(received),
+                  quote_of(received), quote_of(current), BYTES_ARGS(current), quote_of(current));
+}
+
 int exchange_equivalent(const struct exchange *e, const struct exchange_router *router,
                         const struct exchange_declaration *d, struct bytes vhost, struct refusal *r)
 {
     int rc;
 
-    if (router != e->router) {
-        struct bytes current = exchange_type(e);
-        struct bytes received = exchange_type_of(router);
-
-        return refuse(r, REFUSAL_PRECONDITION_FAILED,
-                      "inequivalent arg 'type' for exchange '%.*s' in vhost '%.*s': "
-                      "received '%.*s' but current is '%.*s'",
-                      BYTES_ARGS(e->name), BYTES_ARGS(vhost), BYTES_ARGS(received),
-                      BYTES_ARGS(current));
-    }
+    if (router != e->router)
+        return type_inequivalent(e, exchange_type_of(router), vhost, r);
     rc = flag_equivalent(e, "durable", e->durable, d->durable, vhost, r);
     if (rc == 0)
         rc = flag_equivalent(e, "auto_delete", e->auto_delete, d->auto_delete, vhost, r);

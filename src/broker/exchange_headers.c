@@ -56,11 +56,12 @@ static const struct x_match *find_x_match(struct bytes name)
     return NULL;
 }
 
-static int headers_check(const struct table *arguments, struct refusal *r)
+static int headers_check(struct bytes key, const struct table *arguments, struct refusal *r)
 {
-    const struct value *v = table_get(arguments, "x-match");
+    const struct value *v = arguments != NULL ? table_get(arguments, "x-match") : NULL;
     char text[VALUE_TEXT_SIZE];
 
+    (void)key;
     if (v == NULL || (v->type == VALUE_STRING && find_x_match(v->bytes) != NULL))
         return 0;
     value_text_term(v, text);

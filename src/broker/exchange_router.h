@@ -22,12 +22,17 @@ struct exchange_router {
     size_t state_size;
     bool reads_headers; /* a route depends on more than the routing key */
 
-    /* Either may be NULL. All bindings are removed before `clear`. */
-    void (*init)(void *state);
+    /* Whether an exchange may have these arguments: 0, or -EPROTO with `r` filled. NULL: any. */
+    int (*check_declaration)(const struct table *arguments, struct refusal *r);
+
+    /* Either may be NULL. The arguments live as long as the state. All bindings are removed before
+     * `clear`. */
+    void (*init)(void *state, const struct table *arguments);
     void (*clear)(void *state);
 
-    /* Whether a binding may have these arguments: 0, or -EPROTO with `r` filled. NULL: any. */
-    int (*check)(const struct table *arguments, struct refusal *r);
+    /* Whether a binding may have this key and these arguments (or NULL): 0, or -EPROTO with `r`
+     * filled. NULL: any. */
+    int (*check)(struct bytes key, const struct table *arguments, struct refusal *r);
 
     void (*add)(void *state, struct binding *b);
     void (*remove)(void *state, struct binding *b);
@@ -39,9 +44,12 @@ struct exchange_router {
     void (*look_ahead)(const void *state, struct bytes routing_key, struct route_hint *hint);
 };
 
+extern const struct exchange_router exchange_consistent_hash;
 extern const struct exchange_router exchange_direct;
 extern const struct exchange_router exchange_fanout;
 extern const struct exchange_router exchange_headers;
+extern const struct exchange_router exchange_modulus_hash;
+extern const struct exchange_router exchange_random;
 extern const struct exchange_router exchange_topic;
 
 #endif

@@ -384,10 +384,11 @@ static void take_out(struct topic *t, struct binding *b)
     prune(t, n);
 }
 
-static void topic_init(void *state)
+static void topic_init(void *state, const struct table *arguments)
 {
     struct topic *t = state;
 
+    (void)arguments;
     t->root = node_create(NULL, bytes_of(NULL, 0));
 }
 

@@ -15,11 +15,16 @@ src_broker_libleveret_broker_a_SOURCES = \
 	src/broker/entries_depth.c \
 	src/broker/entries_depth.h \
 	src/broker/entries_internal.h \
+	src/broker/erlang_hash.c \
+	src/broker/erlang_hash.h \
 	src/broker/exchange.c \
 	src/broker/exchange.h \
+	src/broker/exchange_consistent_hash.c \
 	src/broker/exchange_direct.c \
 	src/broker/exchange_fanout.c \
 	src/broker/exchange_headers.c \
+	src/broker/exchange_modulus_hash.c \
+	src/broker/exchange_random.c \
 	src/broker/exchange_router.h \
 	src/broker/exchange_topic.c \
 	src/broker/expiry.c \

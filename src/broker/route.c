@@ -98,6 +98,13 @@ void route_init(struct route *r)
     *r = (struct route){.scratch = s};
 }
 
+void route_seed(struct route *r, uint64_t seed)
+{
+    struct route_search *s = r->scratch;
+
+    random_sequence_seed(&s->random, seed);
+}
+
 void route_free(struct route *r)
 {
     struct route_search *s = r->scratch;
@@ -160,7 +167,7 @@ const struct table *route_search_headers(struct route_search *s)
 
     if (s->headers == NULL) {
         if (request->headers != NULL)
-            s->headers = request->headers(request->headers_context);
+            s->headers = request->headers(request->context);
         if (s->headers == NULL)
             s->headers = &none;
         index_headers(&s->header_index, s->headers);
@@ -236,7 +243,7 @@ static void search_exchange(const struct topology *t, const struct exchange *e,
 {
     s->matched = false;
     if (e->router->reads_headers)
-        s->out->depends_on_headers = true;
+        s->out->beyond_key = true;
     e->router->match(e->state, s);
     if (!s->matched && e->has_alternate) {
         const struct exchange *alternate = topology_find_exchange(t, e->alternate);
@@ -252,7 +259,7 @@ void topology_route(const struct topology *t, const struct exchange *e,
     struct route_search *s = out->scratch;
 
     out->count = 0;
-    out->depends_on_headers = false;
+    out->beyond_key = false;
     s->out = out;
     s->request = request;
     s->headers = NULL;

@@ -3,6 +3,7 @@
 #ifndef LEVERET_BROKER_ROUTE_H
 #define LEVERET_BROKER_ROUTE_H
 
+#include "base/random.h"
 #include "broker/key_index.h"
 #include "broker/topology.h"
 
@@ -54,6 +55,7 @@ struct route_search {
     const struct table *headers; /* NULL until they were asked for */
     struct header_index header_index;
     bool matched; /* the exchange that is being searched has a match */
+    struct random_sequence random;
     struct pointer_set seen_queues;
     struct pointer_set seen_exchanges;
     struct pointer_list exchanges; /* found, in the order in which they are searched */

@@ -259,7 +259,7 @@ static int refuse_missing(const struct topology *t, const char *kind, struct byt
 }
 
 static int check_new_exchange(const struct topology *t, const struct exchange_declaration *d,
-                              struct refusal *r)
+                              const struct exchange_router *router, struct refusal *r)
 {
     const struct value *alternate;
 
@@ -272,6 +272,8 @@ static int check_new_exchange(const struct topology *t, const struct exchange_de
                       "invalid type '%s' for arg 'alternate-exchange' in exchange '%.*s' in "
                       "vhost '%.*s'",
                       value_type_name(alternate->type), BYTES_ARGS(d->name), BYTES_ARGS(t->name));
+    if (router->check_declaration != NULL && d->arguments != NULL)
+        return router->check_declaration(d->arguments, r);
     return 0;
 }
 
@@ -297,7 +299,7 @@ int topology_declare_exchange(struct topology *t, const struct exchange_declarat
     if (e != NULL)
         return exchange_equivalent(e, router, d, t->name, r);
 
-    rc = check_new_exchange(t, d, r);
+    rc = check_new_exchange(t, d, router, r);
     if (rc < 0)
         return rc;
     add_exchange(t, router, d);
@@ -412,8 +414,8 @@ int topology_bind(struct topology *t, const struct binding_declaration *b, struc
         return refuse_missing(t, "exchange", b->source, r);
     if (ends.destination == 0)
         return refuse_missing(t, b->to_exchange ? "exchange" : "queue", b->destination, r);
-    if (ends.source->router->check != NULL && b->arguments != NULL) {
-        rc = ends.source->router->check(b->arguments, r);
+    if (ends.source->router->check != NULL) {
+        rc = ends.source->router->check(b->routing_key, b->arguments, r);
         if (rc < 0)
             return rc;
     }

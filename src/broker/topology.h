@@ -87,7 +87,7 @@ size_t topology_queue_count(const struct topology *t);
 
 struct exchange_declaration {
     struct bytes name;
-    struct bytes type; /* "direct", "fanout", "topic", "headers" */
+    struct bytes type; /* "direct", "fanout", "topic", "headers", "x-consistent-hash", … */
     bool passive;
     bool durable;
     bool auto_delete;
@@ -130,6 +130,13 @@ int topology_bind(struct topology *t, const struct binding_declaration *b, struc
 /* queue.unbind, exchange.unbind: what is not bound, or not there, is no error. */
 int topology_unbind(struct topology *t, const struct binding_declaration *b, struct refusal *r);
 
+/* The properties that an exchange may route by. */
+enum route_property {
+    ROUTE_CORRELATION_ID,
+    ROUTE_MESSAGE_ID,
+    ROUTE_TIMESTAMP,
+};
+
 /* What is asked when a message is routed. */
 struct route_request {
     const struct bytes *routing_keys; /* the routing key, then CC and BCC */
@@ -137,7 +144,10 @@ struct route_request {
     /* The message's headers, called at most once per route and only when an exchange needs them.
      * NULL counts as an empty table. */
     const struct table *(*headers)(void *context);
-    void *headers_context;
+    /* One of its properties, the timestamp in decimal; false when it has none. Called when an
+     * exchange needs it; NULL: it has none. `value` lives as long as the route takes. */
+    bool (*property)(void *context, enum route_property which, struct bytes *value);
+    void *context;
 };
 
 /* Where it goes: each queue once, however many bindings match. Reused from route to route by one
@@ -146,11 +156,14 @@ struct route {
     struct queue_handle **queues; /* borrowed: valid under the lock, take references to keep */
     uint32_t count;
     uint32_t capacity;
-    bool depends_on_headers; /* an exchange looked at the headers: not to be cached by key */
-    void *scratch;           /* the router's own */
+    bool beyond_key; /* more than the key decided: not to be cached by it */
+    void *scratch;   /* the router's own */
 };
 
 void route_init(struct route *r);
+
+/* What the random exchange draws is decided by `seed` from now on. */
+void route_seed(struct route *r, uint64_t seed);
 void route_free(struct route *r);
 
 /* Routes from `e`, through bindings to exchanges (cycles are safe) and, where an exchange finds

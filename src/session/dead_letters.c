@@ -10,6 +10,7 @@
 #include "broker/queue.h"
 #include "server/vhost.h"
 #include "session/held_settles.h"
+#include "session/message_properties.h"
 #include "session/queue_publish.h"
 #include "session/shard.h"
 
@@ -19,6 +20,7 @@ struct dead_letter {
     struct amqp_properties properties;
     struct table headers;
     struct routing_keys keys; /* it is routed by */
+    char text[ROUTE_PROPERTY_TEXT_SIZE];
 };
 
 static void read_headers(struct dead_letter *d, const struct message *msg)
@@ -88,6 +90,13 @@ static const struct table *headers_of(void *context)
     return &((struct dead_letter *)context)->headers;
 }
 
+static bool property_of(void *context, enum route_property which, struct bytes *value)
+{
+    struct dead_letter *d = context;
+
+    return message_route_property(&d->properties, which, d->text, value);
+}
+
 /* Fills the shard's route, with references. Returns whether there is such an exchange. */
 static bool find_route(struct shard *s, struct vhost *vhost, struct bytes exchange,
                        struct dead_letter *d)
@@ -96,7 +105,8 @@ static bool find_route(struct shard *s, struct vhost *vhost, struct bytes exchan
         .routing_keys = d->keys.items,
         .routing_key_count = d->keys.count,
         .headers = headers_of,
-        .headers_context = d,
+        .property = property_of,
+        .context = d,
     };
     const struct exchange *e;
 

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 /* ---- Checks ---- */
 
@@ -170,6 +171,26 @@ int64_t message_expiration_ms(const struct message *msg)
             ms = 10 * ms + (c - '0');
     }
     return ms <= EXPIRATION_MAX_MS ? ms : EXPIRATION_MAX_MS;
+}
+
+bool message_route_property(const struct amqp_properties *p, enum route_property which,
+                            char text[ROUTE_PROPERTY_TEXT_SIZE], struct bytes *value)
+{
+    switch (which) {
+    case ROUTE_CORRELATION_ID:
+        *value = p->correlation_id;
+        return amqp_properties_has(p, AMQP_PROPERTY_CORRELATION_ID);
+    case ROUTE_MESSAGE_ID:
+        *value = p->message_id;
+        return amqp_properties_has(p, AMQP_PROPERTY_MESSAGE_ID);
+    case ROUTE_TIMESTAMP:
+        if (!amqp_properties_has(p, AMQP_PROPERTY_TIMESTAMP))
+            return false;
+        snprintf(text, ROUTE_PROPERTY_TEXT_SIZE, "%" PRIu64, (uint64_t)p->timestamp);
+        *value = bytes_from_string(text);
+        return true;
+    }
+    return false;
 }
 
 static struct message *with_headers(const struct message *msg, struct amqp_properties *p,

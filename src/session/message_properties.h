@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "broker/expiry.h"
 #include "broker/message.h"
+#include "broker/topology.h"
 
 struct channel;
 
@@ -24,6 +25,11 @@ struct message *message_properties_create(struct channel *ch, struct bytes excha
 /* How long the message may wait in a queue, by its expiration property, in milliseconds;
  * EXPIRY_NEVER without one. The message was checked when it was published. */
 int64_t message_expiration_ms(const struct message *msg);
+
+/* A property that exchanges route by, false without it. A timestamp is written out in `text`. */
+#define ROUTE_PROPERTY_TEXT_SIZE 24
+bool message_route_property(const struct amqp_properties *p, enum route_property which,
+                            char text[ROUTE_PROPERTY_TEXT_SIZE], struct bytes *value);
 
 /* The message as consumers may see it: without the header BCC. Takes over the reference, and gives
  * it back when there is nothing to remove. NULL without memory, the reference is dropped then. */

@@ -4,6 +4,7 @@
 #include "amqp/properties.h"
 #include "broker/dead_letter.h"
 #include "server/vhost.h"
+#include "session/message_properties.h"
 #include "session/route_ahead.h"
 #include "session/shard.h"
 
@@ -13,6 +14,7 @@ struct lazy_headers {
     struct arena arena;
     struct table table;
     bool decoded;
+    char text[ROUTE_PROPERTY_TEXT_SIZE]; /* of a property */
 };
 
 static const struct table *decode_headers(void *context)
@@ -31,6 +33,15 @@ static const struct table *decode_headers(void *context)
     return &lazy->table;
 }
 
+static bool read_property(void *context, enum route_property which, struct bytes *value)
+{
+    struct lazy_headers *lazy = context;
+    struct amqp_properties properties;
+
+    return amqp_properties_view(message_properties(lazy->message), &properties) &&
+           message_route_property(&properties, which, lazy->text, value);
+}
+
 /* `rare` tells that this key is not one that is asked for again and again. */
 static enum route_status find_route(struct shard *s, struct vhost *vhost, struct bytes exchange,
                                     const struct route_request *request, uint64_t epoch, bool rare)
@@ -38,7 +49,7 @@ static enum route_status find_route(struct shard *s, struct vhost *vhost, struct
     const struct exchange *e = topology_find_exchange(vhost->topology, exchange);
 
     s->route.count = 0;
-    s->route.depends_on_headers = false;
+    s->route.beyond_key = false;
     if (e == NULL)
         return ROUTE_NO_EXCHANGE;
     if (exchange_internal(e))
@@ -61,8 +72,8 @@ static void route_anew(struct shard *s, struct vhost *vhost, struct bytes exchan
     out->status = find_route(s, vhost, exchange, request, epoch, out->slot == NULL);
     out->count = s->route.count;
     out->queues = s->route.queues;
-    cacheable = out->slot != NULL && request->routing_key_count == 1 &&
-                !s->route.depends_on_headers && s->route.count <= ROUTE_CACHE_MAX_QUEUES;
+    cacheable = out->slot != NULL && request->routing_key_count == 1 && !s->route.beyond_key &&
+                s->route.count <= ROUTE_CACHE_MAX_QUEUES;
     if (cacheable) {
         route_cache_fill(out->slot, vhost, exchange, request->routing_keys[0], epoch, out->status,
                          s->route.queues, s->route.count);
@@ -92,7 +103,8 @@ static void route_by_key(struct shard *s, struct vhost *vhost, struct bytes exch
         .routing_keys = &routing_key,
         .routing_key_count = 1,
         .headers = decode_headers,
-        .headers_context = &lazy,
+        .property = read_property,
+        .context = &lazy,
     };
     bool hit;
 
@@ -112,7 +124,8 @@ static void route_by_keys(struct shard *s, struct vhost *vhost, struct bytes exc
 {
     struct lazy_headers lazy = {.message = msg, .table = table_empty()};
     struct routing_keys keys;
-    struct route_request request = {.headers = decode_headers, .headers_context = &lazy};
+    struct route_request request = {
+        .headers = decode_headers, .property = read_property, .context = &lazy};
     bool hit;
 
     arena_init(&lazy.arena);

@@ -3,6 +3,7 @@
 #include "amqp/frame.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "broker/queue.h"
 #include "session/broker.h"
 #include "session/channel.h"
@@ -23,6 +24,8 @@
 
 void shard_init(struct shard *s, struct worker *w, struct broker *b)
 {
+    uint64_t seed;
+
     *s = (struct shard){.worker = w, .broker = b};
     w->state = s;
     list_init(&s->connections);
@@ -34,6 +37,8 @@ void shard_init(struct shard *s, struct worker *w, struct broker *b)
     hash_map_init(&s->connections_by_id);
     effects_init(&s->effects);
     route_init(&s->route);
+    random_bytes(&seed, sizeof(seed));
+    route_seed(&s->route, seed);
     route_cache_init(&s->routes);
     held_settles_init(&s->held_settles, s);
     output_pool_init(&s->output_pool);

@@ -137,6 +137,17 @@ TESTS += tests/unit/test_entries
 tests_unit_test_entries_SOURCES = tests/unit/test_entries.c
 tests_unit_test_entries_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_erlang_hash
+TESTS += tests/unit/test_erlang_hash
+tests_unit_test_erlang_hash_SOURCES = tests/unit/test_erlang_hash.c
+tests_unit_test_erlang_hash_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_exchange_choice
+TESTS += tests/unit/test_exchange_choice
+tests_unit_test_exchange_choice_SOURCES = tests/unit/test_exchange_choice.c \
+	tests/unit/topology_helpers.c tests/unit/topology_helpers.h
+tests_unit_test_exchange_choice_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_exchange_direct
 TESTS += tests/unit/test_exchange_direct
 tests_unit_test_exchange_direct_SOURCES = tests/unit/test_exchange_direct.c \

@@ -155,7 +155,7 @@ static uint32_t route_count(struct world *w, const struct table *headers)
     struct exchange *e = topology_find_exchange(w->topology, bytes_from_string("h"));
     struct route_request request = {
         .headers = given_headers,
-        .headers_context = (void *)(uintptr_t)headers,
+        .context = (void *)(uintptr_t)headers,
     };
 
     topology_route(w->topology, e, &request, &w->route);

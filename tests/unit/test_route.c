@@ -291,7 +291,7 @@ static void route_published(struct world *w, const char *exchange, struct publis
         .routing_keys = keys,
         .routing_key_count = 1,
         .headers = headers_of,
-        .headers_context = p,
+        .context = p,
     };
 
     p->asked = 0;
@@ -316,16 +316,16 @@ START_TEST(headers_are_asked_for_once_and_only_when_needed)
 
     route_published(&w, "f", &p);
     ck_assert_uint_eq(p.asked, 0);
-    ck_assert(!w.route.depends_on_headers);
+    ck_assert(!w.route.beyond_key);
 
     bind(&w, "f", "x:h1", "", NULL);
     bind(&w, "f", "x:h2", "", NULL);
     route_published(&w, "f", &p);
     ck_assert_uint_eq(p.asked, 1);
-    ck_assert(w.route.depends_on_headers);
+    ck_assert(w.route.beyond_key);
 
     route_published(&w, "amq.direct", &p);
-    ck_assert(!w.route.depends_on_headers);
+    ck_assert(!w.route.beyond_key);
     p.headers = NULL;
     route_published(&w, "h1", &p);
     ck_assert_uint_eq(w.route.count, 0);
@@ -341,7 +341,7 @@ START_TEST(alternate_that_reads_headers_is_told)
     world_begin(&w);
     declare(&w, "x", "direct", "|alternate-exchange=amq.headers");
     route_published(&w, "x", &p);
-    ck_assert(w.route.depends_on_headers);
+    ck_assert(w.route.beyond_key);
     world_end(&w);
 }
 END_TEST
@@ -407,7 +407,7 @@ static void *route_often(void *context)
             .routing_keys = keys,
             .routing_key_count = 1,
             .headers = headers_of,
-            .headers_context = &p,
+            .context = &p,
         };
 
         topology_route(mine.topology,

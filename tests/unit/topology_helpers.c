@@ -213,7 +213,7 @@ const char *route_names(struct world *w, const char *exchange, const char *key, 
         .routing_keys = keys,
         .routing_key_count = 1,
         .headers = table != NULL ? given_headers : NULL,
-        .headers_context = (void *)(uintptr_t)table,
+        .context = (void *)(uintptr_t)table,
     };
     size_t size = 0;
 

@@ -63,6 +63,11 @@ TESTS += tests/wire/test_handshake
 tests_wire_test_handshake_SOURCES = tests/wire/test_handshake.c
 tests_wire_test_handshake_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_hash_exchanges
+TESTS += tests/wire/test_hash_exchanges
+tests_wire_test_hash_exchanges_SOURCES = tests/wire/test_hash_exchanges.c
+tests_wire_test_hash_exchanges_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_lifecycle
 TESTS += tests/wire/test_lifecycle
 tests_wire_test_lifecycle_SOURCES = tests/wire/test_lifecycle.c
