@@ -20,6 +20,14 @@ tests/bench/allocation_counter.so: tests/bench/allocation_counter.c
 	$(CC) -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -fPIC -fno-builtin -shared \
 		-o $@ $(srcdir)/tests/bench/allocation_counter.c -ldl
 
+EXTRA_DIST += tests/bench/slow_sync.c
+CLEANFILES += tests/bench/slow_sync.so
+
+tests/bench/slow_sync.so: tests/bench/slow_sync.c
+	$(AM_V_CCLD)$(MKDIR_P) tests/bench && \
+	$(CC) -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -fPIC -shared \
+		-o $@ $(srcdir)/tests/bench/slow_sync.c -ldl
+
 if !SANITIZERS
 check_DATA += tests/bench/allocation_counter.so
 endif
@@ -32,4 +40,4 @@ EXTRA_DIST += tests/bench/brokers.py tests/bench/durable.py tests/bench/measures
 
 bench: tests/bench/relay$(EXEEXT) tests/bench/relay_feed$(EXEEXT) \
 	tests/bench/sync_floor$(EXEEXT) \
-	tests/bench/allocation_counter.so
+	tests/bench/allocation_counter.so tests/bench/slow_sync.so
