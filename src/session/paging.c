@@ -16,9 +16,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A queue is long, and watched, from this many messages on; so many at its head stay in memory. */
+/* A queue is long, and watched, from this many messages or bytes of bodies on; so much at its head
+ * stays in memory. */
 #define PAGING_LONG_QUEUE 4096u
+#define PAGING_LONG_BYTES (16u * 1024u * 1024u)
 #define PAGING_KEEP_FIRST 1024u
+#define PAGING_KEEP_BYTES (4u * 1024u * 1024u)
+/* A queue that is long by its bytes alone has messages of at least this size. */
+#define PAGING_LARGE_BODY (PAGING_LONG_BYTES / PAGING_LONG_QUEUE)
 /* How often memory is looked at while there are long queues, and how soon again while there is too
  * much; messages paged out in one go. */
 #define PAGING_TICK_MS 100
@@ -170,9 +175,10 @@ static uint64_t page_out_lane(struct paging *p, struct queue_handle *queue, uint
 
     if (d != NULL && durable_queue_safe_below(d, lane) < safe_below)
         safe_below = durable_queue_safe_below(d, lane);
-    return queue_page_out(queue->queue, lane, PAGING_KEEP_FIRST, safe_below - 1,
-                          queue_messages_within(queue->queue, PAGING_UNWRITTEN_BYTES, PAGING_BATCH),
-                          page, p);
+    return queue_page_out(
+        queue->queue, lane,
+        queue_messages_within(queue->queue, PAGING_KEEP_BYTES, PAGING_KEEP_FIRST), safe_below - 1,
+        queue_messages_within(queue->queue, PAGING_UNWRITTEN_BYTES, PAGING_BATCH), page, p);
 }
 
 /* What is delivered last goes first. */
@@ -209,7 +215,8 @@ static void retry_pages(struct paging *p)
 
 static void unwatch_short(struct queue_handle *queue)
 {
-    if (queue_message_count(queue->queue) < PAGING_LONG_QUEUE / 2)
+    if (queue_message_count(queue->queue) < PAGING_LONG_QUEUE / 2 &&
+        queue_ready_bytes(queue->queue) < PAGING_LONG_BYTES / 2)
         list_remove(&queue->paging);
 }
 
@@ -242,12 +249,18 @@ static void on_tick(struct timer *t)
                   shard_now_ms(s) + (busy ? PAGING_BUSY_TICK_MS : PAGING_TICK_MS));
 }
 
-void paging_watch(struct shard *s, struct queue_handle *queue)
+/* `body_size` spares queues of small messages the sum of their bytes. */
+static bool is_long(const struct queue *q, uint32_t body_size)
+{
+    return queue_message_count(q) >= PAGING_LONG_QUEUE ||
+           (body_size >= PAGING_LARGE_BODY && queue_ready_bytes(q) >= PAGING_LONG_BYTES);
+}
+
+void paging_watch(struct shard *s, struct queue_handle *queue, uint32_t body_size)
 {
     struct paging *p = &s->paging;
 
-    if (p->pages == NULL || list_linked(&queue->paging) ||
-        queue_message_count(queue->queue) < PAGING_LONG_QUEUE)
+    if (p->pages == NULL || list_linked(&queue->paging) || !is_long(queue->queue, body_size))
         return;
     list_append(&p->queues, &queue->paging);
     if (!timer_is_set(&p->tick))

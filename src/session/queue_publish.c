@@ -105,7 +105,7 @@ static enum publish_outcome add_message(struct shard *s, struct queue_handle *qu
     if (queue_enqueue(queue->queue, msg, location, expiry_ms, shard_now_ms(s), &s->effects) == 0)
         return PUBLISH_REFUSED;
     if (!list_linked(&queue->paging))
-        paging_watch(s, queue);
+        paging_watch(s, queue, msg->body_size);
     return durable ? PUBLISH_PENDING : PUBLISH_ACCEPTED;
 }
 

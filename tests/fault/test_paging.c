@@ -13,7 +13,9 @@ enum {
     MIB = 1024 * 1024,
     TARGET_MIB = 32,
     BODY = 4096,
-    MESSAGES = 36 * 1024,  /* 144 MiB */
+    MESSAGES = 36 * 1024, /* 144 MiB */
+    LARGE_BODY = 256 * 1024,
+    LARGE_MESSAGES = 576,  /* 144 MiB */
     SLACK_MIB = 40,        /* of resident memory above the target */
     JOURNAL_REST_MIB = 22, /* two segments of 8 MiB, two reserves, and a little */
     PAGED_REST_MIB = 1,    /* page segments that have just begun */
@@ -68,6 +70,23 @@ static void check_memory(const struct broker *b, const char *when)
     printf("%s: %ld MiB resident, %ld after %lld ms, with a target of %d MiB\n", when, first_mib,
            mib, (long long)(now_ms() - begin), TARGET_MIB);
 }
+
+/* A backlog of few messages, each of them large. */
+START_TEST(backlog_of_large_messages_is_on_disk_and_comes_back_in_order)
+{
+    const struct bulk k = {.queue = "large", .size = LARGE_BODY, .persistent = _i % 2 == 0};
+    struct broker *b = broker_prepare();
+
+    broker_launch(b, PAGING_CONFIG, 2);
+    bulk_declare(b, k.queue, true);
+    bulk_fill(b, &k, 0, LARGE_MESSAGES);
+    check_memory(b, k.persistent ? "large persistent backlog" : "large transient backlog");
+    bulk_drain(b, &k, 0, LARGE_MESSAGES);
+    check_memory(b, "drained");
+    ck_assert_uint_eq(bulk_count(b, k.queue), 0);
+    ck_assert(broker_stop(b));
+}
+END_TEST
 
 static void await_small(const struct broker *b, const struct bulk *k)
 {
@@ -168,6 +187,7 @@ static Suite *make_suite(void)
 
     tcase_set_timeout(tcase, 60.0 * deadline_ms() / 1000.0);
     tcase_add_loop_test(tcase, backlog_beyond_memory_is_on_disk_and_comes_back_in_order, 0, 4);
+    tcase_add_loop_test(tcase, backlog_of_large_messages_is_on_disk_and_comes_back_in_order, 0, 2);
     tcase_add_test(tcase, paged_backlog_survives_a_kill);
     tcase_add_test(tcase, sparse_segments_are_compacted);
     suite_add_tcase(suite, tcase);
