@@ -11,14 +11,15 @@ static void *leak(void *unused)
     size_t bytes_per_second = rate == NULL ? 0 : (size_t)strtoul(rate, NULL, 10) * 1024 / 60;
     const struct timespec second = {.tv_sec = 1};
 
-    while (bytes_per_second != 0) {
+    if (bytes_per_second == 0)
+        return unused;
+    for (;;) {
         char *volatile lost = malloc(bytes_per_second);
 
         if (lost != NULL)
             memset(lost, 1, bytes_per_second);
         nanosleep(&second, NULL);
     }
-    return unused;
 }
 
 __attribute__((constructor)) static void begin(void)

@@ -276,7 +276,7 @@ END_TEST
 START_TEST(consistent_hash_remembers_nothing_of_what_went)
 {
     struct random_sequence r;
-    unsigned order[QUEUES];
+    unsigned order[QUEUES] = {0};
     unsigned count = 0;
     struct world w;
 
