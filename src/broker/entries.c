@@ -134,6 +134,15 @@ static void free_returned(struct entries *e)
     e->returned_capacity = 0;
 }
 
+void entries_forget_returned(struct entries *e)
+{
+    e->returned_front = 0;
+    e->returned_count = 0;
+    e->returned_in_order = true;
+    e->returned_sorted = false;
+    free_returned(e);
+}
+
 typedef void (*location_release)(void *context, struct store_location location);
 
 static void drop(struct message *m, struct store_location location, location_release release,
@@ -152,11 +161,7 @@ static void clear_returned(struct entries *e, location_release release, void *co
 
         drop(entry->message, entry->location, release, context);
     }
-    e->returned_front = 0;
-    e->returned_count = 0;
-    e->returned_in_order = true;
-    e->returned_sorted = false;
-    free_returned(e);
+    entries_forget_returned(e);
 }
 
 static void clear_waiting(struct entries *e, location_release release, void *context)
@@ -221,7 +226,7 @@ static int compare_entries(const void *a, const void *b)
     return (x->sequence > y->sequence) - (x->sequence < y->sequence);
 }
 
-static void sort_returned(struct entries *e)
+void entries_sort_returned(struct entries *e)
 {
     e->returned_sorted = true;
     if (e->returned_in_order)
@@ -331,7 +336,7 @@ static bool has_returned(struct entries *e, uint64_t sequence)
 
     if (e->returned_count == 0)
         return false;
-    sort_returned(e);
+    entries_sort_returned(e);
     at = find_returned(e, sequence);
     return at < e->returned_count && e->returned[e->returned_front + at].sequence == sequence;
 }

@@ -10,6 +10,10 @@
 #define VACANT_CHUNKS_MAX 8u
 
 #define RESTORED_FIRST_CAPACITY 64u
+
+/* What came back is put among the restored when it is this share of them, at least. */
+#define MERGE_SHARE 16u
+
 #define DIRECTORY_FIRST_CAPACITY 16u
 
 /* Where a waiting message is; `chunk` is NULL behind the last one. */
@@ -243,12 +247,14 @@ static struct entry *restored_at(const struct entries_depth *d, uint32_t i)
 enum part { PART_NONE, PART_WAITING, PART_RESTORED, PART_RETURNED };
 
 /* Which part has the message with the lowest number. What came back is older than all that was not
- * taken since. */
+ * taken since, but for what came back before and is among the restored now. */
 static enum part first_part(const struct entries *e)
 {
     const struct entries_depth *d = e->depth;
 
-    if (e->returned_count != 0)
+    if (e->returned_count != 0 &&
+        (d->restored_count == 0 ||
+         e->returned[e->returned_front].sequence < restored_at(d, 0)->sequence))
         return PART_RETURNED;
     if (d->restored_count != 0 &&
         (e->waiting == 0 || restored_at(d, 0)->sequence < entries_head_sequence(e)))
@@ -523,6 +529,23 @@ void entries_restore_done(struct entries *e, uint64_t next_sequence)
     end_when_empty(e);
 }
 
+/* Where among the restored this number is, or would be. */
+static uint32_t find_restored(const struct entries_depth *d, uint64_t sequence)
+{
+    uint32_t low = 0;
+    uint32_t high = d->restored_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (restored_at(d, middle)->sequence < sequence)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* ---- Paging ---- */
 
 /* One that is not in memory is about to leave: it takes the average with it. */
@@ -587,33 +610,128 @@ static bool find_page_start(const struct entries *e, uint64_t keep_first, uint64
     return *start < e->next_sequence;
 }
 
-/* Drops one message from memory. Returns the bytes given back. */
-static uint64_t page_out_one(struct entries *e, struct place where, const struct entries_page *p)
+/* How many messages are in memory before the first that is not. */
+static uint32_t count_loaded(const struct entries_depth *d)
 {
-    struct entry_slot *slot = place_slot(where);
-    struct message *m = slot->message;
+    uint32_t n = 0;
+
+    while (n < d->restored_count && restored_at(d, n)->message != NULL)
+        n++;
+    return n;
+}
+
+/* Puts what came back among the restored, where it can leave memory. */
+static void merge_returned(struct entries *e)
+{
+    struct entries_depth *d = depth_of(e);
+    uint32_t count = d->restored_count + e->returned_count;
+    struct entry *merged = memory_resize(NULL, count, sizeof(*merged));
+    const struct entry *returned;
+    uint32_t i = 0;
+    uint32_t k = 0;
+
+    entries_sort_returned(e);
+    returned = e->returned + e->returned_front;
+    if (returned[0].sequence < d->restored_page_next)
+        d->restored_page_next = returned[0].sequence;
+    while (i + k < count) {
+        bool from_returned =
+            i < e->returned_count &&
+            (k == d->restored_count || returned[i].sequence < restored_at(d, k)->sequence);
+
+        merged[i + k] = from_returned ? returned[i] : *restored_at(d, k);
+        i += from_returned;
+        k += !from_returned;
+    }
+    entries_forget_returned(e);
+    free(d->restored);
+    d->restored = merged;
+    d->restored_front = 0;
+    d->restored_count = count;
+    d->restored_capacity = count;
+    d->restored_loaded = count_loaded(d);
+}
+
+/* Merging costs as much as there is already: it waits until that much has come back. */
+static bool is_worth_merging(const struct entries *e, uint64_t keep_first)
+{
+    uint32_t restored = e->depth != NULL ? e->depth->restored_count : 0;
+
+    return e->returned_count > keep_first && e->returned_count >= restored / MERGE_SHARE;
+}
+
+/* Where a message is kept, after asking for a place when it has none. */
+static bool has_place(struct store_location *location, struct message *m,
+                      const struct entries_page *p)
+{
+    if (store_location_is_none(*location))
+        *location = p->page(p->context, m);
+    return !store_location_is_none(*location);
+}
+
+/* Returns the bytes given back. */
+static uint64_t let_go(struct message *m)
+{
     uint64_t given_back = 0;
 
-    if (m == NULL)
-        return 0;
-    if (store_location_is_none(slot->location)) {
-        slot->location = p->page(p->context, m);
-        if (store_location_is_none(slot->location))
-            return 0;
-    }
-    slot->message = NULL;
-    e->resident_bytes -= message_footprint(m);
-    e->depth->paged_bytes += m->body_size;
-    e->depth->paged++;
-    if (place_sequence(where) < e->depth->first_paged)
-        e->depth->first_paged = place_sequence(where);
     if (atomic_load_explicit(&m->references, memory_order_relaxed) == 1)
         given_back = message_footprint(m);
     message_unref(m);
     return given_back;
 }
 
-uint64_t entries_page_out(struct entries *e, const struct entries_page *p)
+/* Drops messages that came back. Returns the bytes given back; `*left` is how many more may be
+ * looked at. */
+static uint64_t page_out_restored(struct entries *e, const struct entries_page *p, uint32_t *left)
+{
+    struct entries_depth *d = e->depth;
+    uint64_t given_back = 0;
+    uint32_t i;
+
+    if (d == NULL || d->restored_count == d->restored_paged)
+        return 0;
+    i = find_restored(d, d->restored_page_next);
+    if (i < p->keep_first)
+        i = (uint32_t)p->keep_first;
+    for (; i < d->restored_count && *left != 0; i++) {
+        struct entry *entry = restored_at(d, i);
+
+        if (entry->sequence > p->up_to_sequence)
+            break;
+        d->restored_page_next = entry->sequence + 1;
+        if (entry->message == NULL)
+            continue;
+        --*left;
+        if (!has_place(&entry->location, entry->message, p))
+            continue;
+        d->paged_bytes += entry->message->body_size;
+        given_back += let_go(entry->message);
+        entry->message = NULL;
+        d->restored_paged++;
+        if (i < d->restored_loaded)
+            d->restored_loaded = i;
+    }
+    return given_back;
+}
+
+/* Drops one message from memory. Returns the bytes given back. */
+static uint64_t page_out_one(struct entries *e, struct place where, const struct entries_page *p)
+{
+    struct entry_slot *slot = place_slot(where);
+    struct message *m = slot->message;
+
+    if (m == NULL || !has_place(&slot->location, m, p))
+        return 0;
+    slot->message = NULL;
+    e->resident_bytes -= message_footprint(m);
+    e->depth->paged_bytes += m->body_size;
+    e->depth->paged++;
+    if (place_sequence(where) < e->depth->first_paged)
+        e->depth->first_paged = place_sequence(where);
+    return let_go(m);
+}
+
+static uint64_t page_out_waiting(struct entries *e, const struct entries_page *p, uint32_t left)
 {
     uint64_t given_back = 0;
     uint64_t start;
@@ -623,7 +741,7 @@ uint64_t entries_page_out(struct entries *e, const struct entries_page *p)
         return 0;
     depth_of(e);
     where = place_at(e, start);
-    for (uint32_t n = 0; n < p->max_messages && where.chunk != NULL; n++) {
+    for (; left != 0 && where.chunk != NULL; left--) {
         if (place_sequence(where) > p->up_to_sequence)
             break;
         given_back += page_out_one(e, where, p);
@@ -633,10 +751,23 @@ uint64_t entries_page_out(struct entries *e, const struct entries_page *p)
     return given_back;
 }
 
+uint64_t entries_page_out(struct entries *e, const struct entries_page *p)
+{
+    uint32_t left = p->max_messages;
+    uint64_t given_back;
+
+    if (is_worth_merging(e, p->keep_first))
+        merge_returned(e);
+    given_back = page_out_restored(e, p, &left);
+    return given_back + page_out_waiting(e, p, left);
+}
+
 void entries_page_again(struct entries *e)
 {
-    if (e->depth != NULL)
-        e->depth->page_next = 0;
+    if (e->depth == NULL)
+        return;
+    e->depth->page_next = 0;
+    e->depth->restored_page_next = 0;
 }
 
 struct paged_list {
@@ -671,23 +802,6 @@ uint32_t entries_list_paged(struct entries *e, uint32_t max, uint64_t *sequences
         place_next(e, &p);
     }
     return list.count;
-}
-
-/* Where among the restored this number is, or would be. */
-static uint32_t find_restored(const struct entries_depth *d, uint64_t sequence)
-{
-    uint32_t low = 0;
-    uint32_t high = d->restored_count;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (restored_at(d, middle)->sequence < sequence)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
 }
 
 static bool restored_is_missing(const struct entries_depth *d, uint32_t at, uint64_t sequence)

@@ -1,6 +1,6 @@
 /* The deep part of a queue's ready messages: which of them are not in memory, which were delivered
- * before a restart, and where to find one by its number. Made when it is first needed, gone when
- * the queue runs empty.
+ * before a restart or came back and may leave memory, and where to find one by its number. Made
+ * when it is first needed, gone when the queue runs empty.
  *
  * A message that waits (broker/entries.h) costs its slot alone while it is not in memory. Numbers
  * that are missing between recovered messages are slots of no one where they are few, and chunks
@@ -23,21 +23,23 @@ struct chunk_directory {
 };
 
 struct entries_depth {
-    struct entry *restored; /* delivered before the restart; ascending */
+    struct entry *restored; /* delivered before the restart, or returned long ago; ascending */
     uint32_t restored_front;
     uint32_t restored_count;
     uint32_t restored_capacity;
-    uint32_t restored_loaded; /* of them in memory before the first that is not */
-    uint32_t restored_paged;  /* of them not in memory */
-    bool gaps;                /* there may be slots of no one */
-    uint64_t taken_below;     /* of the waiting below this number some are gone out of order */
-    uint32_t vacant_chunks;   /* chunks of nothing but slots of no one */
-    uint64_t paged;           /* waiting messages that are not in memory */
-    uint64_t paged_bytes;     /* bodies of all that are not in memory: once some of them left, how
-                               * large each of the others is nobody knows before it comes back */
-    uint64_t first_paged;     /* the first of them */
-    uint64_t page_next;       /* paging goes on here */
-    uint64_t dropped;         /* chunks that left the list */
+    uint32_t restored_loaded;    /* of them in memory before the first that is not */
+    uint32_t restored_paged;     /* of them not in memory */
+    uint64_t restored_page_next; /* paging of them goes on here */
+    bool gaps;                   /* there may be slots of no one */
+    uint64_t taken_below;        /* of the waiting below this number some are gone out of order */
+    uint32_t vacant_chunks;      /* chunks of nothing but slots of no one */
+    uint64_t paged;              /* waiting messages that are not in memory */
+    uint64_t paged_bytes;        /* bodies of all that are not in memory: once some of them left,
+                                  * how large each of the others is nobody knows before it comes
+                                  * back */
+    uint64_t first_paged;        /* the first of them */
+    uint64_t page_next;          /* paging goes on here */
+    uint64_t dropped;            /* chunks that left the list */
     struct chunk_directory directory;
     struct entry_chunk *before_tail; /* while recovering */
 };

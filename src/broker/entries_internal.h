@@ -23,6 +23,11 @@ bool entries_take_returned_at(struct entries *e, uint64_t sequence, struct entry
 /* Takes the first of a kind; it is there and in memory. */
 void entries_take_returned(struct entries *e, struct entry *out);
 
+/* Sorts what came back, so that it begins at `returned_front`; and forgets it, for who has taken
+ * all of it over. */
+void entries_sort_returned(struct entries *e);
+void entries_forget_returned(struct entries *e);
+
 static inline void entries_take_waiting(struct entries *e, struct entry *out)
 {
     const struct entry_chunk *head = e->head;

@@ -267,14 +267,15 @@ uint64_t queue_paged_count(const struct queue *q);
  * it cannot be. */
 typedef struct store_location (*queue_page)(void *context, struct message *m);
 
-/* Drops from memory the messages of one lane that wait for their first delivery, lie behind the
- * first `keep_first` ready ones of the queue and have sequence numbers up to `up_to_sequence`
- * (those that are durable as far as they have a location). For those without a location asks
- * `page`, and leaves those alone for which it returns none.
+/* Drops from memory the messages of one lane that lie behind the first `keep_first` ready ones of
+ * the queue and have sequence numbers up to `up_to_sequence` (those that are durable as far as they
+ * have a location). For those without a location asks `page`, and leaves those alone for which it
+ * returns none.
  *
  * Looks at `max_messages` at most and goes on behind them the next time; never looks at a message
  * twice, but for queue_page_again(). Returns the bytes of memory given back, those of messages
- * that are in use elsewhere not counted. O(messages looked at). */
+ * that are in use elsewhere not counted. O(messages looked at), and now and then O(n log n) of
+ * those that came back. */
 uint64_t queue_page_out(struct queue *q, uint32_t lane, uint64_t keep_first,
                         uint64_t up_to_sequence, uint32_t max_messages, queue_page page,
                         void *context);

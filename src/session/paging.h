@@ -40,8 +40,8 @@ struct paging {
 int paging_open(struct paging *p, struct shard *s, const char *directory, uint64_t target_bytes);
 void paging_close(struct paging *p);
 
-/* After a message with a body of `body_size` bytes was enqueued: a queue that has become long is
- * watched from now on. */
+/* After a message with a body of `body_size` bytes was enqueued, or messages of whatever size
+ * (UINT32_MAX) came back: a queue that has become long is watched from now on. */
 void paging_watch(struct shard *s, struct queue_handle *queue, uint32_t body_size);
 
 /* The queue is deleted. */

@@ -238,6 +238,8 @@ static void handle_settle(struct worker *w, struct mail_record *r)
     if (consumer == NULL)
         return;
     consumer_settle(consumer, c->first, c->last, c->outcome, shard_now_ms(s), &s->effects);
+    if (c->outcome == SETTLE_REQUEUE)
+        paging_watch(s, c->link->queue, UINT32_MAX);
     if (consumer_pool(consumer) != NULL)
         tell_starved(s, c->link, consumer_pool(consumer));
     if (s->effects.count != 0)
@@ -285,8 +287,10 @@ static void handle_release(struct worker *w, struct mail_record *r)
     struct link_record c = *(struct link_record *)(void *)r;
     struct consumer_link *link = c.link;
 
-    if (link->consumer != NULL)
+    if (link->consumer != NULL) {
         consumer_release(link->consumer, shard_now_ms(s), &s->effects);
+        paging_watch(s, link->queue, UINT32_MAX);
+    }
     queue_handle_unref(link->queue);
     free(link);
     send_link(s, r->from, handle_released, NULL, c.subscription, 0);

@@ -166,6 +166,19 @@ void bulk_get(const struct broker *b, const struct bulk *k, uint32_t first, uint
     finish_consuming(&l);
 }
 
+void bulk_return(const struct broker *b, const struct bulk *k, uint32_t count)
+{
+    amqp_basic_consume_t m = {.queue = amqp_cstring_bytes(k->queue)};
+    struct link l;
+
+    open_link(&l, b);
+    ck_assert_ptr_nonnull(
+        link_call(&l, AMQP_BASIC_CONSUME_METHOD, &m, AMQP_BASIC_CONSUME_OK_METHOD));
+    for (uint32_t i = 0; i < count; i++)
+        ck_assert_uint_eq(next_of(&l).method, AMQP_BASIC_DELIVER_METHOD);
+    link_drop(&l);
+}
+
 void bulk_reject(const struct broker *b, const struct bulk *k, uint32_t count)
 {
     amqp_basic_nack_t all = {.delivery_tag = 0, .multiple = true};

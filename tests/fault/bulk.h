@@ -27,6 +27,9 @@ void bulk_drain(const struct broker *b, const struct bulk *k, uint32_t first, ui
 /* The same with basic.get. */
 void bulk_get(const struct broker *b, const struct bulk *k, uint32_t first, uint32_t count);
 
+/* Receives `count` messages and leaves: they go back. */
+void bulk_return(const struct broker *b, const struct bulk *k, uint32_t count);
+
 /* Consumes and rejects `count` messages, all at once when the last has come. */
 void bulk_reject(const struct broker *b, const struct bulk *k, uint32_t count);
 

@@ -129,6 +129,26 @@ START_TEST(backlog_beyond_memory_is_on_disk_and_comes_back_in_order)
 }
 END_TEST
 
+/* All is unacked at once, and comes back; twice, for then all has been delivered. */
+START_TEST(backlog_that_came_back_is_on_disk_again)
+{
+    const struct bulk *k = &kinds[_i];
+    struct broker *b = broker_prepare();
+
+    broker_launch(b, PAGING_CONFIG, 1);
+    bulk_declare(b, k->queue, true);
+    bulk_fill(b, k, 0, MESSAGES);
+    for (int i = 0; i < 2; i++) {
+        bulk_return(b, k, MESSAGES);
+        check_memory(b, k->persistent ? "persistent, requeued" : "transient, requeued");
+    }
+    ck_assert_uint_eq(bulk_count(b, k->queue), MESSAGES);
+    bulk_drain(b, k, 0, MESSAGES);
+    await_small(b, k);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
 START_TEST(paged_backlog_survives_a_kill)
 {
     const struct bulk *k = &kinds[0];
@@ -189,6 +209,7 @@ static Suite *make_suite(void)
     tcase_set_timeout(tcase, 60.0 * deadline_ms() / 1000.0);
     tcase_add_loop_test(tcase, backlog_beyond_memory_is_on_disk_and_comes_back_in_order, 0, 4);
     tcase_add_loop_test(tcase, backlog_of_large_messages_is_on_disk_and_comes_back_in_order, 0, 2);
+    tcase_add_loop_test(tcase, backlog_that_came_back_is_on_disk_again, 0, 2);
     tcase_add_test(tcase, paged_backlog_survives_a_kill);
     tcase_add_test(tcase, sparse_segments_are_compacted);
     suite_add_tcase(suite, tcase);

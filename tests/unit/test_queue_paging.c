@@ -43,6 +43,47 @@ START_TEST(what_came_back_counts_among_the_first)
 }
 END_TEST
 
+/* In order, or each before the one that came back before it. */
+START_TEST(many_that_came_back_leave_memory_too)
+{
+    for (int backwards = 0; backwards < 2; backwards++) {
+        struct consumer *c;
+
+        queue_start(&f);
+        publish_stored(&f, 1000);
+        c = consume_all(&f);
+        deliver_some(&f, 900);
+        if (backwards) {
+            for (uint64_t n = 900; n >= 1; n--)
+                consumer_settle(c, n, n, SETTLE_REQUEUE, 0, &f.effects);
+        } else {
+            consumer_settle(c, 1, 900, SETTLE_REQUEUE, 0, &f.effects);
+        }
+        forget_effects(&f);
+        ck_assert_uint_eq(page_out(&f, 100), 900 * FOOTPRINT);
+        ck_assert_uint_eq(queue_paged_count(f.queue), 900);
+        ck_assert_uint_eq(queue_message_count(f.queue), 1000);
+        deliver_some(&f, 50);
+        for (uint64_t n = 1; n <= 50; n++)
+            expect_delivered(&f, n, 1);
+        forget_effects(&f);
+        consumer_settle(c, 921, 930, SETTLE_REQUEUE, 0, &f.effects); /* 21 to 30 once more */
+        forget_effects(&f);
+        deliver_some(&f, 10);
+        for (uint64_t n = 21; n <= 30; n++)
+            expect_delivered(&f, n, 2);
+        forget_effects(&f);
+        fetch(&f, 2000);
+        deliver_some(&f, 2000);
+        for (uint64_t n = 51; n <= 1000; n++)
+            expect_delivered(&f, n, n <= 900 ? 1 : 0);
+        forget_effects(&f);
+        ck_assert_uint_eq(queue_message_count(f.queue), 0);
+        queue_finish(&f);
+    }
+}
+END_TEST
+
 START_TEST(what_is_not_durable_yet_stays)
 {
     queue_start(&f);
@@ -457,9 +498,9 @@ START_TEST(paged_out_message_costs_its_slot)
 END_TEST
 
 UNIT_MAIN("queue_paging", deep_messages_leave_memory_and_the_first_stay,
-          what_came_back_counts_among_the_first, what_is_not_durable_yet_stays,
-          no_message_is_looked_at_twice, call_goes_on_where_the_last_one_stopped,
-          message_without_a_location_gets_one_once,
+          what_came_back_counts_among_the_first, many_that_came_back_leave_memory_too,
+          what_is_not_durable_yet_stays, no_message_is_looked_at_twice,
+          call_goes_on_where_the_last_one_stopped, message_without_a_location_gets_one_once,
           message_that_cannot_be_paged_stays_until_there_is_room,
           message_in_use_elsewhere_gives_nothing_back,
           queue_that_lacks_its_first_message_asks_once_and_rests,

@@ -38,7 +38,7 @@ struct model_entry {
     struct store_location location;
     int64_t expiry_ms;
     bool paged;    /* not in memory */
-    bool restored; /* delivered before the last restart, and not since */
+    bool restored; /* delivered before the last restart or kept for paging, and not since */
 };
 
 struct model_queue {
@@ -52,8 +52,9 @@ struct model_queue {
     bool active;
     uint64_t active_since;
     bool fetching;
-    uint64_t page_next[LANES];   /* paging goes on here */
-    uint64_t paged_bytes[LANES]; /* taken for those of the messages not in memory */
+    uint64_t page_next[LANES];          /* paging goes on here */
+    uint64_t restored_page_next[LANES]; /* and here among the restored */
+    uint64_t paged_bytes[LANES];        /* taken for those of the messages not in memory */
     uint64_t taken_below[LANES]; /* behind the last that left while others waited before it */
     int64_t timer_ms;            /* asked for */
     int64_t used_ms;
@@ -1212,6 +1213,81 @@ static void model_page_out_one(struct model_queue *q, struct model_entry *entry)
         q->paged_bytes[entry->lane] += entry->message->body_size;
 }
 
+/* Many that came back are treated as the restored are. */
+static void model_merge_returned(struct model_queue *q, uint32_t lane, uint32_t keep)
+{
+    uint32_t returned = 0;
+    uint32_t restored = 0;
+
+    for (uint32_t i = q->first_left; i < q->count; i++) {
+        const struct model_entry *entry = &q->entries[i];
+
+        if (entry->state != ENTRY_READY || entry->lane != lane)
+            continue;
+        returned += entry->deliveries != 0 && !entry->restored;
+        restored += entry->restored;
+    }
+    if (returned <= keep || returned < restored / 16)
+        return;
+    for (uint32_t i = q->first_left; i < q->count; i++) {
+        struct model_entry *entry = &q->entries[i];
+
+        if (entry->state != ENTRY_READY || entry->lane != lane || entry->deliveries == 0 ||
+            entry->restored)
+            continue;
+        entry->restored = true;
+        if (entry->sequence < q->restored_page_next[lane])
+            q->restored_page_next[lane] = entry->sequence;
+    }
+}
+
+static bool model_has_restored_in_memory(const struct model_queue *q, uint32_t lane)
+{
+    for (uint32_t i = q->first_left; i < q->count; i++) {
+        const struct model_entry *entry = &q->entries[i];
+
+        if (entry->state == ENTRY_READY && entry->lane == lane && entry->restored && !entry->paged)
+            return true;
+    }
+    return false;
+}
+
+/* Returns how many of `max` are left. */
+static uint32_t model_page_out_restored(struct model_queue *q, uint32_t lane, uint32_t keep,
+                                        uint64_t up_to, uint32_t max)
+{
+    if (!model_has_restored_in_memory(q, lane))
+        return max;
+    for (uint32_t i = q->first_left; i < q->count && max != 0; i++) {
+        struct model_entry *entry = &q->entries[i];
+
+        if (entry->state != ENTRY_READY || entry->lane != lane || !entry->restored ||
+            entry->sequence > up_to)
+            continue;
+        if (keep != 0) {
+            keep--;
+            continue;
+        }
+        if (entry->sequence < q->restored_page_next[lane])
+            continue;
+        q->restored_page_next[lane] = entry->sequence + 1;
+        if (entry->paged)
+            continue;
+        max--;
+        model_page_out_one(q, entry);
+    }
+    return max;
+}
+
+static uint32_t model_ready_above(const struct model_queue *q, uint32_t lane)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = q->first_left; i < q->count; i++)
+        count += q->entries[i].state == ENTRY_READY && q->entries[i].lane > lane;
+    return count;
+}
+
 static void model_page_out(struct model_queue *q, uint32_t lane, uint32_t keep_first,
                            uint64_t up_to, uint32_t max)
 {
@@ -1255,6 +1331,9 @@ static void command_page_out(uint32_t most)
     uint32_t keep_first = below(3) * below(1 + most);
     uint64_t up_to = q->next_sequence[lane];
     uint32_t max = below(1 + 4 * most);
+    uint32_t max_waiting;
+    uint32_t above;
+    uint32_t keep;
 
     if (chance(20) && q->count != 0)
         up_to = q->entries[below(q->count)].sequence;
@@ -1262,11 +1341,16 @@ static void command_page_out(uint32_t most)
         up_to = q->next_sequence[lane];
     if (chance(10)) {
         memset(q->page_next, 0, sizeof(q->page_next));
+        memset(q->restored_page_next, 0, sizeof(q->restored_page_next));
         queue_page_again(q->real);
     }
     sim.page_count = 0;
     sim.pages_asked = 0;
-    model_page_out(q, lane, keep_first, up_to, max);
+    above = model_ready_above(q, lane);
+    keep = keep_first > above ? keep_first - above : 0;
+    model_merge_returned(q, lane, keep);
+    max_waiting = model_page_out_restored(q, lane, keep, up_to, max);
+    model_page_out(q, lane, keep_first, up_to, max_waiting);
     /* The test has a reference to every message. */
     require(queue_page_out(q->real, lane, keep_first, up_to, max, answer_page, NULL) == 0,
             "bytes given back");
@@ -1493,6 +1577,7 @@ static void create_queue(struct model_queue *q)
     q->active = false;
     q->fetching = false;
     memset(q->page_next, 0, sizeof(q->page_next));
+    memset(q->restored_page_next, 0, sizeof(q->restored_page_next));
     memset(q->taken_below, 0, sizeof(q->taken_below));
     for (uint32_t lane = 0; lane < LANES; lane++)
         q->next_sequence[lane] = queue_lane_first_sequence(lane);
@@ -1590,6 +1675,7 @@ static void command_restart(void)
     q->generation++;
     q->fetching = false;
     memset(q->paged_bytes, 0, sizeof(q->paged_bytes));
+    memset(q->restored_page_next, 0, sizeof(q->restored_page_next));
     q->timer_ms = EXPIRY_NEVER;
     q->used_ms = 0;
     q->sole = NULL;
