@@ -1,5 +1,6 @@
 /* leveretctl: what an administrator does to a broker and its data from the command line. */
 #include "leveretctl/backup.h"
+#include "leveretctl/tls_command.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -30,10 +31,13 @@ struct command {
 static void print_help(void)
 {
     puts("Usage: leveretctl [OPTION]... backup TO\n"
-         "Look after the data of a leveret broker.\n"
+         "       leveretctl tls generate [OPTION]... DIR\n"
+         "Look after a leveret broker and its data.\n"
          "\n"
          "  backup TO            copy the data directory to TO, which must be missing or empty;\n"
          "                       a broker may be running on it\n"
+         "  tls generate DIR     make certificates for development in DIR; takes --host NAME,\n"
+         "                       --user NAME and --days N (see leveretctl tls --help)\n"
          "\n"
          "      --data-dir DIR   the data directory (/var/lib/leveret)\n"
          "  -h, --help           print this and exit\n"
@@ -109,6 +113,8 @@ int main(int argc, char **argv)
     struct options o = {.data_dir = DEFAULT_DATA_DIR};
     int option;
 
+    if (argc > 1 && strcmp(argv[1], "tls") == 0)
+        return tls_command(argc - 1, argv + 1);
     while ((option = getopt_long(argc, argv, "hV", LONG_OPTIONS, NULL)) != -1) {
         switch (option) {
         case OPTION_DATA_DIR:

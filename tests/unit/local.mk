@@ -213,6 +213,13 @@ tests_unit_test_leveretctl_backup_SOURCES = tests/unit/test_leveretctl_backup.c 
 tests_unit_test_leveretctl_backup_LDADD = src/leveretctl/libleveret_leveretctl.a $(STORE_LIBS) \
 	$(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_leveretctl_tls
+TESTS += tests/unit/test_leveretctl_tls
+tests_unit_test_leveretctl_tls_SOURCES = tests/unit/test_leveretctl_tls.c \
+	tests/unit/store_helpers.c tests/unit/store_helpers.h
+tests_unit_test_leveretctl_tls_LDADD = src/leveretctl/libleveret_leveretctl.a $(STORE_LIBS) \
+	$(CRYPTO_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_list
 TESTS += tests/unit/test_list
 tests_unit_test_list_SOURCES = tests/unit/test_list.c
