@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 static const struct exchange_router *const routers[] = {
-    &exchange_consistent_hash, &exchange_direct, &exchange_fanout, &exchange_headers,
-    &exchange_modulus_hash,    &exchange_random, &exchange_topic,
+    &exchange_consistent_hash, &exchange_delayed,      &exchange_direct, &exchange_fanout,
+    &exchange_headers,         &exchange_modulus_hash, &exchange_random, &exchange_topic,
 };
 
 const struct exchange_router *exchange_router_find(struct bytes type)
@@ -26,9 +26,11 @@ static struct bytes exchange_type_of(const struct exchange_router *router)
     return bytes_from_string(router != NULL ? router->type : exchange_direct.type);
 }
 
-struct exchange *exchange_create(const struct exchange_router *router,
+struct exchange *exchange_create(const struct exchange_router *declared,
                                  const struct exchange_declaration *d)
 {
+    const struct exchange_router *router =
+        declared == &exchange_delayed ? exchange_delayed_inner(d->arguments) : declared;
     size_t state_size = router != NULL ? router->state_size : 0;
     struct exchange *e = memory_alloc_zeroed(1, sizeof(*e) + state_size + d->name.size);
     uint8_t *name = (uint8_t *)(e + 1) + state_size;
@@ -38,6 +40,7 @@ struct exchange *exchange_create(const struct exchange_router *router,
     if (d->name.size != 0)
         memcpy(name, d->name.data, d->name.size);
     e->router = router;
+    e->declared = declared;
     e->state = e + 1;
     e->name = bytes_of(name, d->name.size);
     list_init(&e->bindings);
@@ -64,6 +67,8 @@ void exchange_free(struct exchange *e)
     assert(list_empty(&e->bindings) && list_empty(&e->incoming));
     if (e->router != NULL && e->router->clear != NULL)
         e->router->clear(e->state);
+    if (e->delays != NULL)
+        queue_handle_unref(e->delays);
     arena_free(&e->arena);
     free(e);
 }
@@ -75,7 +80,7 @@ struct bytes exchange_name(const struct exchange *e)
 
 struct bytes exchange_type(const struct exchange *e)
 {
-    return exchange_type_of(e->router);
+    return exchange_type_of(e->declared);
 }
 
 bool exchange_durable(const struct exchange *e)
@@ -91,6 +96,11 @@ bool exchange_auto_delete(const struct exchange *e)
 bool exchange_internal(const struct exchange *e)
 {
     return e->internal;
+}
+
+struct queue_handle *exchange_delays(const struct exchange *e)
+{
+    return e->delays;
 }
 
 const struct table *exchange_arguments(const struct exchange *e)
@@ -156,7 +166,7 @@ int exchange_equivalent(const struct exchange *e, const struct exchange_router *
 {
     int rc;
 
-    if (router != e->router)
+    if (router != e->declared)
         return type_inequivalent(e, exchange_type_of(router), vhost, r);
     rc = flag_equivalent(e, "durable", e->durable, d->durable, vhost, r);
     if (rc == 0)

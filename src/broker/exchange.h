@@ -14,13 +14,15 @@
 
 struct exchange {
     struct hash_node by_name;
-    const struct exchange_router *router; /* NULL: the default exchange, bound by queue name */
-    void *state;                          /* the router's, in the same allocation */
-    struct bytes name;                    /* in the same allocation */
-    struct list bindings;                 /* from here */
-    struct list incoming;                 /* bindings that lead here */
-    struct list_node doomed;              /* while it is being deleted */
-    struct arena arena;                   /* of the arguments */
+    const struct exchange_router *router;   /* NULL: the default exchange, bound by queue name */
+    const struct exchange_router *declared; /* as `router`, but for a delayed exchange */
+    void *state;                            /* the router's, in the same allocation */
+    struct bytes name;                      /* in the same allocation */
+    struct list bindings;                   /* from here */
+    struct list incoming;                   /* bindings that lead here */
+    struct list_node doomed;                /* while it is being deleted */
+    struct queue_handle *delays;            /* where messages wait that are delayed here; or NULL */
+    struct arena arena;                     /* of the arguments */
     struct table arguments;
     struct bytes alternate;
     bool has_alternate;
@@ -29,11 +31,14 @@ struct exchange {
     bool internal;
 };
 
-/* The router of a type, or NULL. */
+/* The router of a type, or NULL. An exchange_delayed routes by that of its argument. */
 const struct exchange_router *exchange_router_find(struct bytes type);
 
-/* An exchange without bindings, in no topology. `router` is NULL for the default exchange. */
-struct exchange *exchange_create(const struct exchange_router *router,
+/* The router that an exchange_delayed with these arguments, which were checked, routes by. */
+const struct exchange_router *exchange_delayed_inner(const struct table *arguments);
+
+/* An exchange without bindings, in no topology. `declared` is NULL for the default exchange. */
+struct exchange *exchange_create(const struct exchange_router *declared,
                                  const struct exchange_declaration *d);
 
 /* Frees it. All its bindings must have been removed. */

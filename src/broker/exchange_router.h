@@ -45,6 +45,7 @@ struct exchange_router {
 };
 
 extern const struct exchange_router exchange_consistent_hash;
+extern const struct exchange_router exchange_delayed;
 extern const struct exchange_router exchange_direct;
 extern const struct exchange_router exchange_fanout;
 extern const struct exchange_router exchange_headers;

@@ -8,6 +8,8 @@ src_broker_libleveret_broker_a_SOURCES = \
 	src/broker/credit_pool.h \
 	src/broker/dead_letter.c \
 	src/broker/dead_letter.h \
+	src/broker/delay.c \
+	src/broker/delay.h \
 	src/broker/effects.c \
 	src/broker/effects.h \
 	src/broker/entries.c \
@@ -20,6 +22,7 @@ src_broker_libleveret_broker_a_SOURCES = \
 	src/broker/exchange.c \
 	src/broker/exchange.h \
 	src/broker/exchange_consistent_hash.c \
+	src/broker/exchange_delayed.c \
 	src/broker/exchange_direct.c \
 	src/broker/exchange_fanout.c \
 	src/broker/exchange_headers.c \

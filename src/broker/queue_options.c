@@ -394,6 +394,19 @@ int queue_options_parse(struct queue_options *o, bool durable, bool exclusive, b
     return 0;
 }
 
+void queue_options_for_delays(struct queue_options *o, bool durable)
+{
+    const struct queue_rules rules = QUEUE_RULES_NONE;
+    struct queue_rules *made;
+
+    *o = (struct queue_options){.durable = durable, .has_dead_letter_exchange = true};
+    arena_init(&o->arena);
+    made = arena_alloc(&o->arena, sizeof(*made));
+    *made = rules;
+    made->delays = true;
+    o->rules = made;
+}
+
 void queue_options_free(struct queue_options *o)
 {
     arena_free(&o->arena);

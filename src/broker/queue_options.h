@@ -36,6 +36,7 @@ struct queue_rules {
     uint8_t max_priority; /* 0: messages have no priorities */
     bool single_active_consumer;
     bool counts_deliveries; /* tells consumers, in x-delivery-count */
+    bool delays;            /* keeps what a delayed exchange delays */
 };
 
 #define QUEUE_RULES_NONE \
@@ -64,11 +65,21 @@ int queue_options_parse(struct queue_options *o, bool durable, bool exclusive, b
                         const struct table *arguments, struct bytes queue, struct bytes vhost,
                         struct refusal *r);
 
+/* The options of the queue in which the messages of a delayed exchange wait: what expires there is
+ * to be routed on. */
+void queue_options_for_delays(struct queue_options *o, bool durable);
+
 void queue_options_free(struct queue_options *o);
 
 static inline bool queue_options_counts_deliveries(const struct queue_options *o)
 {
     return o->rules != NULL && o->rules->counts_deliveries;
+}
+
+/* Whether it is the queue of a delayed exchange. */
+static inline bool queue_options_delays(const struct queue_options *o)
+{
+    return o->rules != NULL && o->rules->delays;
 }
 
 /* Whether a redeclare asks for what there is. Returns 0, or -EPROTO with `r` filled with

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "broker/binding.h"
+#include "broker/delay.h"
 #include "broker/exchange.h"
 
 #include <stdlib.h>
@@ -238,9 +239,21 @@ static void match_queue_names(const struct topology *t, struct route_search *s)
     }
 }
 
+/* What is delayed waits in the exchange, and goes where it leads when that is over. */
+static bool search_delays(const struct exchange *e, struct route_search *s)
+{
+    s->out->beyond_key = true;
+    if (delay_of(route_search_header(s, bytes_from_string(DELAY_HEADER))) == 0)
+        return false;
+    add_queue(s, e->delays);
+    return true;
+}
+
 static void search_exchange(const struct topology *t, const struct exchange *e,
                             struct route_search *s)
 {
+    if (e->delays != NULL && search_delays(e, s))
+        return;
     s->matched = false;
     if (e->router->reads_headers)
         s->out->beyond_key = true;

@@ -61,11 +61,19 @@ static struct exchange *find_exchange(const struct topology *t, struct bytes nam
     return n != NULL ? container_of(n, struct exchange, by_name) : NULL;
 }
 
+static void set_delays(struct topology *t, struct exchange *e, struct queue_handle *h)
+{
+    h->vhost = t->vhost;
+    e->delays = h;
+}
+
 static void add_exchange(struct topology *t, const struct exchange_router *router,
-                         const struct exchange_declaration *d)
+                         const struct exchange_declaration *d, struct queue_handle *delays)
 {
     struct exchange *e = exchange_create(router, d);
 
+    if (delays != NULL)
+        set_delays(t, e, delays);
     hash_map_insert(&t->exchanges, &e->by_name, bytes_hash(e->name));
     raise_epoch(t);
     if (t->observer != NULL)
@@ -96,7 +104,7 @@ struct topology *topology_create(struct bytes name, void *vhost)
             .durable = true,
         };
 
-        add_exchange(t, predeclared[i].router, &d);
+        add_exchange(t, predeclared[i].router, &d, NULL);
     }
     return t;
 }
@@ -261,6 +269,7 @@ static int refuse_missing(const struct topology *t, const char *kind, struct byt
 static int check_new_exchange(const struct topology *t, const struct exchange_declaration *d,
                               const struct exchange_router *router, struct refusal *r)
 {
+    const struct table none = table_empty();
     const struct value *alternate;
 
     if (bytes_starts_with(d->name, "amq."))
@@ -272,15 +281,27 @@ static int check_new_exchange(const struct topology *t, const struct exchange_de
                       "invalid type '%s' for arg 'alternate-exchange' in exchange '%.*s' in "
                       "vhost '%.*s'",
                       value_type_name(alternate->type), BYTES_ARGS(d->name), BYTES_ARGS(t->name));
-    if (router->check_declaration != NULL && d->arguments != NULL)
-        return router->check_declaration(d->arguments, r);
+    if (router->check_declaration != NULL)
+        return router->check_declaration(d->arguments != NULL ? d->arguments : &none, r);
     return 0;
+}
+
+static int make_delays(const struct exchange_declaration *d, struct queue_handle **delays,
+                       struct refusal *r)
+{
+    *delays = d->delays->make(d->delays->context, d->name, d->durable);
+    if (*delays != NULL)
+        return 0;
+    return refuse(r, REFUSAL_RESOURCE_ERROR,
+                  "exchange '%.*s' cannot be made durable: the definitions cannot be written",
+                  BYTES_ARGS(d->name));
 }
 
 int topology_declare_exchange(struct topology *t, const struct exchange_declaration *d,
                               struct refusal *r)
 {
     const struct exchange_router *router = NULL;
+    struct queue_handle *delays = NULL;
     const struct exchange *e;
     int rc;
 
@@ -300,10 +321,18 @@ int topology_declare_exchange(struct topology *t, const struct exchange_declarat
         return exchange_equivalent(e, router, d, t->name, r);
 
     rc = check_new_exchange(t, d, router, r);
-    if (rc < 0)
-        return rc;
-    add_exchange(t, router, d);
-    return 0;
+    if (rc == 0 && router == &exchange_delayed && d->delays != NULL)
+        rc = make_delays(d, &delays, r);
+    if (rc == 0)
+        add_exchange(t, router, d, delays);
+    return rc;
+}
+
+void topology_set_delays(struct topology *t, struct exchange *e, struct queue_handle *delays)
+{
+    assert(e->declared == &exchange_delayed && e->delays == NULL);
+    set_delays(t, e, delays);
+    raise_epoch(t);
 }
 
 int topology_delete_exchange(struct topology *t, struct bytes name, bool if_unused,

@@ -85,6 +85,13 @@ void topology_add_queue(struct topology *t, struct queue_handle *h);
 void topology_remove_queue(struct topology *t, struct queue_handle *h);
 size_t topology_queue_count(const struct topology *t);
 
+/* Makes what an exchange of the type x-delayed-message keeps in: a queue that is in no topology.
+ * Returns a reference for the exchange, or NULL when the disk refuses a durable one. */
+struct delays_maker {
+    struct queue_handle *(*make)(void *context, struct bytes exchange, bool durable);
+    void *context;
+};
+
 struct exchange_declaration {
     struct bytes name;
     struct bytes type; /* "direct", "fanout", "topic", "headers", "x-consistent-hash", … */
@@ -92,7 +99,8 @@ struct exchange_declaration {
     bool durable;
     bool auto_delete;
     bool internal;
-    const struct table *arguments; /* or NULL */
+    const struct table *arguments;     /* or NULL */
+    const struct delays_maker *delays; /* asked for a new delayed exchange; NULL: delays nothing */
 };
 
 /* exchange.declare as RabbitMQ does it: passive, reserved names, unknown types, equivalence with
@@ -100,6 +108,9 @@ struct exchange_declaration {
  * exchange can be asked first with topology_find_exchange. */
 int topology_declare_exchange(struct topology *t, const struct exchange_declaration *d,
                               struct refusal *r);
+
+/* Gives a delayed exchange that has none what it keeps in; takes over the reference. */
+void topology_set_delays(struct topology *t, struct exchange *e, struct queue_handle *delays);
 
 /* exchange.delete. An exchange that is not there is no error. */
 int topology_delete_exchange(struct topology *t, struct bytes name, bool if_unused,
@@ -113,6 +124,10 @@ bool exchange_durable(const struct exchange *e);
 bool exchange_auto_delete(const struct exchange *e);
 bool exchange_internal(const struct exchange *e);
 const struct table *exchange_arguments(const struct exchange *e);
+
+/* The queue in which messages wait that the exchange delays (broker/delay.h); NULL: it delays none.
+ * No client sees it. Borrowed. */
+struct queue_handle *exchange_delays(const struct exchange *e);
 
 struct binding_declaration {
     struct bytes source; /* the exchange that messages come through */

@@ -486,7 +486,8 @@ static const struct config_key EXCHANGE_KEYS[] = {
      .min = 1,
      .max = 255,
      FIELD(config_exchange, type),
-     .doc = "direct, fanout, topic, headers, x-consistent-hash, x-modulus-hash or x-random."},
+     .doc = "direct, fanout, topic, headers, x-consistent-hash, x-modulus-hash, x-random or "
+            "x-delayed-message."},
     {.name = "durable",
      .type = CONFIG_TYPE_BOOLEAN,
      .default_text = "true",

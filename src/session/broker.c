@@ -6,6 +6,7 @@
 #include "broker/queue.h"
 #include "session/broker_store.h"
 #include "session/connection.h"
+#include "session/delayed_exchange.h"
 #include "session/durable_log.h"
 #include "session/queue_home.h"
 
@@ -105,10 +106,10 @@ static bool same_name(struct bytes vhost, const struct vhost *v)
     return bytes_equal(vhost, v->name);
 }
 
-static void declare_exchange(struct vhost *v, const struct config *config,
+static void declare_exchange(struct shard *s, struct vhost *v, const struct config *config,
                              const struct config_exchange *x, struct config_problems *problems)
 {
-    const struct exchange_declaration d = {
+    struct exchange_declaration d = {
         .name = x->name,
         .type = x->type,
         .durable = x->durable,
@@ -118,7 +119,7 @@ static void declare_exchange(struct vhost *v, const struct config *config,
     };
     struct refusal r;
 
-    if (topology_declare_exchange(v->topology, &d, &r) < 0)
+    if (delayed_exchange_declare(s, v->topology, &d, &r) < 0)
         config_problems_add(problems, config->file, x->line, "%s", r.text);
 }
 
@@ -173,7 +174,7 @@ static void declare_vhost(struct shard *s, struct vhost *v, const struct config 
     vhost_lock_write(v);
     for (size_t i = 0; i < t->exchanges.count; i++) {
         if (same_name(t->exchanges.items[i].vhost, v))
-            declare_exchange(v, config, &t->exchanges.items[i], problems);
+            declare_exchange(s, v, config, &t->exchanges.items[i], problems);
     }
     for (size_t i = 0; i < t->queues.count; i++) {
         if (same_name(t->queues.items[i].vhost, v))
@@ -287,9 +288,17 @@ static bool free_queue(struct queue_handle *h, void *context)
     return true;
 }
 
+static bool free_delays(const struct exchange *e, void *context)
+{
+    struct queue_handle *delays = exchange_delays(e);
+
+    return delays == NULL || free_queue(delays, context);
+}
+
 static void free_vhost_queues(struct vhost *v, void *context)
 {
     topology_each_queue(v->topology, free_queue, context);
+    topology_each_exchange(v->topology, free_delays, context);
 }
 
 void broker_release(struct broker *b)

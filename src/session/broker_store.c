@@ -5,6 +5,7 @@
 #include "base/system_memory.h"
 #include "session/broker.h"
 #include "session/definition_changes.h"
+#include "session/delayed_exchange.h"
 #include "session/durable_log.h"
 #include "session/queue_home.h"
 #include "store/recovery.h"
@@ -185,6 +186,27 @@ static void on_queue(void *context, const struct queue_definition *q)
     queue_home_restore(log->shard, v, q->name, &options, log, q->id, &r->recovered[q->shard]);
 }
 
+static void on_delays(void *context, const struct delays_definition *delays)
+{
+    struct restoring *r = context;
+    struct broker *b = r->broker;
+    struct vhost *v = vhost_of(r, delays->vhost);
+    struct exchange *e = topology_find_exchange(v->topology, delays->exchange);
+    struct durable_log *log;
+
+    if (e == NULL)
+        return;
+    if (delays->shard >= b->log_count) {
+        log_error(
+            "definitions",
+            "what exchange '%.*s' in vhost '%.*s' delays is not restored: its journal is gone",
+            BYTES_ARGS(delays->exchange), BYTES_ARGS(v->name));
+        return;
+    }
+    log = &b->logs[delays->shard];
+    delayed_exchange_restore(log->shard, v, e, log, delays->id, &r->recovered[delays->shard]);
+}
+
 static void on_binding(void *context, const struct binding_definition *b)
 {
     struct vhost *v = vhost_of(context, b->vhost);
@@ -208,6 +230,7 @@ static int read_definitions(struct broker *b, struct recovered *recovered)
         .context = &r,
         .vhost = on_vhost,
         .exchange = on_exchange,
+        .delays = on_delays,
         .queue = on_queue,
         .binding = on_binding,
     };
@@ -227,7 +250,7 @@ void broker_store_watch(struct broker *b, struct vhost *v)
         return;
     r = memory_alloc_zeroed(1, sizeof(*r));
     definitions_add_vhost(b->definitions, v->name, (struct definitions_done){.call = NULL});
-    definition_recorder_start(r, v, b->definitions);
+    definition_recorder_start(r, v, b);
 }
 
 static void watch(struct vhost *v, void *context)

@@ -6,6 +6,7 @@
 #include "session/broker.h"
 #include "session/channel_topology.h"
 #include "session/definition_changes.h"
+#include "session/delayed_exchange.h"
 
 #include <errno.h>
 
@@ -60,7 +61,7 @@ static int declare(struct channel *ch, const struct amqp_exchange_declare *m,
                    const struct table *arguments, bool *changed)
 {
     struct vhost *vhost = ch->connection->vhost;
-    const struct exchange_declaration d = {
+    struct exchange_declaration d = {
         .name = m->exchange,
         .type = m->type,
         .passive = m->passive,
@@ -80,7 +81,7 @@ static int declare(struct channel *ch, const struct amqp_exchange_declare *m,
     }
     vhost_lock_write(vhost);
     before = definition_changes_of(vhost);
-    rc = topology_declare_exchange(vhost->topology, &d, &r);
+    rc = delayed_exchange_declare(ch->shard, vhost->topology, &d, &r);
     *changed = definition_changes_of(vhost) != before;
     vhost_unlock(vhost);
     return rc < 0 ? channel_refuse_with(ch, &r) : 0;

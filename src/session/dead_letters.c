@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "broker/dead_letter.h"
+#include "broker/delay.h"
 #include "broker/effects.h"
 #include "broker/queue.h"
 #include "server/vhost.h"
@@ -14,7 +15,7 @@
 #include "session/queue_publish.h"
 #include "session/shard.h"
 
-/* A dead letter while it is being made. */
+/* A dead letter, or what was delayed, while it is being made. */
 struct dead_letter {
     struct arena arena;
     struct amqp_properties properties;
@@ -70,13 +71,14 @@ static struct message *encode(struct dead_letter *d, const struct message *msg,
     amqp_table_encode_fields(&d->headers, &table);
     d->properties.headers.encoded = buffer_bytes(&table);
     d->properties.present |= AMQP_PROPERTY_HEADERS;
-    d->properties.present &= (uint16_t) ~(unsigned)AMQP_PROPERTY_EXPIRATION;
     amqp_properties_encode(&d->properties, &properties);
     letter = message_create(exchange, d->keys.items[0], buffer_bytes(&properties), msg->body_size);
     if (letter != NULL) {
         letter->priority = msg->priority;
         letter->flags = (uint8_t)((msg->flags & (MESSAGE_PERSISTENT | MESSAGE_HAS_EXTRA_KEYS)) |
                                   MESSAGE_HAS_HEADERS);
+        if (amqp_properties_has(&d->properties, AMQP_PROPERTY_EXPIRATION))
+            letter->flags |= MESSAGE_HAS_EXPIRATION;
         if (msg->body_size != 0)
             memcpy(message_body(letter), message_body_bytes(msg).data, msg->body_size);
     }
@@ -97,9 +99,10 @@ static bool property_of(void *context, enum route_property which, struct bytes *
     return message_route_property(&d->properties, which, d->text, value);
 }
 
-/* Fills the shard's route, with references. Returns whether there is such an exchange. */
+/* Fills the shard's route, with references. Returns whether there is such an exchange, and it is
+ * the one that delays in `delays` when that is not NULL. */
 static bool find_route(struct shard *s, struct vhost *vhost, struct bytes exchange,
-                       struct dead_letter *d)
+                       const struct queue_handle *delays, struct dead_letter *d)
 {
     const struct route_request request = {
         .routing_keys = d->keys.items,
@@ -109,16 +112,18 @@ static bool find_route(struct shard *s, struct vhost *vhost, struct bytes exchan
         .context = d,
     };
     const struct exchange *e;
+    bool found;
 
     vhost_lock_read(vhost);
     e = topology_find_exchange(vhost->topology, exchange);
-    if (e != NULL) {
+    found = e != NULL && (delays == NULL || exchange_delays(e) == delays);
+    if (found) {
         topology_route(vhost->topology, e, &request, &s->route);
         for (uint32_t i = 0; i < s->route.count; i++)
             queue_handle_ref(s->route.queues[i]);
     }
     vhost_unlock(vhost);
-    return e != NULL;
+    return found;
 }
 
 static void publish_to(struct shard *s, struct queue_handle *queue, struct message *letter,
@@ -136,6 +141,14 @@ static void publish_to(struct shard *s, struct queue_handle *queue, struct messa
         held_settle_answer(held, outcome != PUBLISH_UNKEPT);
 }
 
+/* The way through a delayed exchange begins anew behind it. */
+static bool is_cycle(const struct dead_letter *d, const struct queue_handle *to,
+                     enum dead_letter_reason reason)
+{
+    return !queue_options_delays(&to->options) &&
+           dead_letter_is_cycle(&d->headers, to->name, reason);
+}
+
 static void publish_letter(struct shard *s, struct dead_letter *d, struct message *letter,
                            const struct queue_handle *from, enum dead_letter_reason reason,
                            struct held_settle *held)
@@ -143,7 +156,7 @@ static void publish_letter(struct shard *s, struct dead_letter *d, struct messag
     for (uint32_t i = 0; i < s->route.count; i++) {
         struct queue_handle *to = s->route.queues[i];
 
-        if (dead_letter_is_cycle(&d->headers, to->name, reason))
+        if (is_cycle(d, to, reason))
             log_warning("dead-letter",
                         "a message of queue '%.*s' in vhost '%.*s' would come back to queue "
                         "'%.*s' without ever having been rejected: it is dropped there",
@@ -155,7 +168,18 @@ static void publish_letter(struct shard *s, struct dead_letter *d, struct messag
     }
 }
 
-void dead_letter_send(struct shard *s, struct queue_handle *queue, const struct message *msg,
+static void report_no_memory(const struct queue_handle *queue, const struct message *msg,
+                             struct held_settle *held)
+{
+    log_error("dead-letter", "no memory for a message of %u bytes of queue '%.*s'",
+              (unsigned)msg->body_size, BYTES_ARGS(queue->name));
+    if (held == NULL)
+        return;
+    held_settle_expect(held);
+    held_settle_answer(held, false);
+}
+
+static void send_dead(struct shard *s, struct queue_handle *queue, const struct message *msg,
                       enum dead_letter_reason reason, struct held_settle *held)
 {
     struct bytes exchange = queue->options.dead_letters->exchange;
@@ -165,20 +189,52 @@ void dead_letter_send(struct shard *s, struct queue_handle *queue, const struct 
     arena_init(&d.arena);
     read_headers(&d, msg);
     tell(&d, msg, queue, reason);
-    if (find_route(s, queue->vhost, exchange, &d)) {
+    if (find_route(s, queue->vhost, exchange, NULL, &d)) {
+        d.properties.present &= (uint16_t) ~(unsigned)AMQP_PROPERTY_EXPIRATION;
         letter = encode(&d, msg, exchange);
         if (letter == NULL)
-            log_error("dead-letter", "no memory for a message of %u bytes of queue '%.*s'",
-                      (unsigned)msg->body_size, BYTES_ARGS(queue->name));
-        if (letter == NULL && held != NULL) {
-            held_settle_expect(held);
-            held_settle_answer(held, false);
-        }
+            report_no_memory(queue, msg, held);
         publish_letter(s, &d, letter, queue, reason, held);
         if (letter != NULL)
             message_unref(letter);
     }
     arena_free(&d.arena);
+}
+
+/* What was delayed goes on as it was published, but for the header that tells of the delay. */
+static void send_delayed(struct shard *s, struct queue_handle *queue, const struct message *msg,
+                         struct held_settle *held)
+{
+    struct message *letter;
+    struct dead_letter d;
+
+    arena_init(&d.arena);
+    read_headers(&d, msg);
+    d.keys = routing_keys_collect(&d.arena, message_routing_key(msg), &d.headers, ROUTING_KEYS_ALL);
+    table_remove(&d.headers, "BCC");
+    delay_mark_done(&d.arena, &d.headers);
+    if (find_route(s, queue->vhost, queue->name, queue, &d)) {
+        letter = encode(&d, msg, message_exchange(msg));
+        if (letter == NULL)
+            report_no_memory(queue, msg, held);
+        for (uint32_t i = 0; i < s->route.count; i++) {
+            if (letter != NULL)
+                publish_to(s, s->route.queues[i], letter, held);
+            queue_handle_unref(s->route.queues[i]);
+        }
+        if (letter != NULL)
+            message_unref(letter);
+    }
+    arena_free(&d.arena);
+}
+
+void dead_letter_send(struct shard *s, struct queue_handle *queue, const struct message *msg,
+                      enum dead_letter_reason reason, struct held_settle *held)
+{
+    if (queue_options_delays(&queue->options))
+        send_delayed(s, queue, msg, held);
+    else
+        send_dead(s, queue, msg, reason, held);
 }
 
 void dead_letter_publish(struct shard *s, const struct effect *e)

@@ -5,6 +5,7 @@
 #include "server/vhost.h"
 #include "session/broker.h"
 #include "session/channel.h"
+#include "session/delayed_exchange.h"
 #include "session/durable_log.h"
 #include "session/shard.h"
 
@@ -24,7 +25,7 @@ static void count_change(struct definition_recorder *r)
 static void on_exchange_added(void *context, const struct exchange *e)
 {
     struct definition_recorder *r = context;
-    const struct exchange_definition definition = {
+    struct exchange_definition definition = {
         .vhost = r->vhost->name,
         .name = exchange_name(e),
         .type = exchange_type(e),
@@ -35,6 +36,12 @@ static void on_exchange_added(void *context, const struct exchange *e)
 
     if (!exchange_durable(e))
         return;
+    if (exchange_delays(e) != NULL && exchange_delays(e)->durable != NULL) {
+        const struct durable_queue *d = exchange_delays(e)->durable;
+
+        definition.delays_id = d->id;
+        definition.delays_shard = d->log->number;
+    }
     definitions_add_exchange(r->definitions, &definition, NOBODY_WAITS);
     count_change(r);
 }
@@ -43,6 +50,7 @@ static void on_exchange_removed(void *context, const struct exchange *e)
 {
     struct definition_recorder *r = context;
 
+    delayed_exchange_removed(r->vhost, e);
     if (!exchange_durable(e))
         return;
     definitions_remove_exchange(r->definitions, r->vhost->name, exchange_name(e), NOBODY_WAITS);
@@ -114,7 +122,7 @@ static void on_binding_removed(void *context, const struct binding_declaration *
 }
 
 void definition_recorder_start(struct definition_recorder *r, struct vhost *vhost,
-                               struct definitions *definitions)
+                               struct broker *broker)
 {
     *r = (struct definition_recorder){
         .observer =
@@ -127,7 +135,8 @@ void definition_recorder_start(struct definition_recorder *r, struct vhost *vhos
                 .binding_added = on_binding_added,
                 .binding_removed = on_binding_removed,
             },
-        .definitions = definitions,
+        .broker = broker,
+        .definitions = broker->definitions,
         .vhost = vhost,
     };
     atomic_init(&r->changes, 0);

@@ -11,12 +11,14 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+struct broker;
 struct channel;
 struct vhost;
 
 /* Records the changes of one virtual host. Owned by it (struct vhost). */
 struct definition_recorder {
     struct topology_observer observer;
+    struct broker *broker;
     struct definitions *definitions;
     struct vhost *vhost;
     atomic_uint_fast64_t changes; /* durable ones so far */
@@ -24,7 +26,7 @@ struct definition_recorder {
 
 /* Has the changes of `vhost` recorded from now on. */
 void definition_recorder_start(struct definition_recorder *r, struct vhost *vhost,
-                               struct definitions *definitions);
+                               struct broker *broker);
 
 /* How many durable changes there were in a virtual host. Compared before and after an operation
  * under its lock, it says whether the operation has something to be committed. */

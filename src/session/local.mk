@@ -25,6 +25,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/dead_letters.h \
 	src/session/definition_changes.c \
 	src/session/definition_changes.h \
+	src/session/delayed_exchange.c \
+	src/session/delayed_exchange.h \
 	src/session/delivery.c \
 	src/session/delivery.h \
 	src/session/delivery_tags.c \

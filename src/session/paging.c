@@ -40,6 +40,9 @@
 /* Messages and bytes of one read. */
 #define PAGING_READ_MESSAGES 1024u
 #define PAGING_READ_BYTES (4u * 1024u * 1024u)
+/* From so many on, messages that are read to be dead-lettered are waited for before more of them
+ * are asked for. */
+#define PAGING_DEAD_READS_MAX 4096u
 /* How long after a read failed it is tried again. */
 #define PAGING_RETRY_MS 1000
 /* Segment numbers of page segments, told apart from the journal's. */
@@ -376,6 +379,18 @@ static void fetch_free(struct fetch *fetch)
     free(fetch);
 }
 
+static void fetch_finish(struct shard *s, struct fetch *fetch)
+{
+    if (fetch->dead)
+        s->paging.dead_reads--;
+    fetch_free(fetch);
+}
+
+bool paging_is_behind(const struct shard *s)
+{
+    return s->paging.dead_reads >= PAGING_DEAD_READS_MAX;
+}
+
 static void report_lost(const struct fetch *fetch)
 {
     log_error("paging",
@@ -420,6 +435,7 @@ void paging_read_dead_letter(struct shard *s, const struct effect *e)
     j = journal_of(s, queue, &location, 1, &run);
     fetch = fetch_create(queue, j, &e->sequence, &location, 1);
     fetch->dead = true;
+    s->paging.dead_reads++;
     fetch->held = held_settle_begin_reading(s, e);
     fetch->reason = e->reason;
     if (unwritten == NULL) {
@@ -427,7 +443,7 @@ void paging_read_dead_letter(struct shard *s, const struct effect *e)
         return;
     }
     bury(s, fetch, message_ref(unwritten));
-    fetch_free(fetch);
+    fetch_finish(s, fetch);
 }
 
 /* Where the message is by now. Returns false when it is gone with its queue. */
@@ -450,6 +466,8 @@ static void on_retry(struct timer *t)
     while ((node = list_take_first(&again)) != NULL) {
         struct fetch *fetch = container_of(node, struct fetch, node);
 
+        if (fetch->dead)
+            p->dead_reads++;
         if (fetch->dead && find_dead(fetch)) {
             journal_read(fetch->journal, &fetch->items[0].location, 1, fetch);
             continue;
@@ -458,7 +476,7 @@ static void on_retry(struct timer *t)
             held_settle_read(fetch->held, NULL);
         else if (fetch->queue->queue != NULL)
             paging_fetch(p->shard, fetch->queue);
-        fetch_free(fetch);
+        fetch_finish(p->shard, fetch);
     }
 }
 
@@ -467,6 +485,8 @@ static void try_again_later(struct shard *s, struct fetch *fetch, int error)
 {
     log_error("paging", "messages of queue '%.*s' cannot be read: %s; trying again in %d ms",
               BYTES_ARGS(fetch->queue->name), strerror(-error), PAGING_RETRY_MS);
+    if (fetch->dead)
+        s->paging.dead_reads--;
     list_append(&s->paging.failed, &fetch->node);
     if (!timer_is_set(&s->paging.retry))
         timer_set(&s->worker->timers, &s->paging.retry, shard_now_ms(s) + PAGING_RETRY_MS);
@@ -551,7 +571,7 @@ static void finish_fetch(struct shard *s, struct journal_read_result *r)
     } else {
         give_up(s, fetch);
     }
-    fetch_free(fetch);
+    fetch_finish(s, fetch);
 }
 
 void paging_take_reads(struct shard *s, struct journal *j)

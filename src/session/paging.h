@@ -33,6 +33,7 @@ struct paging {
     int64_t pages_retry_ms; /* when failed page segments are tried again */
     bool pages_full;        /* transient messages were not taken */
     uint32_t quiet_ticks;   /* since there was something to page */
+    uint32_t dead_reads;    /* of messages to be dead-lettered, that have not failed */
     uint64_t begin_bytes;   /* of the process's memory: messages are paged out above it */
 };
 
@@ -53,6 +54,9 @@ void paging_fetch(struct shard *s, struct queue_handle *queue);
 /* An EFFECT_DEAD_LETTER without a message: reads it, publishes it, and settles it then. */
 struct effect;
 void paging_read_dead_letter(struct shard *s, const struct effect *e);
+
+/* Whether so many of these are being read that a queue should not end more messages for now. */
+bool paging_is_behind(const struct shard *s);
 
 /* Hands finished reads of a journal to their queues. */
 void paging_take_reads(struct shard *s, struct journal *j);

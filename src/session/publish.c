@@ -139,10 +139,31 @@ static struct publish_origin origin_of(struct channel *ch)
         .kind = ORIGIN_PLAIN, .connection = ch->connection->id, .number = ch->serial};
 }
 
+static bool delays(const struct queue_handle *queue)
+{
+    return queue_options_delays(&queue->options);
+}
+
+/* To the publisher what a delayed exchange keeps is routed nowhere, as with RabbitMQ's plugin. */
+static bool is_routed(const struct routed *r)
+{
+    for (uint32_t i = 0; i < r->count; i++) {
+        if (!delays(r->queues[i]))
+            return true;
+    }
+    return false;
+}
+
+/* `msg`, and what a delayed exchange keeps of it: there BCC is needed still. */
+struct published {
+    struct message *msg;
+    struct message *delayed;
+};
+
 /* Queues and askers at home here answer at once, the others by mail: the publish is settled when
  * all have. Without confirms the channel closes when a queue says that it cannot keep the
  * message. */
-static int publish_to_all(struct channel *ch, struct message *msg, const struct routed *r,
+static int publish_to_all(struct channel *ch, const struct published *p, const struct routed *r,
                           const struct reply_keys *replies)
 {
     struct shard *s = ch->shard;
@@ -153,7 +174,7 @@ static int publish_to_all(struct channel *ch, struct message *msg, const struct 
 
     for (uint32_t i = 0; i < replies->count; i++) {
         enum publish_outcome outcome = direct_reply_publish(
-            ch, msg, replies->items[i], origin.kind == ORIGIN_CONFIRM ? origin.number : 0);
+            ch, p->msg, replies->items[i], origin.kind == ORIGIN_CONFIRM ? origin.number : 0);
 
         if (outcome == PUBLISH_PENDING)
             pending++;
@@ -161,7 +182,9 @@ static int publish_to_all(struct channel *ch, struct message *msg, const struct 
             refused = true;
     }
     for (uint32_t i = 0; i < r->count; i++) {
-        enum publish_outcome outcome = queue_publish(s, r->queues[i], msg, &origin);
+        bool keeps_bcc = p->delayed != p->msg && delays(r->queues[i]);
+        enum publish_outcome outcome =
+            queue_publish(s, r->queues[i], keeps_bcc ? p->delayed : p->msg, &origin);
 
         if (outcome == PUBLISH_PENDING)
             pending++;
@@ -184,20 +207,25 @@ static int publish_to_all(struct channel *ch, struct message *msg, const struct 
 static int publish(struct channel *ch, struct message *msg, const struct routed *r, bool mandatory)
 {
     struct reply_keys replies = {.count = 0};
+    struct published p = {.msg = msg, .delayed = msg};
+    bool has_extra_keys = (msg->flags & MESSAGE_HAS_EXTRA_KEYS) != 0;
     int rc;
 
     if (reply_keys_possible(msg))
         reply_keys_collect(msg, &replies);
-    if ((msg->flags & MESSAGE_HAS_EXTRA_KEYS) != 0)
-        msg = message_without_bcc(msg);
-    if (msg == NULL) {
+    if (has_extra_keys)
+        p.msg = message_without_bcc(message_ref(msg));
+    if (p.msg == NULL) {
         reply_keys_free(&replies);
+        message_unref(msg);
         return channel_refuse(ch, AMQP_RESOURCE_ERROR, "no memory for a message");
     }
-    if (r->count == 0 && mandatory)
-        return_message(ch, msg);
-    rc = publish_to_all(ch, msg, r, &replies);
+    if (mandatory && !is_routed(r))
+        return_message(ch, p.msg);
+    rc = publish_to_all(ch, &p, r, &replies);
     reply_keys_free(&replies);
+    if (has_extra_keys)
+        message_unref(p.msg);
     message_unref(msg);
     return rc;
 }

@@ -455,6 +455,9 @@ void queue_home_deliver(struct shard *s, const struct effect *e)
         deliver_by_mail(s, link, e, owned);
 }
 
+/* How long what is due waits for messages that are being read from disk. */
+#define BEHIND_MS 1
+
 /* The timer of a queue that has one. */
 struct queue_timer {
     struct timer timer;
@@ -468,7 +471,10 @@ static void on_queue_timer(struct timer *t)
     struct shard *s = timer->shard;
     struct queue_handle *queue = queue_handle_ref(timer->queue);
 
-    queue_on_time(queue->queue, shard_now_ms(s), &s->effects);
+    if (paging_is_behind(s))
+        timer_set(&s->worker->timers, t, shard_now_ms(s) + BEHIND_MS);
+    else
+        queue_on_time(queue->queue, shard_now_ms(s), &s->effects);
     shard_run_effects(s);
     if (queue->queue != NULL && !timer_is_set(t)) {
         queue_set_clock(queue->queue, NULL);
@@ -521,8 +527,10 @@ static void add(struct shard *s, struct vhost *vhost, struct queue_handle *queue
     queue_handle_unref(queue);
 }
 
-struct queue_handle *queue_home_create(struct shard *s, struct vhost *vhost, struct bytes name,
-                                       const struct queue_options *options, uint64_t owner)
+/* A queue without a name, with its place in a journal when it is durable. NULL: the disk refuses it
+ * an id. */
+static struct queue_handle *create_kept(struct shard *s, struct bytes name,
+                                        const struct queue_options *options, uint64_t owner)
 {
     bool durable = options->durable && !options->exclusive && s->log != NULL;
     struct queue_handle *queue;
@@ -536,10 +544,26 @@ struct queue_handle *queue_home_create(struct shard *s, struct vhost *vhost, str
     queue = create(s, name, options, owner);
     if (durable)
         queue->durable = durable_queue_create(s->log, queue, id);
+    return queue;
+}
+
+struct queue_handle *queue_home_create(struct shard *s, struct vhost *vhost, struct bytes name,
+                                       const struct queue_options *options, uint64_t owner)
+{
+    struct queue_handle *queue = create_kept(s, name, options, owner);
+
+    if (queue == NULL)
+        return NULL;
     add(s, vhost, queue);
     queue_used(queue->queue, shard_now_ms(s), &s->effects);
     shard_run_effects(s);
     return queue;
+}
+
+struct queue_handle *queue_home_create_hidden(struct shard *s, struct bytes name,
+                                              const struct queue_options *options)
+{
+    return create_kept(s, name, options, 0);
 }
 
 /* The time of day at which a message ends, 0: never. Asked for one after the other; `*at` rises. */
@@ -552,11 +576,12 @@ static int64_t find_expiry(const struct recovered_queue *recovered, uint64_t seq
     return recovered->expiries[*at].expires_ms;
 }
 
-static void restore_lane(struct shard *s, struct queue_handle *queue, uint32_t lane,
+static void restore_lane(struct queue_handle *queue, uint32_t lane,
                          const struct recovered_queue *found)
 {
     const struct durable_queue *d = queue->durable;
-    int64_t to_clock_ms = shard_now_ms(s) - clock_realtime_ms();
+    /* The worker's own time stands still until it runs. */
+    int64_t to_clock_ms = clock_monotonic_ms() - clock_realtime_ms();
     size_t next_expiry = 0;
 
     for (size_t i = 0; i < found->count; i++) {
@@ -591,9 +616,9 @@ static const struct recovered_queue *find_recovered(const struct recovered *reco
                    compare_ids);
 }
 
-void queue_home_restore(struct shard *s, struct vhost *vhost, struct bytes name,
-                        const struct queue_options *options, struct durable_log *log, uint64_t id,
-                        const struct recovered *recovered)
+static struct queue_handle *restore(struct shard *s, struct bytes name,
+                                    const struct queue_options *options, struct durable_log *log,
+                                    uint64_t id, const struct recovered *recovered)
 {
     struct queue_handle *queue = create(s, name, options, 0);
     struct durable_queue *d = durable_queue_create(log, queue, id);
@@ -604,15 +629,35 @@ void queue_home_restore(struct shard *s, struct vhost *vhost, struct bytes name,
 
         if (found != NULL) {
             durable_queue_adopt(d, lane, found->next_sequence, found->delivered_below);
-            restore_lane(s, queue, lane, found);
+            restore_lane(queue, lane, found);
         } else if (lane == 0) {
             durable_queue_adopt(d, 0, 1, 1);
         }
     }
     queue_restore_done(queue->queue, &s->effects);
+    return queue;
+}
+
+void queue_home_restore(struct shard *s, struct vhost *vhost, struct bytes name,
+                        const struct queue_options *options, struct durable_log *log, uint64_t id,
+                        const struct recovered *recovered)
+{
+    struct queue_handle *queue = restore(s, name, options, log, id, recovered);
+
     add(s, vhost, queue);
     queue_used(queue->queue, shard_now_ms(s), &s->effects);
     shard_run_effects(s);
+}
+
+struct queue_handle *queue_home_restore_hidden(struct shard *s, struct bytes name,
+                                               const struct queue_options *options,
+                                               struct durable_log *log, uint64_t id,
+                                               const struct recovered *recovered)
+{
+    struct queue_handle *queue = restore(s, name, options, log, id, recovered);
+
+    shard_run_effects(s);
+    return queue;
 }
 
 static void handle_queue_gone(struct worker *w, struct mail_record *r)
@@ -648,22 +693,12 @@ static void end_consumers(struct shard *s, struct queue *q)
     effects_free(&moot);
 }
 
-uint64_t queue_home_delete(struct shard *s, struct queue_handle *queue)
+/* Ends what the handle leads to; its name is gone. Returns how many messages were ready. */
+static uint64_t end(struct shard *s, struct queue_handle *queue)
 {
-    struct vhost *vhost = queue->vhost;
     struct queue *q = queue->queue;
     struct releasing releasing = {.shard = s, .queue = queue};
     uint64_t ready;
-
-    if (q == NULL)
-        return 0;
-    queue_handle_ref(queue);
-    vhost_lock_write(vhost);
-    topology_remove_queue(vhost->topology, queue);
-    vhost_unlock(vhost);
-    atomic_fetch_sub(&s->worker->server->queue_count, 1);
-    if (list_linked(&queue->by_owner))
-        list_remove(&queue->by_owner);
 
     shard_finish_effects(s, q);
     ready = queue_message_count(q);
@@ -676,6 +711,30 @@ uint64_t queue_home_delete(struct shard *s, struct queue_handle *queue)
         durable_queue_free(queue->durable);
     queue->durable = NULL;
     paging_ask_parked(s, queue);
+    return ready;
+}
+
+uint64_t queue_home_delete(struct shard *s, struct queue_handle *queue)
+{
+    struct vhost *vhost = queue->vhost;
+    uint64_t ready;
+
+    if (queue->queue == NULL)
+        return 0;
+    queue_handle_ref(queue);
+    vhost_lock_write(vhost);
+    topology_remove_queue(vhost->topology, queue);
+    vhost_unlock(vhost);
+    atomic_fetch_sub(&s->worker->server->queue_count, 1);
+    if (list_linked(&queue->by_owner))
+        list_remove(&queue->by_owner);
+    ready = end(s, queue);
     queue_handle_unref(queue);
     return ready;
+}
+
+void queue_home_delete_hidden(struct shard *s, struct queue_handle *queue)
+{
+    if (queue->queue != NULL)
+        end(s, queue);
 }

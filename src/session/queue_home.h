@@ -120,6 +120,16 @@ void queue_home_restore(struct shard *s, struct vhost *vhost, struct bytes name,
                         const struct queue_options *options, struct durable_log *log, uint64_t id,
                         const struct recovered *recovered);
 
+/* The same for a queue that no topology has: a reference is returned, and the last is dropped after
+ * it was deleted (what it holds is not sent anywhere). */
+struct queue_handle *queue_home_create_hidden(struct shard *s, struct bytes name,
+                                              const struct queue_options *options);
+struct queue_handle *queue_home_restore_hidden(struct shard *s, struct bytes name,
+                                               const struct queue_options *options,
+                                               struct durable_log *log, uint64_t id,
+                                               const struct recovered *recovered);
+void queue_home_delete_hidden(struct shard *s, struct queue_handle *queue);
+
 /* The queue wants to be called at `due_ms` (queue_on_time()). */
 void queue_home_set_timer(struct shard *s, struct queue_handle *queue, int64_t due_ms);
 

@@ -4,6 +4,7 @@
 #include "server/vhost.h"
 #include "session/channel.h"
 #include "session/connection.h"
+#include "session/delayed_exchange.h"
 #include "session/durable_log.h"
 #include "session/held_settles.h"
 #include "session/message_properties.h"
@@ -109,11 +110,19 @@ static enum publish_outcome add_message(struct shard *s, struct queue_handle *qu
     return durable ? PUBLISH_PENDING : PUBLISH_ACCEPTED;
 }
 
+static int64_t expiry_of(const struct queue_handle *queue, const struct message *msg,
+                         int64_t now_ms)
+{
+    if (queue_options_delays(&queue->options))
+        return now_ms + delayed_message_ms(msg);
+    return queue_expiry(queue->queue, message_expiration_ms(msg), now_ms);
+}
+
 static enum publish_outcome add_by_rules(struct shard *s, struct queue_handle *queue,
                                          struct message *msg)
 {
     int64_t now_ms = shard_now_ms(s);
-    int64_t expiry_ms = queue_expiry(queue->queue, message_expiration_ms(msg), now_ms);
+    int64_t expiry_ms = expiry_of(queue, msg, now_ms);
     enum publish_outcome outcome = PUBLISH_REFUSED;
 
     if (queue_admit(queue->queue, msg, now_ms, &s->effects))

@@ -22,6 +22,16 @@ struct exchange_definition {
     bool auto_delete;
     bool internal;
     const struct table *arguments; /* or NULL */
+    uint64_t delays_id;            /* of a delayed exchange, as struct delays_definition; else 0 */
+    uint32_t delays_shard;
+};
+
+/* Where the messages are that a delayed exchange keeps; added and removed with the exchange. */
+struct delays_definition {
+    struct bytes vhost;
+    struct bytes exchange;
+    uint64_t id;    /* as of a queue */
+    uint32_t shard; /* whose journal has its messages */
 };
 
 struct queue_definition {
@@ -108,7 +118,8 @@ struct definitions_visitor {
     void (*topic_permission)(void *context, const struct topic_permission_definition *p);
     void (*parameter)(void *context, const struct parameter_definition *p);
     void (*policy)(void *context, const struct policy_definition *p);
-    void (*exchange)(void *context, const struct exchange_definition *e);
+    void (*exchange)(void *context, const struct exchange_definition *e); /* delays_id is 0 */
+    void (*delays)(void *context, const struct delays_definition *d);
     void (*queue)(void *context, const struct queue_definition *q);
     void (*binding)(void *context, const struct binding_definition *b);
 };

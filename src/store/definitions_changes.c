@@ -188,12 +188,25 @@ void definitions_remove_policy(struct definitions *d, struct bytes vhost, struct
     definitions_writer_add(d->writer, CHANGE_REMOVE_POLICY, &row, done);
 }
 
+/* Before its exchange: without one it means nothing. */
+static void add_delays(struct definitions *d, const struct exchange_definition *e)
+{
+    struct row row = name_row(e->vhost, e->name);
+
+    row_add_integer(&row, (int64_t)e->delays_id);
+    row_add_integer(&row, e->delays_shard);
+    definitions_writer_add(d->writer, CHANGE_ADD_DELAYS, &row,
+                           (struct definitions_done){.call = NULL});
+}
+
 void definitions_add_exchange(struct definitions *d, const struct exchange_definition *e,
                               struct definitions_done done)
 {
     struct row row = name_row(e->vhost, e->name);
     struct buffer arguments;
 
+    if (e->delays_id != 0)
+        add_delays(d, e);
     row_add_bytes(&row, e->type);
     row_add_integer(&row, e->auto_delete);
     row_add_integer(&row, e->internal);

@@ -134,6 +134,22 @@ static bool read_exchange(struct reader *r, const struct row *row)
     return true;
 }
 
+static bool read_delays(struct reader *r, const struct row *row)
+{
+    const struct delays_definition d = {
+        .vhost = row->cells[0].bytes,
+        .exchange = row->cells[1].bytes,
+        .id = (uint64_t)row->cells[2].integer,
+        .shard = (uint32_t)row->cells[3].integer,
+    };
+
+    if (d.id == 0 || d.id >= r->ids_end)
+        return false;
+    if (r->visitor->delays != NULL)
+        r->visitor->delays(r->visitor->context, &d);
+    return true;
+}
+
 static bool read_queue(struct reader *r, const struct row *row)
 {
     struct queue_definition q = {
@@ -185,6 +201,7 @@ static const struct table_reader TABLES[] = {
     {"parameters", "SELECT * FROM parameters", read_parameter},
     {"policies", "SELECT * FROM policies", read_policy},
     {"exchanges", "SELECT * FROM exchanges", read_exchange},
+    {"delays", "SELECT * FROM delays", read_delays},
     {"queues", "SELECT * FROM queues", read_queue},
     {"bindings", "SELECT * FROM bindings", read_binding},
 };

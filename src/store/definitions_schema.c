@@ -110,9 +110,19 @@ static const char VERSION_2[] =
     "CREATE INDEX permissions_by_user ON permissions (user);"
     "CREATE INDEX topic_permissions_by_user ON topic_permissions (user);";
 
+static const char VERSION_3[] = "CREATE TABLE delays ("
+                                " vhost BLOB NOT NULL,"
+                                " exchange BLOB NOT NULL,"
+                                " id INTEGER NOT NULL,"
+                                " shard INTEGER NOT NULL,"
+                                " checksum INTEGER NOT NULL,"
+                                " PRIMARY KEY (vhost, exchange)"
+                                ") STRICT, WITHOUT ROWID;";
+
 static const struct migration STEPS[] = {
     {.sql = VERSION_1},
     {.sql = VERSION_2},
+    {.sql = VERSION_3},
 };
 
 const struct migrations DEFINITIONS_MIGRATIONS = {

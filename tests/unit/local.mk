@@ -127,6 +127,11 @@ tests_unit_test_definitions_failures_SOURCES = tests/unit/test_definitions_failu
 	tests/unit/store_helpers.c tests/unit/store_helpers.h
 tests_unit_test_definitions_failures_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_delay
+TESTS += tests/unit/test_delay
+tests_unit_test_delay_SOURCES = tests/unit/test_delay.c
+tests_unit_test_delay_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_delivery_tags
 TESTS += tests/unit/test_delivery_tags
 tests_unit_test_delivery_tags_SOURCES = tests/unit/test_delivery_tags.c
@@ -147,6 +152,12 @@ TESTS += tests/unit/test_exchange_choice
 tests_unit_test_exchange_choice_SOURCES = tests/unit/test_exchange_choice.c \
 	tests/unit/topology_helpers.c tests/unit/topology_helpers.h
 tests_unit_test_exchange_choice_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_exchange_delayed
+TESTS += tests/unit/test_exchange_delayed
+tests_unit_test_exchange_delayed_SOURCES = tests/unit/test_exchange_delayed.c \
+	tests/unit/topology_helpers.c tests/unit/topology_helpers.h
+tests_unit_test_exchange_delayed_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
 check_PROGRAMS += tests/unit/test_exchange_direct
 TESTS += tests/unit/test_exchange_direct

@@ -191,6 +191,12 @@ static void on_exchange(void *context, const struct exchange_definition *e)
     add_arguments(context, e->arguments);
 }
 
+static void on_delays(void *context, const struct delays_definition *d)
+{
+    buffer_append_format(context, "delays %.*s:%.*s id=%llu shard=%u\n", BYTES_ARGS(d->vhost),
+                         BYTES_ARGS(d->exchange), (unsigned long long)d->id, d->shard);
+}
+
 static void on_queue(void *context, const struct queue_definition *q)
 {
     buffer_append_format(context, "queue %.*s:%.*s id=%llu shard=%u%s", BYTES_ARGS(q->vhost),
@@ -220,6 +226,7 @@ char *definitions_text(struct definitions *d, int *rc)
         .parameter = on_parameter,
         .policy = on_policy,
         .exchange = on_exchange,
+        .delays = on_delays,
         .queue = on_queue,
         .binding = on_binding,
     };

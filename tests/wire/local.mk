@@ -48,6 +48,11 @@ TESTS += tests/wire/test_dead_letters
 tests_wire_test_dead_letters_SOURCES = tests/wire/test_dead_letters.c
 tests_wire_test_dead_letters_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_delayed
+TESTS += tests/wire/test_delayed
+tests_wire_test_delayed_SOURCES = tests/wire/test_delayed.c
+tests_wire_test_delayed_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_exchanges
 TESTS += tests/wire/test_exchanges
 tests_wire_test_exchanges_SOURCES = tests/wire/test_exchanges.c
