@@ -1,5 +1,6 @@
 /* leveretd: the broker's program. Reads the command line and the configuration, runs the broker,
  * and turns signals into reloads and a shutdown. */
+#include "admin/admin.h"
 #include "auth/password.h"
 #include "auth/users.h"
 #include "base/log.h"
@@ -7,6 +8,7 @@
 #include "config/config.h"
 #include "server/server.h"
 #include "session/broker.h"
+#include "store/data_directory.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -207,6 +209,15 @@ static void wait_for_the_end(const struct options *o, struct broker *b, const si
     log_info("server", "closing for %s", number == SIGTERM ? "SIGTERM" : "SIGINT");
 }
 
+static void start_admin(struct admin *a, struct broker *b)
+{
+    const char *configured = b->server->config->admin.socket;
+    char *path = configured != NULL ? NULL : data_directory_admin_socket(b->data.path);
+
+    admin_start(a, b, configured != NULL ? configured : path);
+    free(path);
+}
+
 static int run(const struct options *o)
 {
     struct auth_database *users;
@@ -214,6 +225,7 @@ static int run(const struct options *o)
     struct config *config;
     struct server server;
     struct broker broker;
+    struct admin admin;
     sigset_t handled;
     bool ready;
     int status = EXIT_FAILURE;
@@ -231,8 +243,10 @@ static int run(const struct options *o)
                         o->data_dir != NULL ? o->data_dir : config->data_dir, &problems) == 0;
     warn_of_problems(&problems);
     if (ready && server_start(&server) == 0) {
+        start_admin(&admin, &broker);
         log_info("server", "leveret %s is ready: %u workers", LEVERET_VERSION, server.worker_count);
         wait_for_the_end(o, &broker, &handled);
+        admin_stop(&admin);
         server_stop(&server);
         log_info("server", "closed");
         status = EXIT_SUCCESS;

@@ -1,3 +1,3 @@
 bin_PROGRAMS += leveretd
 leveretd_SOURCES = src/leveretd.c
-leveretd_LDADD = $(SESSION_LIBS) $(ALLOCATOR_LIBS)
+leveretd_LDADD = $(ADMIN_LIBS) $(ALLOCATOR_LIBS)

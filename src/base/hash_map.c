@@ -107,3 +107,38 @@ struct hash_node *hash_map_next(const struct hash_map *m, const struct hash_node
         return node->next;
     return first_from(m, (size_t)(node->hash & (m->bucket_count - 1)) + 1);
 }
+
+static size_t reverse_bits(size_t v)
+{
+    size_t reversed = 0;
+
+    for (size_t i = 0; i < 8 * sizeof(v); i++, v >>= 1)
+        reversed = reversed << 1 | (v & 1);
+    return reversed;
+}
+
+/* Counts from the highest bit of the bucket's number down: what a resize makes of a bucket differs
+ * from it in bits above those in use, so the buckets behind the cursor are those that were visited
+ * before, whatever the size. */
+static size_t next_cursor(size_t cursor, size_t mask)
+{
+    return reverse_bits(reverse_bits(cursor | ~mask) + 1);
+}
+
+size_t hash_map_scan(const struct hash_map *m, size_t cursor, size_t count,
+                     void (*visit)(struct hash_node *node, void *context), void *context)
+{
+    size_t visited = 0;
+
+    if (m->count == 0)
+        return 0;
+    do {
+        for (struct hash_node *n = m->buckets[cursor & (m->bucket_count - 1)]; n != NULL;
+             n = n->next) {
+            visit(n, context);
+            visited++;
+        }
+        cursor = next_cursor(cursor, m->bucket_count - 1);
+    } while (cursor != 0 && visited < count);
+    return cursor;
+}

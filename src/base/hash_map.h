@@ -44,4 +44,12 @@ void hash_map_remove(struct hash_map *m, struct hash_node *node);
 struct hash_node *hash_map_first(const struct hash_map *m);
 struct hash_node *hash_map_next(const struct hash_map *m, const struct hash_node *node);
 
+/* Walks in pieces, between which the map may change. `cursor` is 0 in the first call, then what the
+ * last one returned; 0 is the end. Calls `visit` for the nodes of whole buckets, until it has been
+ * called `count` times or more (a bucket holds about one); it must not change the map. A node that
+ * is in the map from the first call to the last is visited: once, or more often when the map was
+ * resized in between. */
+size_t hash_map_scan(const struct hash_map *m, size_t cursor, size_t count,
+                     void (*visit)(struct hash_node *node, void *context), void *context);
+
 #endif

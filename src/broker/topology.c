@@ -524,3 +524,77 @@ void topology_each_queue(const struct topology *t,
     while (n != NULL && visit(container_of(n, struct queue_handle, by_name), context))
         n = hash_map_next(&t->queues, n);
 }
+
+/* What a scan's caller wants called, and with what. */
+struct scan {
+    union {
+        void (*exchange)(const struct exchange *e, void *context);
+        void (*queue)(struct queue_handle *h, void *context);
+        void (*binding)(const struct binding_declaration *b, bool durable, void *context);
+    } visit;
+    void *context;
+};
+
+static void scan_exchange(struct hash_node *n, void *context)
+{
+    const struct scan *s = context;
+
+    s->visit.exchange(container_of(n, struct exchange, by_name), s->context);
+}
+
+static void scan_queue(struct hash_node *n, void *context)
+{
+    const struct scan *s = context;
+
+    s->visit.queue(container_of(n, struct queue_handle, by_name), s->context);
+}
+
+static void scan_binding(struct hash_node *n, void *context)
+{
+    const struct scan *s = context;
+    const struct binding *b = container_of(n, struct binding, by_identity);
+    bool to_exchange = destination_is_exchange(b->link.value);
+    struct binding_declaration d = {
+        .source = b->source->name,
+        .to_exchange = to_exchange,
+        .routing_key = binding_key(b),
+        .arguments = b->arguments != NULL ? &b->arguments->table : NULL,
+    };
+    bool durable;
+
+    if (to_exchange) {
+        d.destination = destination_exchange(b->link.value)->name;
+        durable = destination_exchange(b->link.value)->durable;
+    } else {
+        d.destination = destination_queue(b->link.value)->name;
+        durable = destination_queue(b->link.value)->options.durable;
+    }
+    s->visit.binding(&d, durable && b->source->durable, s->context);
+}
+
+size_t topology_scan_exchanges(const struct topology *t, size_t cursor, size_t count,
+                               void (*visit)(const struct exchange *e, void *context),
+                               void *context)
+{
+    struct scan s = {.visit.exchange = visit, .context = context};
+
+    return hash_map_scan(&t->exchanges, cursor, count, scan_exchange, &s);
+}
+
+size_t topology_scan_queues(const struct topology *t, size_t cursor, size_t count,
+                            void (*visit)(struct queue_handle *h, void *context), void *context)
+{
+    struct scan s = {.visit.queue = visit, .context = context};
+
+    return hash_map_scan(&t->queues, cursor, count, scan_queue, &s);
+}
+
+size_t topology_scan_bindings(const struct topology *t, size_t cursor, size_t count,
+                              void (*visit)(const struct binding_declaration *b, bool durable,
+                                            void *context),
+                              void *context)
+{
+    struct scan s = {.visit.binding = visit, .context = context};
+
+    return hash_map_scan(&t->bindings, cursor, count, scan_binding, &s);
+}

@@ -209,4 +209,18 @@ void topology_each_exchange(const struct topology *t,
 void topology_each_queue(const struct topology *t,
                          bool (*visit)(struct queue_handle *h, void *context), void *context);
 
+/* Walking in pieces, the lock given back in between: about `count` of them a call. `cursor` and the
+ * value returned, and what may be visited twice, are hash_map_scan()'s (base/hash_map.h). What is
+ * visited is borrowed under the lock. Bindings: without those of the default exchange, which leads
+ * to every queue by its name. */
+size_t topology_scan_exchanges(const struct topology *t, size_t cursor, size_t count,
+                               void (*visit)(const struct exchange *e, void *context),
+                               void *context);
+size_t topology_scan_queues(const struct topology *t, size_t cursor, size_t count,
+                            void (*visit)(struct queue_handle *h, void *context), void *context);
+size_t topology_scan_bindings(const struct topology *t, size_t cursor, size_t count,
+                              void (*visit)(const struct binding_declaration *b, bool durable,
+                                            void *context),
+                              void *context);
+
 #endif

@@ -88,6 +88,10 @@ struct config_disk {
     uint64_t free_limit_bytes; /* 0: no alarm */
 };
 
+struct config_admin {
+    const char *socket; /* NULL: data_directory_admin_socket() (store/data_directory.h) */
+};
+
 struct config_log {
     enum log_level level;
     enum log_format format;
@@ -218,6 +222,7 @@ struct config {
     struct config_journal journal;
     struct config_memory memory;
     struct config_disk disk;
+    struct config_admin admin;
     struct config_log log;
     struct config_users users;
     struct config_vhosts vhosts;

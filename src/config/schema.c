@@ -322,6 +322,22 @@ static const struct config_section DISK = {
     .struct_size = sizeof(struct config_disk),
 };
 
+static const struct config_key ADMIN_KEYS[] = {
+    {.name = "socket",
+     .type = CONFIG_TYPE_STRING,
+     .applies = CONFIG_AT_RESTART,
+     .min = 1,
+     .max = 107,
+     FIELD(config_admin, socket),
+     .doc = "Path of the socket that leveretctl opens; absent: admin.sock in data_dir."},
+    END_OF_KEYS,
+};
+
+static const struct config_section ADMIN = {
+    .keys = ADMIN_KEYS,
+    .struct_size = sizeof(struct config_admin),
+};
+
 static const struct config_choice LOG_LEVELS[] = {
     {"debug", LOG_LEVEL_DEBUG},
     {"info", LOG_LEVEL_INFO},
@@ -696,6 +712,12 @@ static const struct config_key TOP_KEYS[] = {
      FIELD(config, disk),
      .section = &DISK,
      .doc = "How much of the disk stays free."},
+    {.name = "admin",
+     .type = CONFIG_TYPE_SECTION,
+     .applies = CONFIG_AT_RESTART,
+     FIELD(config, admin),
+     .section = &ADMIN,
+     .doc = "Where the broker is looked after."},
     {.name = "log",
      .type = CONFIG_TYPE_SECTION,
      FIELD(config, log),

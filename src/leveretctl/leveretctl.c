@@ -1,5 +1,7 @@
 /* leveretctl: what an administrator does to a broker and its data from the command line. */
 #include "leveretctl/backup.h"
+#include "leveretctl/lists.h"
+#include "leveretctl/options.h"
 #include "leveretctl/tls_command.h"
 
 #include <getopt.h>
@@ -9,18 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-enum {
-    EXIT_BAD_USAGE = 2,
-    ERROR_SIZE = 8192,
-};
-
 static const char DEFAULT_DATA_DIR[] = "/var/lib/leveret";
-
-struct options {
-    const char *data_dir;
-    char **arguments; /* of the command */
-    int count;
-};
 
 struct command {
     const char *name;
@@ -30,8 +21,7 @@ struct command {
 
 static void print_help(void)
 {
-    puts("Usage: leveretctl [OPTION]... backup TO\n"
-         "       leveretctl tls generate [OPTION]... DIR\n"
+    puts("Usage: leveretctl [OPTION]... COMMAND [ARGUMENT]...\n"
          "Look after a leveret broker and its data.\n"
          "\n"
          "  backup TO            copy the data directory to TO, which must be missing or empty;\n"
@@ -39,7 +29,18 @@ static void print_help(void)
          "  tls generate DIR     make certificates for development in DIR; takes --host NAME,\n"
          "                       --user NAME and --days N (see leveretctl tls --help)\n"
          "\n"
+         "Of a running broker:\n"
+         "  status               what it is and how it does");
+    list_commands_print_help();
+    puts("\n"
          "      --data-dir DIR   the data directory (/var/lib/leveret)\n"
+         "      --socket PATH    the broker's admin socket (admin.sock in the data directory)\n"
+         "  -p, --vhost NAME     the virtual host (/)\n"
+         "      --formatter F    table (default) or json\n"
+         "      --no-table-headers\n"
+         "                       no line with the names of the columns\n"
+         "  -q, --quiet          no line that says what is listed\n"
+         "  -s, --silent         neither of these lines\n"
          "  -h, --help           print this and exit\n"
          "  -V, --version        print the version and exit");
 }
@@ -62,10 +63,8 @@ static int run_backup(const struct options *o)
     const char *to = o->arguments[0];
 
     allow_many_files();
-    if (backup(o->data_dir, to, &figures, error, sizeof(error)) < 0) {
-        fprintf(stderr, "leveretctl: %s\n", error);
-        return EXIT_FAILURE;
-    }
+    if (backup(o->data_dir, to, &figures, error, sizeof(error)) < 0)
+        return command_failed(error);
     printf("%s: definitions and %" PRIu64 " segments, %" PRIu64 " bytes\n", to, figures.segments,
            figures.bytes);
     return EXIT_SUCCESS;
@@ -73,16 +72,15 @@ static int run_backup(const struct options *o)
 
 static const struct command COMMANDS[] = {
     {"backup", 1, run_backup},
+    {"status", 0, status_run},
 };
-
-static int bad_usage(const char *what, const char *argument)
-{
-    fprintf(stderr, "leveretctl: %s%s\nTry 'leveretctl --help'.\n", what, argument);
-    return EXIT_BAD_USAGE;
-}
 
 static int run_command(const char *name, const struct options *o)
 {
+    const struct list_command *list = list_command_find(name);
+
+    if (list != NULL)
+        return list_command_run(list, o);
     for (size_t i = 0; i < sizeof(COMMANDS) / sizeof(COMMANDS[0]); i++) {
         const struct command *c = &COMMANDS[i];
 
@@ -97,28 +95,66 @@ static int run_command(const char *name, const struct options *o)
     return bad_usage("unknown command ", name);
 }
 
+static int set_format(struct options *o, const char *name)
+{
+    if (strcmp(name, "json") == 0)
+        o->format = OUTPUT_JSON;
+    else if (strcmp(name, "table") == 0)
+        o->format = OUTPUT_TABLE;
+    else
+        return bad_usage("there is no formatter ", name);
+    return 0;
+}
+
 enum long_option {
     OPTION_DATA_DIR = 256,
+    OPTION_SOCKET,
+    OPTION_FORMATTER,
+    OPTION_NO_TABLE_HEADERS,
 };
 
 static const struct option LONG_OPTIONS[] = {
     {"data-dir", required_argument, NULL, OPTION_DATA_DIR},
+    {"socket", required_argument, NULL, OPTION_SOCKET},
+    {"vhost", required_argument, NULL, 'p'},
+    {"formatter", required_argument, NULL, OPTION_FORMATTER},
+    {"no-table-headers", no_argument, NULL, OPTION_NO_TABLE_HEADERS},
+    {"quiet", no_argument, NULL, 'q'},
+    {"silent", no_argument, NULL, 's'},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
 };
 
-int main(int argc, char **argv)
+/* Options may come anywhere, as rabbitmqctl has them. Returns -1 to go on, or an exit status. */
+static int read_options(struct options *o, int argc, char **argv)
 {
-    struct options o = {.data_dir = DEFAULT_DATA_DIR};
     int option;
 
-    if (argc > 1 && strcmp(argv[1], "tls") == 0)
-        return tls_command(argc - 1, argv + 1);
-    while ((option = getopt_long(argc, argv, "hV", LONG_OPTIONS, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "p:qshV", LONG_OPTIONS, NULL)) != -1) {
         switch (option) {
         case OPTION_DATA_DIR:
-            o.data_dir = optarg;
+            o->data_dir = optarg;
+            break;
+        case OPTION_SOCKET:
+            o->socket = optarg;
+            break;
+        case 'p':
+            o->vhost = optarg;
+            break;
+        case OPTION_FORMATTER:
+            if (set_format(o, optarg) != 0)
+                return EXIT_BAD_USAGE;
+            break;
+        case OPTION_NO_TABLE_HEADERS:
+            o->no_headers = true;
+            break;
+        case 's':
+            o->no_headers = true;
+            o->quiet = true;
+            break;
+        case 'q':
+            o->quiet = true;
             break;
         case 'h':
             print_help();
@@ -131,6 +167,19 @@ int main(int argc, char **argv)
             return EXIT_BAD_USAGE;
         }
     }
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.data_dir = DEFAULT_DATA_DIR, .vhost = "/"};
+    int status;
+
+    if (argc > 1 && strcmp(argv[1], "tls") == 0)
+        return tls_command(argc - 1, argv + 1);
+    status = read_options(&o, argc, argv);
+    if (status >= 0)
+        return status;
     if (optind == argc)
         return bad_usage("a command is missing", "");
     o.arguments = argv + optind + 1;

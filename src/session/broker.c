@@ -208,6 +208,7 @@ int broker_init(struct broker *b, struct server *server, const char *version, co
 
     *b = (struct broker){.server = server, .limits = &server->config->limits};
     server->shared = b;
+    server->version = version;
     encode_server_properties(b, version);
     reply_registry_init(&b->replies);
     b->shards = memory_alloc_zeroed(server->worker_count, sizeof(*b->shards));

@@ -20,6 +20,7 @@ struct subscription *subscription_create(struct channel *ch, struct queue_handle
     s->state = SUBSCRIPTION_OPENING;
     s->no_ack = no_ack;
     s->getter = getter;
+    s->prefetch = ch->prefetch;
     s->counts_deliveries = queue_options_counts_deliveries(&queue->options);
     s->tag = bytes_of(bytes_to_string(tag), tag.size);
     list_node_init(&s->congested);

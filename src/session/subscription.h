@@ -36,6 +36,7 @@ struct subscription {
     bool counts_deliveries; /* the client is told in x-delivery-count */
     bool asked;             /* the home has not answered a question about it */
     bool abandoned;         /* to be released when it is open, and answered for */
+    uint16_t prefetch;      /* its limit on unacked deliveries, 0: none; for whoever lists */
     uint32_t unacked;       /* entries of the channel's ring that point here */
     uint32_t unreturned;    /* deliveries from another worker that were taken, not told to it yet */
     uint64_t unreturned_bytes;

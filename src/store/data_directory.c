@@ -474,6 +474,11 @@ char *data_directory_definitions(const char *path)
     return path_format("%s/%s", path, DEFINITIONS);
 }
 
+char *data_directory_admin_socket(const char *path)
+{
+    return path_format("%s/admin.sock", path);
+}
+
 char *data_directory_journals(const char *path)
 {
     return path_format("%s/%s", path, JOURNAL);

@@ -6,6 +6,7 @@
  *     definitions.sqlite   definitions (store/definitions.h), with its -wal and -shm beside it
  *     journal/SHARD/       the segments of each worker's journal (store/journal.h)
  *     paged/SHARD/         bodies that left memory; worth nothing after the process
+ *     admin.sock           the socket of the process that uses the directory (admin/admin.h)
  *
  * One thread at a time. */
 #ifndef LEVERET_STORE_DATA_DIRECTORY_H
@@ -47,6 +48,7 @@ int data_directory_stamp(const char *path);
 
 /* Paths inside a data directory at `path`, on the heap, for the caller to free. */
 char *data_directory_definitions(const char *path);
+char *data_directory_admin_socket(const char *path);
 char *data_directory_journals(const char *path);
 char *data_directory_journal(const char *path, uint32_t shard);
 char *data_directory_paged(const char *path, uint32_t shard);

@@ -229,6 +229,7 @@ START_TEST(shipped_file_says_the_defaults)
     ck_assert_mem_eq(&shipped->journal, &defaults->journal, sizeof(defaults->journal));
     ck_assert_mem_eq(&shipped->memory, &defaults->memory, sizeof(defaults->memory));
     ck_assert_mem_eq(&shipped->disk, &defaults->disk, sizeof(defaults->disk));
+    ck_assert_mem_eq(&shipped->admin, &defaults->admin, sizeof(defaults->admin));
     ck_assert_uint_eq(shipped->users.count, 1);
     ck_assert_str_eq(shipped->users.items[0].password, defaults->users.items[0].password);
     ck_assert(shipped->users.items[0].loopback_only);

@@ -169,7 +169,90 @@ START_TEST(walk_can_empty_the_map)
 }
 END_TEST
 
+static void count_visit(struct hash_node *node, void *context)
+{
+    ++*(size_t *)context;
+    container_of(node, struct item, node)->visits++;
+}
+
+/* Items 0 to STAYING - 1 are there all the time; others come and go between the pieces, enough of
+ * them to grow the map and to shrink it. */
+START_TEST(scan_in_pieces_misses_nothing_that_stays)
+{
+    enum { STAYING = 500, OTHERS = 5000 };
+    static struct item staying[STAYING];
+    static struct item others[OTHERS];
+
+    for (int growing = 0; growing < 2; growing++) {
+        struct hash_map m;
+        size_t visits = 0;
+        size_t cursor = 0;
+        unsigned pieces = 0;
+
+        hash_map_init(&m);
+        for (uint64_t i = 0; i < STAYING; i++) {
+            staying[i] = (struct item){.key = i};
+            hash_map_insert(&m, &staying[i].node, bytes_hash(bytes_of(&i, sizeof(i))));
+        }
+        for (uint64_t i = 0; i < OTHERS; i++) {
+            uint64_t key = STAYING + i;
+
+            others[i] = (struct item){.key = key};
+            if (growing == 0)
+                hash_map_insert(&m, &others[i].node, bytes_hash(bytes_of(&key, sizeof(key))));
+        }
+        do {
+            cursor = hash_map_scan(&m, cursor, 100, count_visit, &visits);
+            pieces++;
+            if (pieces == 3) {
+                for (uint64_t i = 0; i < OTHERS; i++) {
+                    uint64_t key = STAYING + i;
+
+                    if (growing == 0)
+                        hash_map_remove(&m, &others[i].node);
+                    else
+                        hash_map_insert(&m, &others[i].node,
+                                        bytes_hash(bytes_of(&key, sizeof(key))));
+                }
+            }
+        } while (cursor != 0);
+        for (uint64_t i = 0; i < STAYING; i++)
+            ck_assert_uint_ge(staying[i].visits, 1);
+        ck_assert_uint_gt(pieces, 3);
+        hash_map_clear(&m);
+    }
+}
+END_TEST
+
+START_TEST(scan_of_a_map_that_does_not_change_visits_each_once)
+{
+    enum { COUNT = 1000 };
+    static struct item items[COUNT];
+    struct hash_map m;
+    size_t visits = 0;
+    size_t cursor = 0;
+
+    hash_map_init(&m);
+    ck_assert_uint_eq(hash_map_scan(&m, 0, 10, count_visit, &visits), 0);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        items[i] = (struct item){.key = i};
+        hash_map_insert(&m, &items[i].node, bytes_hash(bytes_of(&i, sizeof(i))));
+    }
+    do {
+        size_t before = visits;
+
+        cursor = hash_map_scan(&m, cursor, 10, count_visit, &visits);
+        ck_assert_uint_le(visits - before, 64);
+    } while (cursor != 0);
+    ck_assert_uint_eq(visits, COUNT);
+    for (uint64_t i = 0; i < COUNT; i++)
+        ck_assert_uint_eq(items[i].visits, 1);
+    hash_map_clear(&m);
+}
+END_TEST
+
 UNIT_MAIN("hash_map", empty_map_allocates_nothing_and_finds_nothing,
           equal_hashes_are_told_apart_by_key, keys_are_compared_on_equal_hashes_only,
           map_holds_exactly_what_was_inserted, buckets_follow_the_number_of_nodes,
-          walk_can_empty_the_map)
+          walk_can_empty_the_map, scan_in_pieces_misses_nothing_that_stays,
+          scan_of_a_map_that_does_not_change_visits_each_once)

@@ -472,16 +472,15 @@ static void collect(int fd, char *output, size_t size)
     output[used] = '\0';
 }
 
-int leveretd_run(char *const arguments[], const char *input, char *output, size_t output_size)
+/* Runs `argv` with the program at `path` to its end. */
+static int run_program(const char *path, char *const argv[], const char *input, char *output,
+                       size_t output_size)
 {
-    char *argv[16] = {(char *)(uintptr_t) "leveretd"};
     int in[2];
     int out[2];
     int status;
     pid_t pid;
 
-    for (int i = 0; i < 14 && arguments[i] != NULL; i++)
-        argv[i + 1] = arguments[i];
     if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
         ck_abort_msg("pipe: %s", strerror(errno));
     pid = fork();
@@ -490,7 +489,7 @@ int leveretd_run(char *const arguments[], const char *input, char *output, size_
         dup2(in[0], STDIN_FILENO);
         dup2(out[1], STDOUT_FILENO);
         dup2(out[1], STDERR_FILENO);
-        execv(leveretd_path(), argv);
+        execv(path, argv);
         _exit(127);
     }
     close(in[0]);
@@ -502,4 +501,26 @@ int leveretd_run(char *const arguments[], const char *input, char *output, size_
     close(out[0]);
     waitpid(pid, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int leveretd_run(char *const arguments[], const char *input, char *output, size_t output_size)
+{
+    char *argv[16] = {(char *)(uintptr_t) "leveretd"};
+
+    for (int i = 0; i < 14 && arguments[i] != NULL; i++)
+        argv[i + 1] = arguments[i];
+    return run_program(leveretd_path(), argv, input, output, output_size);
+}
+
+int leveretctl_run(const struct broker *b, char *const arguments[], char *output,
+                   size_t output_size)
+{
+    const char *path = getenv("LEVERETCTL");
+    char data[512];
+    char *argv[24] = {(char *)(uintptr_t) "leveretctl", (char *)(uintptr_t) "--data-dir", data};
+
+    broker_data_directory(b, data, sizeof(data));
+    for (int i = 0; i < 20 && arguments[i] != NULL; i++)
+        argv[i + 3] = arguments[i];
+    return run_program(path != NULL ? path : "./leveretctl", argv, NULL, output, output_size);
 }

@@ -77,6 +77,10 @@ bool broker_log_awaits(const struct broker *b, const char *text);
  * its exit status; what it wrote to standard output and standard error comes in `output`. */
 int leveretd_run(char *const arguments[], const char *input, char *output, size_t output_size);
 
+/* The same with leveretctl, on the data directory of `b`. */
+int leveretctl_run(const struct broker *b, char *const arguments[], char *output,
+                   size_t output_size);
+
 /* A fresh directory that goes, with the files in it, when the program ends. */
 const char *scratch_directory(void);
 

@@ -13,6 +13,11 @@ WIRE_LIBS = tests/wire/libwire.a $(RABBITMQ_LIBS) $(CHECK_LIBS)
 
 dist_check_SCRIPTS += tests/wire/oracle
 
+check_PROGRAMS += tests/wire/test_admin
+TESTS += tests/wire/test_admin
+tests_wire_test_admin_SOURCES = tests/wire/test_admin.c
+tests_wire_test_admin_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_backpressure
 TESTS += tests/wire/test_backpressure
 tests_wire_test_backpressure_SOURCES = tests/wire/test_backpressure.c

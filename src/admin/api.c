@@ -1,0 +1,197 @@
+#include "admin/api.h"
+
+#include "admin/json_value.h"
+#include "base/memory.h"
+#include "server/vhost.h"
+#include "session/broker.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char PREFIX[] = "/api/";
+
+enum {
+    STATUS_OK = 200,
+    STATUS_BAD_REQUEST = 400,
+    STATUS_NOT_FOUND = 404,
+    STATUS_METHOD_NOT_ALLOWED = 405,
+};
+
+/* ---- Errors ---- */
+
+static const char *error_name(unsigned status)
+{
+    switch (status) {
+    case STATUS_NOT_FOUND:
+        return "not_found";
+    case STATUS_METHOD_NOT_ALLOWED:
+        return "method_not_allowed";
+    default:
+        return "bad_request";
+    }
+}
+
+void api_fail(struct api_answer *answer, unsigned status, const char *format, ...)
+{
+    char reason[1024];
+    va_list arguments;
+    json_t *error;
+    char *text;
+
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof(reason), format, arguments);
+    va_end(arguments);
+    error = json_object();
+    json_object_set_new(error, "error", json_string(error_name(status)));
+    json_object_set_new(error, "reason", json_from_bytes(bytes_from_string(reason)));
+    text = json_dumps(error, JSON_COMPACT);
+    json_decref(error);
+    answer->status = status;
+    buffer_clear(&answer->body);
+    buffer_append(&answer->body, bytes_from_string(text != NULL ? text : "{}"));
+    free(text);
+}
+
+/* ---- Virtual hosts ---- */
+
+struct vhost_list {
+    struct vhost **items;
+    size_t count;
+};
+
+static void collect_vhost(struct vhost *v, void *context)
+{
+    struct vhost_list *l = context;
+
+    l->items = memory_resize(l->items, l->count + 1, sizeof(*l->items));
+    l->items[l->count++] = v;
+}
+
+bool api_each_vhost(const struct api_request *r, uint32_t at,
+                    void (*visit)(struct vhost *v, void *context), void *context,
+                    struct api_answer *answer)
+{
+    struct vhost_list l = {.items = NULL};
+
+    if (r->segment_count > at) {
+        struct vhost *v = vhost_find(&r->broker->server->vhosts, r->segments[at]);
+
+        if (v == NULL) {
+            api_fail(answer, STATUS_NOT_FOUND, "virtual host '%.*s' does not exist",
+                     BYTES_ARGS(r->segments[at]));
+            return false;
+        }
+        visit(v, context);
+        return true;
+    }
+    vhost_registry_each(&r->broker->server->vhosts, collect_vhost, &l);
+    for (size_t i = 0; i < l.count; i++)
+        visit(l.items[i], context);
+    free(l.items);
+    return true;
+}
+
+/* ---- Routes ---- */
+
+/* `segments` of the path behind /api: the name, and up to so many others. */
+static const struct api_route {
+    const char *method;
+    const char *name;
+    uint32_t segments_min;
+    uint32_t segments_max;
+    void (*handle)(const struct api_request *r, struct api_answer *answer);
+} ROUTES[] = {
+    {"GET", "overview", 1, 1, api_overview},   {"GET", "vhosts", 1, 1, api_vhosts},
+    {"GET", "exchanges", 1, 2, api_exchanges}, {"GET", "queues", 1, 2, api_queues},
+    {"GET", "bindings", 1, 2, api_bindings},   {"GET", "connections", 1, 1, api_connections},
+    {"GET", "channels", 1, 1, api_channels},   {"GET", "consumers", 1, 2, api_consumers},
+};
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* One segment, up to the next '/'. Returns how much of `in` it took, or -1 for a bad '%'. */
+static int decode_segment(const char *in, char *out, size_t *size)
+{
+    const char *at = in;
+
+    for (*size = 0; *at != '\0' && *at != '/'; ++*size) {
+        if (*at != '%') {
+            out[*size] = *at++;
+            continue;
+        }
+        if (hex_digit(at[1]) < 0 || hex_digit(at[2]) < 0)
+            return -1;
+        out[*size] = (char)(hex_digit(at[1]) * 16 + hex_digit(at[2]));
+        at += 3;
+    }
+    return (int)(at - in);
+}
+
+/* Fills the segments. Returns whether the path is one of the API's form. */
+static bool split_path(struct api_request *r)
+{
+    const char *in = r->path + strlen(PREFIX);
+    char *out = r->decoded;
+
+    r->segment_count = 0;
+    if (strncmp(r->path, PREFIX, strlen(PREFIX)) != 0 || strlen(r->path) >= sizeof(r->decoded))
+        return false;
+    while (r->segment_count < API_SEGMENTS_MAX) {
+        size_t size;
+        int taken = decode_segment(in, out, &size);
+
+        if (taken < 0)
+            return false;
+        r->segments[r->segment_count++] = bytes_of(out, size);
+        if (in[taken] == '\0')
+            return true;
+        in += taken + 1;
+        out += size;
+    }
+    return false;
+}
+
+static const struct api_route *find_route(const struct api_request *r, bool *path_exists)
+{
+    *path_exists = false;
+    for (size_t i = 0; i < sizeof(ROUTES) / sizeof(ROUTES[0]); i++) {
+        const struct api_route *route = &ROUTES[i];
+
+        if (!bytes_equal_string(r->segments[0], route->name) ||
+            r->segment_count < route->segments_min || r->segment_count > route->segments_max)
+            continue;
+        *path_exists = true;
+        if (strcmp(r->method, route->method) == 0)
+            return route;
+    }
+    return NULL;
+}
+
+void api_handle(struct api_request *r, struct api_answer *answer)
+{
+    const struct api_route *route = NULL;
+    bool path_exists = false;
+
+    answer->status = STATUS_OK;
+    buffer_init(&answer->body);
+    if (split_path(r))
+        route = find_route(r, &path_exists);
+    if (route != NULL)
+        route->handle(r, answer);
+    else if (path_exists)
+        api_fail(answer, STATUS_METHOD_NOT_ALLOWED, "%s is not for %s", r->method, r->path);
+    else
+        api_fail(answer, STATUS_NOT_FOUND, "there is no %s", r->path);
+}

@@ -1,0 +1,66 @@
+/* The HTTP API without HTTP: a request comes in as a method, a path and a body, and an answer goes
+ * out as a status and a body of JSON. Paths and columns are those of RabbitMQ's management API
+ * where it has them. Called on the admin thread. */
+#ifndef LEVERET_ADMIN_API_H
+#define LEVERET_ADMIN_API_H
+
+#include "admin/ask.h"
+#include "base/buffer.h"
+#include "base/bytes.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct broker;
+struct vhost;
+
+enum {
+    API_SEGMENTS_MAX = 6,
+    API_PATH_MAX = 2048,
+};
+
+struct api_request {
+    struct broker *broker;
+    struct asker *asker;
+    int64_t started_ms;   /* when the broker came up; monotonic */
+    const char *method;   /* "GET", … */
+    const char *path;     /* as sent, percent-encoded, without the query */
+    struct bytes columns; /* the query's `columns`; empty: all */
+    struct bytes body;
+
+    /* Filled by api_handle(): the decoded parts of the path behind /api. */
+    struct bytes segments[API_SEGMENTS_MAX];
+    uint32_t segment_count;
+    char decoded[API_PATH_MAX];
+};
+
+struct api_answer {
+    unsigned status; /* of HTTP */
+    struct buffer body;
+};
+
+/* Answers a request; fills `answer`, whose body is the caller's to free. */
+void api_handle(struct api_request *r, struct api_answer *answer);
+
+/* Answers with an error: {"error": NAME, "reason": TEXT}, as RabbitMQ's management API does. */
+void api_fail(struct api_answer *answer, unsigned status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Calls `visit` for the virtual host that the request's path names as its segment number `at`, or
+ * for all when it ends before. Returns false after answering with 404. */
+bool api_each_vhost(const struct api_request *r, uint32_t at,
+                    void (*visit)(struct vhost *v, void *context), void *context,
+                    struct api_answer *answer);
+
+/* ---- Handlers ---- */
+
+void api_overview(const struct api_request *r, struct api_answer *answer);
+void api_vhosts(const struct api_request *r, struct api_answer *answer);
+void api_exchanges(const struct api_request *r, struct api_answer *answer);
+void api_queues(const struct api_request *r, struct api_answer *answer);
+void api_bindings(const struct api_request *r, struct api_answer *answer);
+void api_connections(const struct api_request *r, struct api_answer *answer);
+void api_channels(const struct api_request *r, struct api_answer *answer);
+void api_consumers(const struct api_request *r, struct api_answer *answer);
+
+#endif

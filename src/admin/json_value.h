@@ -1,0 +1,25 @@
+/* Values of AMQP tables as JSON, in the way of RabbitMQ's management API and definitions: integers
+ * of all widths and timestamps are numbers, void is null. Any thread. */
+#ifndef LEVERET_ADMIN_JSON_VALUE_H
+#define LEVERET_ADMIN_JSON_VALUE_H
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/table.h"
+
+#include <jansson.h>
+#include <stdint.h>
+
+/* A JSON string. What is not UTF-8 in it becomes U+FFFD. The caller owns it. */
+json_t *json_from_bytes(struct bytes b);
+
+/* A JSON object; NULL counts as the empty table. Of a key that comes twice the first stays. The
+ * caller owns it. */
+json_t *json_from_table(const struct table *t);
+
+/* A count. The caller owns it. */
+json_t *json_from_count(uint64_t n);
+
+json_t *json_from_value(const struct value *v);
+
+#endif
