@@ -1,16 +1,12 @@
 #include "broker/entries_internal.h"
 
 #include "base/memory.h"
+#include "broker/entry_list.h"
 
 #include <threads.h>
 
 /* Spare chunks a thread keeps, for its busy queues that run empty again and again. */
 #define SPARE_CHUNKS_MAX 128u
-
-#define RETURNED_FIRST_CAPACITY 8u
-
-/* The array keeps up to this capacity when it has become empty. */
-#define RETURNED_KEPT_CAPACITY 8u
 
 struct chunk_cache {
     struct entry_chunk *first;
@@ -74,7 +70,7 @@ void entries_free_chunk(struct entry_chunk *chunk)
 
 void entries_init(struct entries *e)
 {
-    *e = (struct entries){.next_sequence = 1, .returned_in_order = true};
+    *e = (struct entries){.next_sequence = 1};
 }
 
 bool entries_grow_tail(struct entries *e, uint64_t base)
@@ -127,20 +123,11 @@ void entries_drop_head_chunk(struct entries *e)
     entries_free_chunk(empty);
 }
 
-static void free_returned(struct entries *e)
+static void free_delivered(struct entries *e)
 {
-    free(e->returned);
-    e->returned = NULL;
-    e->returned_capacity = 0;
-}
-
-void entries_forget_returned(struct entries *e)
-{
-    e->returned_front = 0;
-    e->returned_count = 0;
-    e->returned_in_order = true;
-    e->returned_sorted = false;
-    free_returned(e);
+    entry_list_free(e->delivered);
+    free(e->delivered);
+    e->delivered = NULL;
 }
 
 typedef void (*location_release)(void *context, struct store_location location);
@@ -154,14 +141,14 @@ static void drop(struct message *m, struct store_location location, location_rel
         release(context, location);
 }
 
-static void clear_returned(struct entries *e, location_release release, void *context)
+static void clear_delivered(struct entries *e, location_release release, void *context)
 {
-    for (uint32_t i = 0; i < e->returned_count; i++) {
-        const struct entry *entry = &e->returned[e->returned_front + i];
+    struct entry_cursor at = {.block = 0};
+    const struct entry *entry;
 
+    for (; (entry = entry_list_at(e->delivered, at)) != NULL; entry_list_next(e->delivered, &at))
         drop(entry->message, entry->location, release, context);
-    }
-    entries_forget_returned(e);
+    free_delivered(e);
 }
 
 static void clear_waiting(struct entries *e, location_release release, void *context)
@@ -180,189 +167,79 @@ static void clear_waiting(struct entries *e, location_release release, void *con
 void entries_clear(struct entries *e,
                    void (*release)(void *context, struct store_location location), void *context)
 {
-    clear_returned(e, release, context);
+    if (e->delivered != NULL)
+        clear_delivered(e, release, context);
     clear_waiting(e, release, context);
     if (e->depth != NULL)
-        entries_depth_clear(e, release, context);
+        entries_end_depth(e);
     e->body_bytes = 0;
 }
 
-static void slide_returned(struct entries *e)
+/* ---- What was delivered before ---- */
+
+uint64_t entries_delivered_count(const struct entries *e)
 {
-    memmove(e->returned, e->returned + e->returned_front, e->returned_count * sizeof(*e->returned));
-    e->returned_front = 0;
+    return e->delivered->count;
 }
 
-/* Makes room for one more behind the last. */
-static void grow_returned(struct entries *e)
+void entries_add_delivered(struct entries *e, const struct entry *entry)
 {
-    if (e->returned_front + e->returned_count < e->returned_capacity)
-        return;
-    if (e->returned_front > e->returned_capacity / 2) {
-        slide_returned(e);
-        return;
+    if (e->delivered == NULL) {
+        e->delivered = memory_alloc(sizeof(*e->delivered));
+        entry_list_init(e->delivered);
     }
-    e->returned_capacity =
-        e->returned_capacity != 0 ? 2 * e->returned_capacity : RETURNED_FIRST_CAPACITY;
-    e->returned = memory_resize(e->returned, e->returned_capacity, sizeof(*e->returned));
-}
-
-static void heap_push(struct entries *e, const struct entry *entry)
-{
-    uint32_t hole = e->returned_count++;
-
-    while (hole != 0 && e->returned[(hole - 1) / 2].sequence > entry->sequence) {
-        e->returned[hole] = e->returned[(hole - 1) / 2];
-        hole = (hole - 1) / 2;
-    }
-    e->returned[hole] = *entry;
-}
-
-static int compare_entries(const void *a, const void *b)
-{
-    const struct entry *x = a;
-    const struct entry *y = b;
-
-    return (x->sequence > y->sequence) - (x->sequence < y->sequence);
-}
-
-void entries_sort_returned(struct entries *e)
-{
-    e->returned_sorted = true;
-    if (e->returned_in_order)
-        return;
-    qsort(e->returned, e->returned_count, sizeof(*e->returned), compare_entries);
-    e->returned_in_order = true;
-}
-
-/* Where among what came back, which is in order, this number is or would be. */
-static uint32_t find_returned(const struct entries *e, uint64_t sequence)
-{
-    uint32_t low = 0;
-    uint32_t high = e->returned_count;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (e->returned[e->returned_front + middle].sequence < sequence)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static void insert_returned(struct entries *e, const struct entry *entry)
-{
-    uint32_t at = find_returned(e, entry->sequence);
-    struct entry *place = &e->returned[e->returned_front + at];
-
-    memmove(place + 1, place, (e->returned_count - at) * sizeof(*place));
-    *place = *entry;
-    e->returned_count++;
+    entry_list_add(e->delivered, entry);
 }
 
 void entries_return(struct entries *e, const struct entry *entry)
 {
-    uint32_t end;
-
     assert(entry->sequence < entries_head_sequence(e));
     e->body_bytes += entry->message->body_size;
-    grow_returned(e);
-    end = e->returned_front + e->returned_count;
-    if (e->returned_in_order &&
-        (e->returned_count == 0 || e->returned[end - 1].sequence < entry->sequence)) {
-        e->returned[end] = *entry;
-        e->returned_count++;
-        return;
-    }
-    if (e->returned_sorted) {
-        insert_returned(e, entry);
-        return;
-    }
-    if (e->returned_front != 0)
-        slide_returned(e);
-    e->returned_in_order = false;
-    heap_push(e, entry);
+    entries_add_delivered(e, entry);
+    if (e->depth != NULL)
+        entries_depth_returned(e, entry->sequence);
 }
 
-/* Moves the hole at the root down until `last` may fill it. */
-static void fill_root(struct entries *e, struct entry last)
+void entries_delivered_taken(struct entries *e)
 {
-    uint32_t count = e->returned_count;
-    uint32_t hole = 0;
-
-    for (;;) {
-        uint32_t child = 2 * hole + 1;
-
-        if (child >= count)
-            break;
-        if (child + 1 < count && e->returned[child + 1].sequence < e->returned[child].sequence)
-            child++;
-        if (e->returned[child].sequence >= last.sequence)
-            break;
-        e->returned[hole] = e->returned[child];
-        hole = child;
-    }
-    e->returned[hole] = last;
+    if (e->delivered->count == 0)
+        free_delivered(e);
 }
 
-static void returned_are_gone(struct entries *e)
+void entries_take_delivered(struct entries *e, struct entry *out)
 {
-    e->returned_front = 0;
-    e->returned_in_order = true;
-    e->returned_sorted = false;
-    if (e->returned_capacity > RETURNED_KEPT_CAPACITY)
-        free_returned(e);
-}
-
-void entries_take_returned(struct entries *e, struct entry *out)
-{
-    *out = e->returned[e->returned_front];
+    entry_list_take_first(e->delivered, out);
     e->body_bytes -= out->message->body_size;
-    e->returned_count--;
-    if (e->returned_count == 0) {
-        returned_are_gone(e);
-    } else if (e->returned_in_order) {
-        e->returned_front++;
-    } else {
-        fill_root(e, e->returned[e->returned_count]);
-    }
+    entries_delivered_taken(e);
 }
 
-static bool has_returned(struct entries *e, uint64_t sequence)
+static bool take_delivered_at(struct entries *e, uint64_t sequence, struct entry *out)
 {
-    uint32_t at;
+    struct entry_cursor at;
+    const struct entry *entry =
+        e->delivered != NULL ? entry_list_find(e->delivered, sequence, &at) : NULL;
 
-    if (e->returned_count == 0)
+    if (entry == NULL)
         return false;
-    entries_sort_returned(e);
-    at = find_returned(e, sequence);
-    return at < e->returned_count && e->returned[e->returned_front + at].sequence == sequence;
-}
-
-bool entries_take_returned_at(struct entries *e, uint64_t sequence, struct entry *out)
-{
-    struct entry *first;
-    uint32_t at;
-
-    if (!has_returned(e, sequence))
-        return false;
-    at = find_returned(e, sequence);
-    first = &e->returned[e->returned_front];
-    *out = first[at];
-    e->body_bytes -= out->message->body_size;
-    e->returned_count--;
-    if (at < e->returned_count / 2) {
-        memmove(first + 1, first, at * sizeof(*first));
-        e->returned_front++;
-    } else {
-        memmove(first + at, first + at + 1, (e->returned_count - at) * sizeof(*first));
-    }
-    if (e->returned_count == 0)
-        returned_are_gone(e);
+    entries_forget_bytes(e, entry->message);
+    entry_list_take(e->delivered, at, out);
+    entries_delivered_taken(e);
     return true;
 }
+
+void entries_visit_delivered(const struct entries *e,
+                             void (*visit)(void *context, struct entry *entry), void *context)
+{
+    struct entry_cursor at = {.block = 0};
+    struct entry *entry;
+
+    if (e->delivered == NULL)
+        return;
+    for (; (entry = entry_list_at(e->delivered, at)) != NULL; entry_list_next(e->delivered, &at))
+        visit(context, entry);
+}
+
+/* ---- All ---- */
 
 bool entries_take(struct entries *e, uint64_t sequence, struct entry *out)
 {
@@ -370,40 +247,42 @@ bool entries_take(struct entries *e, uint64_t sequence, struct entry *out)
         entries_take_waiting(e, out);
         return true;
     }
-    if (sequence < entries_head_sequence(e) && entries_take_returned_at(e, sequence, out))
-        return true;
-    return entries_depth_take(e, sequence, out);
+    if (!take_delivered_at(e, sequence, out) && !entries_take_waiting_at(e, sequence, out))
+        return false;
+    entries_end_depth_when_empty(e);
+    return true;
 }
 
 bool entries_has(struct entries *e, uint64_t sequence)
 {
-    uint64_t head = entries_head_sequence(e);
+    struct entry_cursor at;
 
-    if (sequence < head && has_returned(e, sequence))
+    if (e->delivered != NULL && entry_list_find(e->delivered, sequence, &at) != NULL)
         return true;
     if (e->depth != NULL)
-        return entries_depth_has(e, sequence);
-    return sequence >= head && sequence < e->next_sequence;
+        return entries_find(e, sequence) != NULL;
+    return sequence >= entries_head_sequence(e) && sequence < e->next_sequence;
 }
 
 uint64_t entries_first(const struct entries *e, uint64_t *expiry)
 {
-    if (e->depth != NULL)
-        return entries_depth_first(e, expiry);
-    if (e->returned_count == 0) {
+    const struct entry *first;
+
+    if (!entries_delivered_first(e)) {
         *expiry = 0;
         return entries_head_sequence(e);
     }
-    *expiry = e->returned[e->returned_front].expiry;
-    return e->returned[e->returned_front].sequence;
+    first = entry_list_first(e->delivered);
+    *expiry = first->expiry;
+    return first->sequence;
 }
 
 bool entries_take_first(struct entries *e, struct entry *out)
 {
     if (e->depth != NULL)
         return entries_depth_take_first(e, out);
-    if (e->returned_count != 0) {
-        entries_take_returned(e, out);
+    if (e->delivered != NULL) {
+        entries_take_delivered(e, out);
         return true;
     }
     if (e->waiting == 0)

@@ -1,14 +1,15 @@
 /* The ready messages of a queue, in order: those that wait for their first delivery, and those
- * that were delivered and came back.
+ * that were delivered before: they came back, or were recovered as such.
  *
  * The first kind enters at the tail with ascending sequence numbers and leaves at the head, so a
  * slot is no more than a pointer and a location, and its number follows from its place. The second
- * kind is always older than the head of the first (it passed it once), so order needs no merge:
- * what came back goes first, the lowest number before the others.
+ * kind (broker/entry_list.h) is older than the head of the first (it passed it once), so order
+ * needs no merge: what came back goes first, the lowest number before the others.
  *
  * A queue that was paged or recovered is deep (broker/entries_depth.h): messages may be missing
  * from memory, numbers may be missing between the slots, and what was delivered before a restart
- * makes a third part. A queue that is not deep knows nothing of this and does nothing for it.
+ * may be younger than the head. A queue that is not deep knows nothing of this and does nothing for
+ * it.
  *
  * Holds one reference to each message. One thread; chunks are recycled within a thread. */
 #ifndef LEVERET_BROKER_ENTRIES_H
@@ -59,6 +60,7 @@ struct entry_chunk {
 };
 
 struct entries_depth;
+struct entry_list;
 
 #define ENTRIES_LOOK_AHEAD 4u
 
@@ -69,19 +71,10 @@ struct entries {
     uint32_t tail_used;  /* slots used up in the tail chunk */
     uint64_t waiting;    /* messages in the chunks */
     uint64_t next_sequence;
-    uint64_t resident_bytes; /* footprints of the messages in the chunks */
-    uint64_t body_bytes;     /* of all, those not in memory as far as they are known */
-    /* What came back, in order for as long as it came in order (a nack of many, the end of a
-     * channel): taken from the front. Else a binary heap by sequence, which an array in order
-     * happens to be, with the front at 0; unless one was asked for by its number, since when the
-     * array has been in order and is kept so. */
-    struct entry *returned;
-    uint32_t returned_front;
-    uint32_t returned_count;
-    uint32_t returned_capacity;
-    bool returned_in_order;
-    bool returned_sorted;        /* stays in order until it is empty */
-    struct entries_depth *depth; /* NULL while the queue is not deep */
+    uint64_t resident_bytes;      /* footprints of the messages in the chunks */
+    uint64_t body_bytes;          /* of all, those not in memory as far as they are known */
+    struct entry_list *delivered; /* NULL while it is empty */
+    struct entries_depth *depth;  /* NULL while the queue is not deep */
 };
 
 /* Empty; holds no memory. The first sequence number will be 1. */
@@ -92,14 +85,16 @@ void entries_init(struct entries *e);
 void entries_clear(struct entries *e,
                    void (*release)(void *context, struct store_location location), void *context);
 
-/* The deep queue's part of the functions below. */
-uint64_t entries_depth_count(const struct entries *e);
+/* How many were delivered before. */
+uint64_t entries_delivered_count(const struct entries *e);
+
+/* The deep queue's part of entries_can_take(). */
 bool entries_depth_can_take(const struct entries *e);
 
 /* All ready messages, in memory or not. */
 static inline uint64_t entries_count(const struct entries *e)
 {
-    return e->depth != NULL ? entries_depth_count(e) : e->waiting + e->returned_count;
+    return e->waiting + (e->delivered != NULL ? entries_delivered_count(e) : 0);
 }
 
 static inline uint64_t entries_body_bytes(const struct entries *e)
@@ -126,17 +121,15 @@ void entries_return(struct entries *e, const struct entry *entry);
 /* Whether there is a first entry and its message is in memory. */
 static inline bool entries_can_take(const struct entries *e)
 {
-    return e->depth != NULL ? entries_depth_can_take(e) : (e->waiting | e->returned_count) != 0;
+    return e->depth != NULL ? entries_depth_can_take(e) : e->waiting != 0 || e->delivered != NULL;
 }
 
 /* Takes the first entry, with its reference, when its message is in memory. Returns false when it
- * is not, or there is none. O(1), or O(log n) of those that came back out of order while there are
- * any. */
+ * is not, or there is none. O(1). */
 bool entries_take_first(struct entries *e, struct entry *out);
 
 /* Takes an entry, with its reference, from wherever it is; its message is NULL when it is not in
- * memory. Returns false when it is not there. O(1) at the head, else O(log n); among what came back
- * the first such call sorts, and those that follow move what lies before it or behind it. */
+ * memory. Returns false when it is not there. O(1) at the head, else O(log n). */
 bool entries_take(struct entries *e, uint64_t sequence, struct entry *out);
 
 /* Whether an entry is there. As entries_take() otherwise. */

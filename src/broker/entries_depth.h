@@ -1,11 +1,11 @@
-/* The deep part of a queue's ready messages: which of them are not in memory, which were delivered
- * before a restart or came back and may leave memory, and where to find one by its number. Made
- * when it is first needed, gone when the queue runs empty.
+/* The deep part of a queue's ready messages: which of them are not in memory, which numbers are
+ * missing, and where to find one by its number. Made when it is first needed, gone when the queue
+ * runs empty.
  *
- * A message that waits (broker/entries.h) costs its slot alone while it is not in memory. Numbers
- * that are missing between recovered messages are slots of no one where they are few, and chunks
- * that begin anew where they are many. What was delivered before a restart is kept in order beside
- * the chunks. One thread. */
+ * A message that waits (broker/entries.h) costs its slot alone while it is not in memory, and one
+ * that was delivered before its entry. Numbers that are missing between recovered messages are
+ * slots of no one where they are few, and chunks that begin anew where they are many. One thread.
+ */
 #ifndef LEVERET_BROKER_ENTRIES_DEPTH_H
 #define LEVERET_BROKER_ENTRIES_DEPTH_H
 
@@ -23,23 +23,17 @@ struct chunk_directory {
 };
 
 struct entries_depth {
-    struct entry *restored; /* delivered before the restart, or returned long ago; ascending */
-    uint32_t restored_front;
-    uint32_t restored_count;
-    uint32_t restored_capacity;
-    uint32_t restored_loaded;    /* of them in memory before the first that is not */
-    uint32_t restored_paged;     /* of them not in memory */
-    uint64_t restored_page_next; /* paging of them goes on here */
-    bool gaps;                   /* there may be slots of no one */
-    uint64_t taken_below;        /* of the waiting below this number some are gone out of order */
-    uint32_t vacant_chunks;      /* chunks of nothing but slots of no one */
-    uint64_t paged;              /* waiting messages that are not in memory */
-    uint64_t paged_bytes;        /* bodies of all that are not in memory: once some of them left,
-                                  * how large each of the others is nobody knows before it comes
-                                  * back */
-    uint64_t first_paged;        /* the first of them */
-    uint64_t page_next;          /* paging goes on here */
-    uint64_t dropped;            /* chunks that left the list */
+    bool gaps;                    /* there may be slots of no one */
+    uint64_t taken_below;         /* of the waiting below this number some are gone out of order */
+    uint32_t vacant_chunks;       /* chunks of nothing but slots of no one */
+    uint64_t paged;               /* waiting messages that are not in memory */
+    uint64_t paged_bytes;         /* bodies of all that are not in memory: once some of them left,
+                                   * how large each of the others is nobody knows before it comes
+                                   * back */
+    uint64_t first_paged;         /* the first of them */
+    uint64_t page_next;           /* paging of what waits goes on here */
+    uint64_t delivered_page_next; /* and of what was delivered before here */
+    uint64_t dropped;             /* chunks that left the list */
     struct chunk_directory directory;
     struct entry_chunk *before_tail; /* while recovering */
 };
@@ -48,7 +42,7 @@ struct entries_depth {
 uint64_t entries_paged(const struct entries *e);
 
 /* How many are in memory before the first one that is not; UINT64_MAX when all are. With gaps, or
- * where what was delivered before a restart is not older than all that waits, about. */
+ * where what was delivered before is not older than all that waits, about. */
 uint64_t entries_ahead(const struct entries *e);
 
 /* ---- Recovery ---- */
@@ -63,9 +57,9 @@ void entries_restore_done(struct entries *e, uint64_t next_sequence);
 /* The slot of a waiting message, or NULL. O(1), with gaps O(log n). */
 struct entry_slot *entries_find(struct entries *e, uint64_t sequence);
 
-/* Calls `visit` for each entry that came back or was delivered before a restart. */
-void entries_visit_returned(const struct entries *e,
-                            void (*visit)(void *context, struct entry *entry), void *context);
+/* Calls `visit` for each entry that was delivered before, in order. */
+void entries_visit_delivered(const struct entries *e,
+                             void (*visit)(void *context, struct entry *entry), void *context);
 
 /* Behind the last number that was taken out of order: from here on no number is missing that was
  * ever given to a message with a location. Not below entries_head_sequence(). */

@@ -17,6 +17,10 @@ src_broker_libleveret_broker_a_SOURCES = \
 	src/broker/entries_depth.c \
 	src/broker/entries_depth.h \
 	src/broker/entries_internal.h \
+	src/broker/entries_paging.c \
+	src/broker/entries_places.c \
+	src/broker/entry_list.c \
+	src/broker/entry_list.h \
 	src/broker/erlang_hash.c \
 	src/broker/erlang_hash.h \
 	src/broker/exchange.c \

@@ -272,10 +272,10 @@ typedef struct store_location (*queue_page)(void *context, struct message *m);
  * have a location). For those without a location asks `page`, and leaves those alone for which it
  * returns none.
  *
- * Looks at `max_messages` at most and goes on behind them the next time; never looks at a message
- * twice, but for queue_page_again(). Returns the bytes of memory given back, those of messages
- * that are in use elsewhere not counted. O(messages looked at), and now and then O(n log n) of
- * those that came back. */
+ * Looks at `max_messages` at most and goes on behind them the next time; looks at a message again
+ * after queue_page_again() alone, or, one that was delivered before, when one came back before it.
+ * Returns the bytes of memory given back, those of messages that are in use elsewhere not counted.
+ * O(messages looked at). */
 uint64_t queue_page_out(struct queue *q, uint32_t lane, uint64_t keep_first,
                         uint64_t up_to_sequence, uint32_t max_messages, queue_page page,
                         void *context);

@@ -40,7 +40,6 @@ uint64_t queue_page_out(struct queue *q, uint32_t lane, uint64_t keep_first,
 
     if (e == NULL)
         return 0;
-    queue_held_changed(q);
     given_back = entries_page_out(e, &(struct entries_page){
                                          .keep_first = keep_first > above ? keep_first - above : 0,
                                          .up_to_sequence = up_to_sequence,

@@ -168,7 +168,7 @@ static uint64_t first_expiry(struct queue *q, struct entries *first, uint64_t *s
 /* Nothing is watched, came back or is missing. */
 static bool is_simple(struct queue *q, struct entries *lane)
 {
-    return lane->depth == NULL && lane->returned_count == 0 && queue_lane_runs(q, lane)->count == 0;
+    return lane->depth == NULL && lane->delivered == NULL && queue_lane_runs(q, lane)->count == 0;
 }
 
 struct entries *queue_can_take_by_rules(struct queue *q, int64_t now_ms, struct effects *out)

@@ -91,7 +91,7 @@ void queue_state(struct queue *q, uint32_t lane, uint64_t *head, struct sequence
 
     kept->count = 0;
     visit_unacked(q, keep, &below);
-    entries_visit_returned(e, keep, &below);
+    entries_visit_delivered(e, keep, &below);
     entries_visit_waiting(e, below.head, keep, &below);
     if (!below.ascending)
         qsort(kept->items, kept->count, sizeof(*kept->items), compare_sequences);
@@ -115,14 +115,14 @@ static int compare_held(const void *a, const void *b)
     return (x->sequence > y->sequence) - (x->sequence < y->sequence);
 }
 
-static uint64_t count_returned(const struct entries *e)
+static uint64_t count_delivered(const struct entries *e)
 {
     return entries_count(e) - e->waiting;
 }
 
 static struct held_index *index_held(struct queue *q)
 {
-    uint64_t most = q->unacked_count + queue_sum_lanes(q, count_returned);
+    uint64_t most = q->unacked_count + queue_sum_lanes(q, count_delivered);
     struct held_index *index = memory_alloc(sizeof(*index) + most * sizeof(index->items[0]));
 
     index->count = 0;
@@ -131,7 +131,7 @@ static struct held_index *index_held(struct queue *q)
         const struct entries *e = queue_lane(q, lane);
 
         if (e != NULL)
-            entries_visit_returned(e, index_add, index);
+            entries_visit_delivered(e, index_add, index);
     }
     assert(index->count == most);
     qsort(index->items, index->count, sizeof(index->items[0]), compare_held);

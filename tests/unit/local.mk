@@ -142,6 +142,11 @@ TESTS += tests/unit/test_entries
 tests_unit_test_entries_SOURCES = tests/unit/test_entries.c
 tests_unit_test_entries_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_entry_list
+TESTS += tests/unit/test_entry_list
+tests_unit_test_entry_list_SOURCES = tests/unit/test_entry_list.c
+tests_unit_test_entry_list_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_erlang_hash
 TESTS += tests/unit/test_erlang_hash
 tests_unit_test_erlang_hash_SOURCES = tests/unit/test_erlang_hash.c

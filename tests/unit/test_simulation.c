@@ -37,8 +37,7 @@ struct model_entry {
     uint32_t deliveries;
     struct store_location location;
     int64_t expiry_ms;
-    bool paged;    /* not in memory */
-    bool restored; /* delivered before the last restart or kept for paging, and not since */
+    bool paged; /* not in memory */
 };
 
 struct model_queue {
@@ -52,9 +51,9 @@ struct model_queue {
     bool active;
     uint64_t active_since;
     bool fetching;
-    uint64_t page_next[LANES];          /* paging goes on here */
-    uint64_t restored_page_next[LANES]; /* and here among the restored */
-    uint64_t paged_bytes[LANES];        /* taken for those of the messages not in memory */
+    uint64_t page_next[LANES];           /* paging goes on here */
+    uint64_t delivered_page_next[LANES]; /* and here among what was delivered before */
+    uint64_t paged_bytes[LANES];         /* taken for those of the messages not in memory */
     uint64_t taken_below[LANES]; /* behind the last that left while others waited before it */
     int64_t timer_ms;            /* asked for */
     int64_t used_ms;
@@ -301,31 +300,29 @@ static uint32_t model_paged_count(const struct model_queue *q)
  * the waiting ones by their numbers. All when all are. */
 static uint64_t model_ahead_in_lane(const struct model_queue *q, uint32_t lane, bool *all)
 {
-    uint32_t returned = 0;
-    uint32_t restored = 0;
-    uint32_t restored_loaded = 0;
+    uint32_t delivered_loaded = 0;
     uint32_t ready = 0;
-    uint64_t first_paged = 0;
+    uint64_t first_waiting = UINT64_MAX;
+    uint64_t first_delivered = UINT64_MAX;
 
     *all = true;
     for (uint32_t i = q->first_left; i < q->count; i++) {
         const struct model_entry *entry = &q->entries[i];
+        uint64_t *first = model_is_waiting(entry) ? &first_waiting : &first_delivered;
 
         if (entry->state != ENTRY_READY || entry->lane != lane)
             continue;
         ready++;
         *all = *all && !entry->paged;
-        returned += entry->deliveries != 0 && !entry->restored;
-        restored += entry->restored;
-        restored_loaded += entry->restored && !entry->paged && restored_loaded + 1 == restored;
-        if (model_is_waiting(entry) && entry->paged && first_paged == 0)
-            first_paged = entry->sequence;
+        if (entry->paged && *first == UINT64_MAX)
+            *first = entry->sequence;
+        delivered_loaded += !model_is_waiting(entry) && first_delivered == UINT64_MAX;
     }
     if (*all)
         return ready;
-    if (restored_loaded != restored)
-        return returned + restored_loaded;
-    return returned + restored + first_paged - model_head(q, lane);
+    if (first_delivered < first_waiting)
+        return delivered_loaded;
+    return delivered_loaded + first_waiting - model_head(q, lane);
 }
 
 static uint64_t model_ahead(const struct model_queue *q)
@@ -555,7 +552,6 @@ static void model_hand_out(struct model_queue *q, uint32_t sequence, struct mode
     out->delivery_count = entry->deliveries;
     out->redelivered = entry->deliveries != 0;
     entry->deliveries++;
-    entry->restored = false;
     if (c == NULL || c->options.no_ack) {
         entry->state = ENTRY_GONE;
         if (c != NULL)
@@ -653,6 +649,8 @@ static void model_settle_one(struct model_consumer *c, uint32_t sequence,
             model_end(q, sequence, DEAD_LETTER_EXPIRED);
         } else {
             entry->state = ENTRY_READY;
+            if (entry->sequence < q->delivered_page_next[entry->lane])
+                q->delivered_page_next[entry->lane] = entry->sequence;
             expect_stored(EFFECT_RETURNED, q, sequence);
             if (entry->expiry_ms != EXPIRY_NEVER)
                 model_ask_timer(q, entry->expiry_ms);
@@ -1213,64 +1211,40 @@ static void model_page_out_one(struct model_queue *q, struct model_entry *entry)
         q->paged_bytes[entry->lane] += entry->message->body_size;
 }
 
-/* Many that came back are treated as the restored are. */
-static void model_merge_returned(struct model_queue *q, uint32_t lane, uint32_t keep)
+static bool model_was_delivered(const struct model_entry *entry, uint32_t lane)
 {
-    uint32_t returned = 0;
-    uint32_t restored = 0;
-
-    for (uint32_t i = q->first_left; i < q->count; i++) {
-        const struct model_entry *entry = &q->entries[i];
-
-        if (entry->state != ENTRY_READY || entry->lane != lane)
-            continue;
-        returned += entry->deliveries != 0 && !entry->restored;
-        restored += entry->restored;
-    }
-    if (returned <= keep || returned < restored / 16)
-        return;
-    for (uint32_t i = q->first_left; i < q->count; i++) {
-        struct model_entry *entry = &q->entries[i];
-
-        if (entry->state != ENTRY_READY || entry->lane != lane || entry->deliveries == 0 ||
-            entry->restored)
-            continue;
-        entry->restored = true;
-        if (entry->sequence < q->restored_page_next[lane])
-            q->restored_page_next[lane] = entry->sequence;
-    }
+    return entry->state == ENTRY_READY && entry->lane == lane && entry->deliveries != 0;
 }
 
-static bool model_has_restored_in_memory(const struct model_queue *q, uint32_t lane)
+static bool model_has_delivered_in_memory(const struct model_queue *q, uint32_t lane)
 {
     for (uint32_t i = q->first_left; i < q->count; i++) {
         const struct model_entry *entry = &q->entries[i];
 
-        if (entry->state == ENTRY_READY && entry->lane == lane && entry->restored && !entry->paged)
+        if (model_was_delivered(entry, lane) && !entry->paged)
             return true;
     }
     return false;
 }
 
 /* Returns how many of `max` are left. */
-static uint32_t model_page_out_restored(struct model_queue *q, uint32_t lane, uint32_t keep,
-                                        uint64_t up_to, uint32_t max)
+static uint32_t model_page_out_delivered(struct model_queue *q, uint32_t lane, uint32_t keep,
+                                         uint64_t up_to, uint32_t max)
 {
-    if (!model_has_restored_in_memory(q, lane))
+    if (!model_has_delivered_in_memory(q, lane))
         return max;
     for (uint32_t i = q->first_left; i < q->count && max != 0; i++) {
         struct model_entry *entry = &q->entries[i];
 
-        if (entry->state != ENTRY_READY || entry->lane != lane || !entry->restored ||
-            entry->sequence > up_to)
+        if (!model_was_delivered(entry, lane) || entry->sequence > up_to)
             continue;
         if (keep != 0) {
             keep--;
             continue;
         }
-        if (entry->sequence < q->restored_page_next[lane])
+        if (entry->sequence < q->delivered_page_next[lane])
             continue;
-        q->restored_page_next[lane] = entry->sequence + 1;
+        q->delivered_page_next[lane] = entry->sequence + 1;
         if (entry->paged)
             continue;
         max--;
@@ -1341,15 +1315,14 @@ static void command_page_out(uint32_t most)
         up_to = q->next_sequence[lane];
     if (chance(10)) {
         memset(q->page_next, 0, sizeof(q->page_next));
-        memset(q->restored_page_next, 0, sizeof(q->restored_page_next));
+        memset(q->delivered_page_next, 0, sizeof(q->delivered_page_next));
         queue_page_again(q->real);
     }
     sim.page_count = 0;
     sim.pages_asked = 0;
     above = model_ready_above(q, lane);
     keep = keep_first > above ? keep_first - above : 0;
-    model_merge_returned(q, lane, keep);
-    max_waiting = model_page_out_restored(q, lane, keep, up_to, max);
+    max_waiting = model_page_out_delivered(q, lane, keep, up_to, max);
     model_page_out(q, lane, keep_first, up_to, max_waiting);
     /* The test has a reference to every message. */
     require(queue_page_out(q->real, lane, keep_first, up_to, max, answer_page, NULL) == 0,
@@ -1370,7 +1343,7 @@ static struct model_fetch *free_fetch(void)
 
 /* Lists those of one part of a lane that are missing among the next `max` from its first missing
  * one on. Returns how many of `max` that leaves. */
-static uint32_t model_list(const struct model_queue *q, uint32_t lane, bool restored, uint32_t max,
+static uint32_t model_list(const struct model_queue *q, uint32_t lane, bool delivered, uint32_t max,
                            struct model_fetch *f)
 {
     bool found = false;
@@ -1380,7 +1353,7 @@ static uint32_t model_list(const struct model_queue *q, uint32_t lane, bool rest
 
         if (entry->lane != lane)
             continue;
-        if (restored ? entry->state != ENTRY_READY || !entry->restored : !model_is_waiting(entry))
+        if (delivered ? !model_was_delivered(entry, lane) : !model_is_waiting(entry))
             continue;
         found = found || entry->paged;
         if (!found)
@@ -1577,7 +1550,7 @@ static void create_queue(struct model_queue *q)
     q->active = false;
     q->fetching = false;
     memset(q->page_next, 0, sizeof(q->page_next));
-    memset(q->restored_page_next, 0, sizeof(q->restored_page_next));
+    memset(q->delivered_page_next, 0, sizeof(q->delivered_page_next));
     memset(q->taken_below, 0, sizeof(q->taken_below));
     for (uint32_t lane = 0; lane < LANES; lane++)
         q->next_sequence[lane] = queue_lane_first_sequence(lane);
@@ -1632,13 +1605,14 @@ static void restore_entry(struct model_queue *q, uint32_t sequence)
     entry->paged = !chance(5);
     if (entry->paged)
         q->paged_bytes[entry->lane] += entry->message->body_size;
-    entry->restored = entry->deliveries != 0;
     require(queue_restore(q->real, entry->sequence, entry->paged ? NULL : entry->message,
                           entry->location, entry->deliveries, entry->message->body_size,
                           entry->expiry_ms) == 0,
             "restore");
     if (model_is_waiting(entry) && !entry->paged)
         q->page_next[entry->lane] = 0;
+    if (entry->deliveries != 0 && !entry->paged)
+        q->delivered_page_next[entry->lane] = 0;
 }
 
 /* What is missing between and behind those that wait left out of order, for all that is known. */
@@ -1675,18 +1649,21 @@ static void command_restart(void)
     q->generation++;
     q->fetching = false;
     memset(q->paged_bytes, 0, sizeof(q->paged_bytes));
-    memset(q->restored_page_next, 0, sizeof(q->restored_page_next));
     q->timer_ms = EXPIRY_NEVER;
     q->used_ms = 0;
     q->sole = NULL;
-    for (uint32_t lane = 0; lane < LANES; lane++)
+    for (uint32_t lane = 0; lane < LANES; lane++) {
         q->page_next[lane] = UINT64_MAX;
+        q->delivered_page_next[lane] = UINT64_MAX;
+    }
     for (uint32_t number = q->first_left + 1; number <= q->count; number++)
         restore_entry(q, number);
     for (uint32_t lane = 0; lane < model_lanes(q); lane++) {
         q->next_sequence[lane] += missing;
         if (q->page_next[lane] != 0)
             q->page_next[lane] = q->next_sequence[lane];
+        if (q->delivered_page_next[lane] != 0)
+            q->delivered_page_next[lane] = q->next_sequence[lane];
         q->taken_below[lane] = model_missing_below(q, lane);
         queue_restore_lane_done(q->real, lane, q->next_sequence[lane]);
     }
