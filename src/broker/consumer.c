@@ -129,6 +129,7 @@ struct consumer *queue_consume(struct queue *q, const struct consumer_options *o
     c->no_ack = options->no_ack;
     c->exclusive = options->exclusive;
     c->getter = options->getter;
+    consumer_watch_begin(c, options);
     if (c->getter)
         return c;
 
@@ -300,8 +301,8 @@ static void requeue(struct queue *q, struct entry *entry, int64_t now_ms, struct
         queue_return(q, entry, now_ms, out);
 }
 
-static void settle_one(struct consumer *c, struct entry entry, enum settle_outcome outcome,
-                       int64_t now_ms, struct effects *out)
+void consumer_settle_entry(struct consumer *c, struct entry entry, enum settle_outcome outcome,
+                           int64_t now_ms, struct effects *out)
 {
     struct queue *q = c->queue;
 
@@ -327,15 +328,36 @@ static void messages_came_back(struct queue *q, struct effects *out)
     queue_update_active(q);
 }
 
+void consumer_settle_begin(struct consumer *c, enum settle_outcome outcome, int64_t now_ms,
+                           struct effects *out)
+{
+    queue_held_changed(c->queue);
+    if (outcome == SETTLE_REQUEUE && c->queue->extra != NULL)
+        queue_make_room(c->queue, now_ms, out);
+}
+
+void consumer_settle_end(struct consumer *c, uint32_t count, enum settle_outcome outcome,
+                         struct effects *out)
+{
+    if (count == 0)
+        return;
+    unacked_tidy(&c->unacked);
+    if (c->watch != NULL)
+        delivery_deadlines_tidy(&c->watch->deadlines, &c->unacked);
+    if (c->pool != NULL)
+        credit_pool_give(c->pool, count);
+    consumer_update(c);
+    if (outcome == SETTLE_REQUEUE)
+        messages_came_back(c->queue, out);
+}
+
 uint32_t consumer_settle(struct consumer *c, uint64_t first, uint64_t last,
                          enum settle_outcome outcome, int64_t now_ms, struct effects *out)
 {
     struct unacked *u = &c->unacked;
     uint32_t settled = 0;
 
-    queue_held_changed(c->queue);
-    if (outcome == SETTLE_REQUEUE && c->queue->extra != NULL)
-        queue_make_room(c->queue, now_ms, out);
+    consumer_settle_begin(c, outcome, now_ms, out);
     for (uint32_t i = unacked_find(u, first); i < u->span; i++) {
         struct unacked_slot *slot = unacked_at(u, i);
 
@@ -343,18 +365,10 @@ uint32_t consumer_settle(struct consumer *c, uint64_t first, uint64_t last,
             break;
         if (slot->entry.message == NULL)
             continue;
-        settle_one(c, unacked_take(u, slot), outcome, now_ms, out);
+        consumer_settle_entry(c, unacked_take(u, slot), outcome, now_ms, out);
         settled++;
     }
-    if (settled == 0)
-        return 0;
-
-    unacked_tidy(u);
-    if (c->pool != NULL)
-        credit_pool_give(c->pool, settled);
-    consumer_update(c);
-    if (outcome == SETTLE_REQUEUE)
-        messages_came_back(c->queue, out);
+    consumer_settle_end(c, settled, outcome, out);
     return settled;
 }
 
@@ -373,5 +387,6 @@ void consumer_release(struct consumer *c, int64_t now_ms, struct effects *out)
     if (c->pool != NULL)
         credit_pool_unref(c->pool);
     unacked_free(&c->unacked);
+    consumer_watch_end(c);
     free(c);
 }

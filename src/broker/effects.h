@@ -13,14 +13,17 @@ struct consumer;
 struct queue;
 
 enum effect_type {
-    EFFECT_NONE,        /* nothing any more */
-    EFFECT_DELIVER,     /* send `message` to `consumer` as its delivery `number` */
-    EFFECT_DEAD_LETTER, /* publish `message` to the dead-letter exchange of `queue` */
-    EFFECT_UNUSED,      /* `queue` is not used any more, and is to be deleted then */
-    EFFECT_SETTLED,     /* the message `sequence` left for good: `location` is free */
-    EFFECT_RETURNED,    /* the message `sequence` was requeued: `delivery_count` is new */
-    EFFECT_FETCH,       /* messages of `queue` are wanted in memory: queue_fetch_list() */
-    EFFECT_TIMER,       /* queue_on_time() of `queue` is to be called at `due_ms` */
+    EFFECT_NONE,           /* nothing any more */
+    EFFECT_DELIVER,        /* send `message` to `consumer` as its delivery `number` */
+    EFFECT_DEAD_LETTER,    /* publish `message` to the dead-letter exchange of `queue` */
+    EFFECT_UNUSED,         /* `queue` is not used any more, and is to be deleted then */
+    EFFECT_SETTLED,        /* the message `sequence` left for good: `location` is free */
+    EFFECT_RETURNED,       /* the message `sequence` was requeued: `delivery_count` is new */
+    EFFECT_FETCH,          /* messages of `queue` are wanted in memory: queue_fetch_list() */
+    EFFECT_TIMER,          /* queue_on_time() of `queue` is to be called at `due_ms` */
+    EFFECT_CONSUMER_TIMER, /* consumer_on_time() of `consumer` is to be called at `due_ms` */
+    EFFECT_TAKEN_BACK, /* the deliveries `number` to `sequence` of `consumer` are not its any more
+                        */
 };
 
 enum dead_letter_reason {
@@ -36,19 +39,20 @@ struct effect {
     enum dead_letter_reason reason; /* dead letter */
     uint32_t delivery_count;        /* deliver, dead letter: how often it was delivered before */
     struct queue *queue;
-    struct consumer *consumer; /* deliver */
+    struct consumer *consumer; /* deliver, consumer timer, taken back */
     union {
-        uint64_t number; /* deliver: the consumer's number for it, 0 with no_ack */
-        int64_t due_ms;  /* timer: takes the place of a later one that was asked for */
+        uint64_t number; /* deliver: the consumer's number for it, 0 with no_ack; taken back */
+        int64_t due_ms;  /* timers: takes the place of a later one that was asked for */
     };
     /* Deliver without no_ack: borrowed from the consumer's unacked entries, valid until something
      * is settled; take a reference to keep it. Deliver with no_ack and dead letter: the effect's
      * own reference, to be dropped by whoever carries it out. NULL for a dead letter that is in the
      * store alone: who carries it out reads it at `location`, and settles it there itself. */
     struct message *message;
-    /* Deliver, dead letter, settled, returned. Settled and returned come only for messages with a
-     * location, settled behind the deliver or dead letter of the same message. A dead letter that
-     * never was in the queue (it was refused) has no sequence number. */
+    /* Deliver, dead letter, settled, returned; taken back: the last number. Settled and returned
+     * come only for messages with a location, settled behind the deliver or dead letter of the same
+     * message. A dead letter that never was in the queue (it was refused) has no sequence number.
+     */
     uint64_t sequence;
     struct store_location location;
 };

@@ -286,7 +286,8 @@ static int compare(const void *a, const void *b)
     return expiry_run_before(b, a);
 }
 
-void expiry_heap_filter(struct expiry_heap *h, bool (*is_needed)(void *context, uint64_t sequence),
+void expiry_heap_filter(struct expiry_heap *h,
+                        bool (*is_needed)(void *context, const struct expiry_run *run),
                         void *context)
 {
     uint32_t kept = 0;
@@ -297,7 +298,8 @@ void expiry_heap_filter(struct expiry_heap *h, bool (*is_needed)(void *context, 
     for (uint32_t i = 0; i < h->count; i++) {
         uint64_t sequence = h->items[i].sequence;
 
-        if ((kept == 0 || h->items[kept - 1].sequence != sequence) && is_needed(context, sequence))
+        if ((kept == 0 || h->items[kept - 1].sequence != sequence) &&
+            is_needed(context, &h->items[i]))
             h->items[kept++] = h->items[i];
     }
     h->count = kept;

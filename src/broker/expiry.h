@@ -97,7 +97,8 @@ void expiry_heap_drop_first(struct expiry_heap *h);
 void expiry_heap_clear(struct expiry_heap *h);
 
 /* Leaves in the heap those alone for which `is_needed` returns true, and each once. O(n log n). */
-void expiry_heap_filter(struct expiry_heap *h, bool (*is_needed)(void *context, uint64_t sequence),
+void expiry_heap_filter(struct expiry_heap *h,
+                        bool (*is_needed)(void *context, const struct expiry_run *run),
                         void *context);
 
 #endif

@@ -4,12 +4,17 @@ src_broker_libleveret_broker_a_SOURCES = \
 	src/broker/binding.h \
 	src/broker/binding_key.h \
 	src/broker/consumer.c \
+	src/broker/consumer_watch.c \
 	src/broker/credit_pool.c \
 	src/broker/credit_pool.h \
 	src/broker/dead_letter.c \
 	src/broker/dead_letter.h \
 	src/broker/delay.c \
 	src/broker/delay.h \
+	src/broker/delivery_ages.c \
+	src/broker/delivery_ages.h \
+	src/broker/delivery_deadlines.c \
+	src/broker/delivery_deadlines.h \
 	src/broker/effects.c \
 	src/broker/effects.h \
 	src/broker/entries.c \

@@ -213,6 +213,8 @@ uint32_t queue_hand_out(struct queue *q, uint32_t budget, int64_t now_ms, struct
         consumer_deliver(c, &entry, effects_add(out, EFFECT_DELIVER, q));
         if (c->no_ack)
             queue_settled(q, &entry, out);
+        else
+            consumer_watch_delivery(c, now_ms, out);
         delivered++;
     }
     return delivered;
@@ -273,6 +275,7 @@ enum queue_get_outcome queue_get(struct queue *q, struct consumer *getter, int64
     *out = (struct effect){.type = EFFECT_DELIVER, .queue = q};
     if (getter != NULL) {
         consumer_deliver(getter, &entry, out);
+        consumer_watch_delivery(getter, now_ms, effects);
     } else {
         hand_out(&entry, out);
         queue_settled(q, &entry, effects);

@@ -123,10 +123,17 @@ struct consumer_options {
     int32_t priority;         /* x-priority */
     uint32_t prefetch;        /* unacked deliveries at most, 0 = unlimited */
     struct credit_pool *pool; /* the channel's common limit, or NULL; a reference is taken */
+    /* How long a delivery may stay unacked, in milliseconds, see consumer_on_time(). The consumer's
+     * own times, 0: what the queue's rules say; and what counts when those say nothing of the
+     * consumer timeout, 0: no limit. */
+    int64_t visibility_timeout_ms;
+    int64_t consumer_timeout_ms;
+    int64_t default_consumer_timeout_ms;
 };
 
-/* Adds a consumer. `session` is what consumer_session() returns. Returns NULL when the queue is
- * in exclusive use: it has an exclusive consumer, or `exclusive` was asked for and it has any. */
+/* Adds a consumer. A getter has the options that are times, and no others. `session` is what
+ * consumer_session() returns. Returns NULL when the queue is in exclusive use: it has an exclusive
+ * consumer, or `exclusive` was asked for and it has any. */
 struct consumer *queue_consume(struct queue *q, const struct consumer_options *options,
                                void *session);
 
@@ -190,6 +197,47 @@ enum settle_outcome {
  * EFFECT_RETURNED for each that has a location. Returns how many it settled. */
 uint32_t consumer_settle(struct consumer *c, uint64_t first, uint64_t last,
                          enum settle_outcome outcome, int64_t now_ms, struct effects *out);
+
+/* ---- How long a delivery may stay unacked ---- */
+
+/* Of a queue, since it was created. */
+struct queue_lease_counts {
+    uint64_t expired;  /* deliveries whose visibility timeout ended: the message went back */
+    uint64_t extended; /* times that a consumer moved the end of one, or released it */
+    uint64_t late;     /* acks, nacks and rejects of deliveries that had gone back by then */
+};
+
+struct queue_lease_counts queue_lease_counts(const struct queue *q);
+
+/* `count` deliveries were to be settled that consumer_settle() did not find: they had gone back. */
+void queue_count_late(struct queue *q, uint32_t count);
+
+/* Deliveries that waited longer for their settlement than the consumer timeout: the channel is to
+ * be closed for it (RabbitMQ "Delivery Acknowledgement Timeout"). */
+struct consumer_overdue {
+    uint64_t up_to;     /* all that are unacked up to this number; 0: there are none */
+    int64_t timeout_ms; /* what counted */
+};
+
+/* Does what is due for the unacked deliveries, `budget` messages at most: one whose visibility
+ * timeout has ended goes back to the queue, it alone, as by consumer_settle() with SETTLE_REQUEUE,
+ * and EFFECT_TAKEN_BACK tells that the consumer has it no more. Tells what is overdue by the
+ * consumer timeout, within a 32nd part of it, and again after as long when it still is.
+ *
+ * To be called at the time that the last EFFECT_CONSUMER_TIMER told, or later; asks to be called
+ * again at once when there is more. Never looks at a delivery that is not due. */
+struct consumer_overdue consumer_on_time(struct consumer *c, int64_t now_ms, uint32_t budget,
+                                         struct effects *out);
+
+/* Moves the visibility timeout of the deliveries numbered `first` to `last` to end `timeout_ms`
+ * from now; with 0 they go back at once (EFFECT_TAKEN_BACK). Those without one stay without.
+ * Returns how many of them the consumer still had. O(log n) each, O(1) when it is all of them. */
+uint32_t consumer_extend(struct consumer *c, uint64_t first, uint64_t last, int64_t timeout_ms,
+                         int64_t now_ms, struct effects *out);
+
+/* What the home worker has for a consumer that asked for a timer, or NULL. */
+void consumer_set_clock(struct consumer *c, void *clock);
+void *consumer_clock(const struct consumer *c);
 
 /* ---- Time ---- */
 

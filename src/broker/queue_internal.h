@@ -1,8 +1,10 @@
-/* What the queue's parts share (queue.c, queue_paging.c, queue_rules.c, queue_store.c, consumer.c):
- * the structs and the seams between them. */
+/* What the queue's parts share (queue.c, queue_paging.c, queue_rules.c, queue_store.c, consumer.c,
+ * consumer_watch.c): the structs and the seams between them. */
 #ifndef LEVERET_BROKER_QUEUE_INTERNAL_H
 #define LEVERET_BROKER_QUEUE_INTERNAL_H
 
+#include "broker/delivery_ages.h"
+#include "broker/delivery_deadlines.h"
 #include "broker/entries.h"
 #include "broker/queue.h"
 #include "broker/unacked.h"
@@ -20,7 +22,7 @@ struct held_index;
 struct queue_lanes;
 
 /* What few queues need. There while the queue has rules, or a message in it has an expiry, or
- * `held` or `clock` is set. */
+ * `held` or `clock` is set, or something was counted. */
 struct queue_extra {
     struct held_index *held;   /* finds the unacked and the returned by number, or NULL */
     void *clock;               /* queue_clock() */
@@ -30,6 +32,7 @@ struct queue_extra {
     int64_t used_ms;           /* when the queue was last used */
     struct queue_lanes *lanes; /* of a queue with priorities, or NULL */
     struct consumer *active;   /* of a single active consumer's queue, or NULL */
+    struct queue_lease_counts leases;
 };
 
 /* Owned by whoever created it. */
@@ -51,6 +54,17 @@ struct queue {
 
 static_assert(sizeof(struct queue) <= 200, "the fixed cost of each queue");
 
+/* What is to be known of a consumer's unacked deliveries where they may not stay so for ever. There
+ * since the first of them, or since the consumer came with a time of its own. */
+struct consumer_watch {
+    struct delivery_deadlines deadlines; /* by the visibility timeout */
+    struct delivery_ages ages;           /* for the consumer timeout */
+    int64_t visibility_timeout_ms;       /* the consumer's own, or 0 */
+    int64_t timer_ms;                    /* asked for; EXPIRY_NEVER when none is */
+    int64_t tell_ms; /* when the next is told that is overdue, at the earliest */
+    void *clock;     /* consumer_clock() */
+};
+
 /* Owned by the session that created it, freed by consumer_release. */
 struct consumer {
     struct list_node ready_link; /* in level.ready while it can take a message */
@@ -66,7 +80,11 @@ struct consumer {
     bool paused : 1;
     bool starved : 1; /* the pool had no credit for it */
     bool standby : 1; /* another one is the single active consumer */
+    bool own_consumer_timeout : 1;
     void *session;
+    struct consumer_watch *watch; /* or NULL */
+    int64_t
+        consumer_timeout_ms;   /* its own, or what counts when the queue's rules have none; or 0 */
     struct list_node by_queue; /* in queue.consumers */
 };
 
@@ -157,6 +175,25 @@ void queue_fetch_ahead(struct queue *q, struct effects *out);
 
 /* The consumer that is to have the next message, or NULL when none can take one. */
 struct consumer *queue_next_consumer_ready(struct queue *q);
+
+/* Settles an entry, with its reference, that was taken out of the unacked. */
+void consumer_settle_entry(struct consumer *c, struct entry entry, enum settle_outcome outcome,
+                           int64_t now_ms, struct effects *out);
+
+/* Before deliveries are settled one by one, and after `count` were. */
+void consumer_settle_begin(struct consumer *c, enum settle_outcome outcome, int64_t now_ms,
+                           struct effects *out);
+void consumer_settle_end(struct consumer *c, uint32_t count, enum settle_outcome outcome,
+                         struct effects *out);
+
+/* ---- consumer_watch.c ---- */
+
+/* The consumer's own times; and its end. */
+void consumer_watch_begin(struct consumer *c, const struct consumer_options *options);
+void consumer_watch_end(struct consumer *c);
+
+/* The delivery that was added last begins to wait for its settlement. */
+void consumer_watch_delivery(struct consumer *c, int64_t now_ms, struct effects *out);
 
 /* Hands an entry, with its reference, to a consumer that has credit for it, and moves the
  * consumer behind its equals. */

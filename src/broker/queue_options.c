@@ -117,6 +117,18 @@ static const struct argument known[] = {
      .no_choice = "invalid_queue_locator_arg"},
     {.name = "x-queue-master-locator", .kind = ARGUMENT_ANY},
     {.name = DELIVERY_LIMIT, .kind = ARGUMENT_INTEGER, .minimum = -1, .maximum = INT64_MAX},
+    {.name = "x-consumer-timeout",
+     .kind = ARGUMENT_INTEGER,
+     .minimum = 1,
+     .maximum = LONGEST_MS,
+     .below = "{value_zero,~}",
+     .above = "{value_too_large,~}"},
+    {.name = "x-visibility-timeout",
+     .kind = ARGUMENT_INTEGER,
+     .minimum = 1,
+     .maximum = LONGEST_MS,
+     .below = "{value_zero,~}",
+     .above = "{value_too_large,~}"},
     /* Those of streams. */
     {.name = "x-max-age", .kind = ARGUMENT_REFUSED},
     {.name = "x-stream-max-segment-size-bytes", .kind = ARGUMENT_REFUSED},
@@ -339,6 +351,8 @@ static void read_rules(const struct table *t, struct queue_rules *r)
     r->overflow = overflow_argument(t);
     r->max_priority = (uint8_t)integer_argument(t, "x-max-priority", 0);
     r->single_active_consumer = boolean_argument(t, "x-single-active-consumer");
+    r->visibility_timeout_ms = integer_argument(t, "x-visibility-timeout", INT64_MAX);
+    r->consumer_timeout_ms = integer_argument(t, "x-consumer-timeout", INT64_MAX);
     r->counts_deliveries = is_quorum(t) || limit != NULL;
     if (limit != NULL)
         r->delivery_limit = limit_argument(t, DELIVERY_LIMIT);
@@ -350,6 +364,7 @@ static bool has_rules(const struct queue_rules *r)
 {
     return r->message_ttl_ms != INT64_MAX || r->expires_ms != INT64_MAX ||
            r->max_length != UINT64_MAX || r->max_length_bytes != UINT64_MAX ||
+           r->visibility_timeout_ms != INT64_MAX || r->consumer_timeout_ms != INT64_MAX ||
            r->max_priority != 0 || r->single_active_consumer || r->counts_deliveries;
 }
 

@@ -31,7 +31,9 @@ struct queue_rules {
     int64_t expires_ms;     /* INT64_MAX: never */
     uint64_t max_length;    /* ready messages; UINT64_MAX: no limit */
     uint64_t max_length_bytes;
-    uint64_t delivery_limit; /* UINT64_MAX: none */
+    uint64_t delivery_limit;       /* UINT64_MAX: none */
+    int64_t visibility_timeout_ms; /* of a delivery; INT64_MAX: none */
+    int64_t consumer_timeout_ms;   /* of a delivery; INT64_MAX: that of the configuration */
     enum queue_overflow overflow;
     uint8_t max_priority; /* 0: messages have no priorities */
     bool single_active_consumer;
@@ -43,6 +45,7 @@ struct queue_rules {
     { \
         .message_ttl_ms = INT64_MAX, .expires_ms = INT64_MAX, .max_length = UINT64_MAX, \
         .max_length_bytes = UINT64_MAX, .delivery_limit = UINT64_MAX, \
+        .visibility_timeout_ms = INT64_MAX, .consumer_timeout_ms = INT64_MAX, \
     }
 
 /* Owned by whoever holds the struct; strings and table live in `arena`. */

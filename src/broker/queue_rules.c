@@ -41,7 +41,7 @@ void queue_drop_extra(struct queue *q)
     const struct queue_extra *x = q->extra;
 
     if (q->options->rules == NULL && x->held == NULL && x->clock == NULL && x->runs.count == 0 &&
-        x->heap.count == 0)
+        x->heap.count == 0 && (x->leases.expired | x->leases.extended | x->leases.late) == 0)
         queue_free_extra(q);
 }
 
@@ -84,11 +84,14 @@ static inline uint64_t expiry_at_head(struct queue *q, struct entries *lane, uin
     return runs->count != 0 ? expiry_runs_at_head(runs, sequence) : 0;
 }
 
-static bool is_ready(void *context, uint64_t sequence)
+static bool is_ready(struct queue *q, uint64_t sequence)
 {
-    struct queue *q = context;
-
     return entries_has(queue_lane_with(q, sequence), sequence);
+}
+
+static bool is_needed(void *context, const struct expiry_run *run)
+{
+    return is_ready(context, run->sequence);
 }
 
 /* How many times the heap may be needed for, at most. */
@@ -113,7 +116,7 @@ static void add_to_heap(struct queue *q, uint64_t sequence, uint64_t code)
     struct expiry_heap *h = &q->extra->heap;
 
     if (h->count == h->capacity && h->count >= 2 * count_needed(q))
-        expiry_heap_filter(h, is_ready, q);
+        expiry_heap_filter(h, is_needed, q);
     expiry_heap_add(h, sequence, code);
 }
 

@@ -19,8 +19,20 @@ void unacked_free(struct unacked *u)
 {
     assert(u->count == 0);
     free(u->slots);
+    free(u->deadlines);
     u->slots = NULL;
+    u->deadlines = NULL;
     u->capacity = 0;
+}
+
+/* The deadlines of a ring that grows, in their new places. */
+static uint64_t *grown_deadlines(const struct unacked *u, uint32_t capacity)
+{
+    uint64_t *deadlines = memory_resize(NULL, capacity, sizeof(*deadlines));
+
+    for (uint32_t i = 0; i < u->span; i++)
+        deadlines[i] = *unacked_deadline_at(u, i);
+    return deadlines;
 }
 
 static void grow(struct unacked *u)
@@ -30,6 +42,12 @@ static void grow(struct unacked *u)
 
     for (uint32_t i = 0; i < u->span; i++)
         slots[i] = *unacked_at(u, i);
+    if (u->deadlines != NULL) {
+        uint64_t *deadlines = grown_deadlines(u, capacity);
+
+        free(u->deadlines);
+        u->deadlines = deadlines;
+    }
     free(u->slots);
     u->slots = slots;
     u->capacity = capacity;
@@ -44,10 +62,19 @@ static void compact(struct unacked *u)
     for (uint32_t i = 0; i < u->span; i++) {
         const struct unacked_slot *slot = unacked_at(u, i);
 
-        if (slot->entry.message != NULL)
-            *unacked_at(u, kept++) = *slot;
+        if (slot->entry.message == NULL)
+            continue;
+        if (u->deadlines != NULL)
+            *unacked_deadline_at(u, kept) = *unacked_deadline_at(u, i);
+        *unacked_at(u, kept++) = *slot;
     }
     u->span = kept;
+}
+
+void unacked_need_deadlines(struct unacked *u)
+{
+    if (u->deadlines == NULL)
+        u->deadlines = memory_alloc_zeroed(u->capacity, sizeof(*u->deadlines));
 }
 
 uint64_t unacked_add(struct unacked *u, const struct entry *entry)
@@ -63,6 +90,8 @@ uint64_t unacked_add(struct unacked *u, const struct entry *entry)
     slot = unacked_at(u, u->span);
     slot->entry = *entry;
     slot->number = u->next_number;
+    if (u->deadlines != NULL)
+        *unacked_deadline_at(u, u->span) = 0;
     u->span++;
     u->count++;
     return u->next_number++;

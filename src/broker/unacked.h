@@ -19,6 +19,7 @@ struct unacked_slot {
 
 struct unacked {
     struct unacked_slot *slots; /* a ring in ascending order of numbers */
+    uint64_t *deadlines;        /* beside the slots (broker/delivery_deadlines.h), or NULL */
     uint32_t capacity;          /* a power of two, or 0 */
     uint32_t first;             /* the place of the oldest slot */
     uint32_t span;              /* slots from the oldest to the newest, settled ones too */
@@ -43,6 +44,15 @@ uint32_t unacked_find(const struct unacked *u, uint64_t number);
 static inline struct unacked_slot *unacked_at(const struct unacked *u, uint32_t distance)
 {
     return &u->slots[(u->first + distance) & (u->capacity - 1)];
+}
+
+/* Makes room for a deadline beside each slot, 0 for what is there, when there is none. */
+void unacked_need_deadlines(struct unacked *u);
+
+/* The deadline beside a slot, 0 when none was set. There is room for them. */
+static inline uint64_t *unacked_deadline_at(const struct unacked *u, uint32_t distance)
+{
+    return &u->deadlines[(u->first + distance) & (u->capacity - 1)];
 }
 
 /* Takes the entry, with its reference, out of a slot that is not settled. */

@@ -46,6 +46,7 @@ struct config_limits {
     uint16_t heartbeat_s;                 /* of tune; 0: none */
     uint32_t max_queues;                  /* in the whole broker */
     uint32_t max_consumers_per_channel;
+    uint32_t consumer_timeout_ms; /* 0: none */
     uint32_t max_message_size_bytes;
     uint32_t max_header_table_size_bytes; /* of the encoded headers of a message */
     uint32_t max_table_depth;             /* tables and arrays within each other */

@@ -76,6 +76,7 @@ static void release_state(struct channel *ch)
 {
     list_remove(&ch->dirty);
     delivery_tags_free(&ch->unacked);
+    expired_tags_free(&ch->expired);
     confirms_free(&ch->confirms);
     buffer_free(&ch->backlog);
     buffer_free(&ch->kept);

@@ -17,6 +17,7 @@
 #include "session/confirms.h"
 #include "session/connection.h"
 #include "session/delivery_tags.h"
+#include "session/expired_tags.h"
 #include "session/queue_home.h"
 
 #include <stdbool.h>
@@ -43,7 +44,7 @@ enum channel_mode {
 struct channel {
     struct connection *connection; /* NULL when orphaned */
     struct shard *shard;
-    struct list_node dirty; /* in the shard's list: confirms to report */
+    struct list_node dirty; /* in the shard's list: confirms to report, or expired tags to sweep */
     uint16_t number;
     uint64_t serial; /* unique on its connection; ends in `number` */
     enum channel_state state;
@@ -63,10 +64,11 @@ struct channel {
 
     uint64_t last_delivery_tag;
     struct delivery_tags unacked;
-    struct list subscriptions; /* by .in_channel; getters too */
-    uint32_t consumer_count;   /* of them, those with a consumer tag in use */
-    uint16_t prefetch;         /* for consumers to come (basic.qos, global = false) */
-    struct credit_pool *pool;  /* the channel's common limit, or NULL */
+    struct expired_tags expired; /* of deliveries that were taken back */
+    struct list subscriptions;   /* by .in_channel; getters too */
+    uint32_t consumer_count;     /* of them, those with a consumer tag in use */
+    uint16_t prefetch;           /* for consumers to come (basic.qos, global = false) */
+    struct credit_pool *pool;    /* the channel's common limit, or NULL */
 
     struct bytes last_queue;               /* the name last declared; owned */
     struct reply_consumer *reply_consumer; /* of direct replies; NULL: none */
@@ -90,6 +92,15 @@ void channel_on_answer(struct channel *ch, struct queue_command *answer);
 
 /* The subscription's queue was deleted. */
 void channel_on_queue_gone(struct channel *ch, struct subscription *s);
+
+/* Deliveries of the subscription went back to the queue: they are not the channel's any more. */
+void channel_on_taken_back(struct channel *ch, struct subscription *s, uint64_t first,
+                           uint64_t last);
+
+/* Deliveries of the subscription were not settled in time: closes the channel, unless a transaction
+ * at hand settles them. */
+void channel_on_overdue(struct channel *ch, struct subscription *s,
+                        const struct consumer_overdue *overdue);
 
 /* One of the queues that confirm `number` waits for has answered. */
 void channel_on_confirm(struct channel *ch, uint64_t number, bool accepted);

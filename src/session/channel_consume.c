@@ -136,6 +136,7 @@ static int consume(struct channel *ch, const struct amqp_basic_consume *m, struc
                 .exclusive = m->exclusive,
                 .prefetch = ch->prefetch,
                 .pool = ch->pool,
+                .default_consumer_timeout_ms = ch->shard->broker->limits->consumer_timeout_ms,
             },
         .no_wait = m->no_wait,
     };
@@ -148,7 +149,7 @@ static int consume(struct channel *ch, const struct amqp_basic_consume *m, struc
     question.queue = channel_find_queue(ch, name);
     if (question.queue == NULL)
         return -EPROTO;
-    if (consume_arguments_read(ch, question.queue, m->arguments, &question.options.priority) < 0) {
+    if (consume_arguments_read(ch, question.queue, m->arguments, &question.options) < 0) {
         queue_handle_unref(question.queue);
         return -EPROTO;
     }
@@ -232,6 +233,42 @@ void channel_on_queue_gone(struct channel *ch, struct subscription *s)
                                  .basic_cancel = {.consumer_tag = s->tag, .no_wait = true}});
     }
     subscription_end(s);
+}
+
+/* ---- Deliveries that were not settled in time ---- */
+
+void channel_on_taken_back(struct channel *ch, struct subscription *s, uint64_t first,
+                           uint64_t last)
+{
+    if (ch->state == CHANNEL_OPEN)
+        expired_tags_add(ch, s, first, last);
+}
+
+static bool has_unsettled(struct channel *ch, const struct subscription *s, uint64_t up_to)
+{
+    for (uint64_t tag = delivery_tags_next(&ch->unacked, 0); tag != 0;
+         tag = delivery_tags_next(&ch->unacked, tag)) {
+        const struct delivery_tag_entry *entry = delivery_tags_find(&ch->unacked, tag);
+
+        if (entry->subscription == s && entry->number <= up_to && !entry->in_transaction)
+            return true;
+    }
+    return false;
+}
+
+void channel_on_overdue(struct channel *ch, struct subscription *s,
+                        const struct consumer_overdue *overdue)
+{
+    if (ch->state != CHANNEL_OPEN || ch->connection->state != CONNECTION_OPEN ||
+        !has_unsettled(ch, s, overdue->up_to))
+        return;
+    ch->connection->method = (enum amqp_method_id)0;
+    channel_refuse(ch, AMQP_PRECONDITION_FAILED,
+                   "delivery acknowledgement on channel %u timed out. Timeout value used: %" PRId64
+                   " ms. This timeout value can be configured, see consumers doc guide to learn "
+                   "more",
+                   (unsigned)ch->number, overdue->timeout_ms);
+    channel_go_on(ch);
 }
 
 /* ---- basic.get ---- */

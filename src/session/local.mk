@@ -31,12 +31,16 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/delivery.h \
 	src/session/delivery_tags.c \
 	src/session/delivery_tags.h \
+	src/session/delivery_timers.c \
+	src/session/delivery_timers.h \
 	src/session/direct_reply.c \
 	src/session/direct_reply.h \
 	src/session/durable_log.c \
 	src/session/durable_log.h \
 	src/session/expiration.c \
 	src/session/expiration.h \
+	src/session/expired_tags.c \
+	src/session/expired_tags.h \
 	src/session/held_settles.c \
 	src/session/held_settles.h \
 	src/session/message_properties.c \

@@ -6,6 +6,7 @@
 #include "server/vhost.h"
 #include "session/broker.h"
 #include "session/channel.h"
+#include "session/delivery_timers.h"
 #include "session/durable_log.h"
 #include "session/shard.h"
 #include "session/subscription.h"
@@ -51,7 +52,8 @@ static enum queue_outcome do_consume(struct queue_command *c)
 
 static enum queue_outcome do_get(struct shard *s, struct queue_command *c)
 {
-    const struct consumer_options getter = {.getter = true};
+    const struct consumer_options getter = {
+        .getter = true, .default_consumer_timeout_ms = s->broker->limits->consumer_timeout_ms};
     struct consumer *consumer = NULL;
     struct effect got;
 
@@ -221,11 +223,47 @@ static void tell_starved(struct shard *s, struct consumer_link *link, struct cre
         send_link(s, link->worker, handle_starved, link, link->subscription, 0);
 }
 
+void queue_home_credit_came_back(struct shard *s, struct consumer_link *link)
+{
+    struct credit_pool *pool = consumer_pool(link->consumer);
+
+    if (pool != NULL)
+        tell_starved(s, link, pool);
+}
+
+struct late_record {
+    struct mail_record head;
+    struct queue_handle *queue; /* a reference */
+    uint32_t count;
+};
+
+static void handle_late(struct worker *w, struct mail_record *r)
+{
+    struct late_record *c = (struct late_record *)(void *)r;
+
+    (void)w;
+    if (c->queue->queue != NULL)
+        queue_count_late(c->queue->queue, c->count);
+    queue_handle_unref(c->queue);
+}
+
+void queue_count_late_at_home(struct shard *s, struct queue_handle *queue, uint32_t count)
+{
+    struct late_record c = {
+        .head = {.handle = handle_late, .size = sizeof(c)},
+        .queue = queue_handle_ref(queue),
+        .count = count,
+    };
+
+    shard_send(s, queue->home_worker, &c.head);
+}
+
 struct settle_record {
     struct mail_record head;
     struct consumer_link *link;
     uint64_t first;
     uint64_t last;
+    uint32_t count;
     enum settle_outcome outcome;
 };
 
@@ -234,20 +272,23 @@ static void handle_settle(struct worker *w, struct mail_record *r)
     struct shard *s = shard_of(w);
     struct settle_record *c = (struct settle_record *)(void *)r;
     struct consumer *consumer = c->link->consumer;
+    uint32_t settled;
 
     if (consumer == NULL)
         return;
-    consumer_settle(consumer, c->first, c->last, c->outcome, shard_now_ms(s), &s->effects);
+    settled =
+        consumer_settle(consumer, c->first, c->last, c->outcome, shard_now_ms(s), &s->effects);
+    if (settled < c->count)
+        queue_count_late(c->link->queue->queue, c->count - settled);
     if (c->outcome == SETTLE_REQUEUE)
         paging_watch(s, c->link->queue, UINT32_MAX);
-    if (consumer_pool(consumer) != NULL)
-        tell_starved(s, c->link, consumer_pool(consumer));
+    queue_home_credit_came_back(s, c->link);
     if (s->effects.count != 0)
         shard_run_effects(s);
 }
 
 void queue_settle(struct shard *s, struct subscription *sub, uint64_t first, uint64_t last,
-                  enum settle_outcome outcome)
+                  uint32_t count, enum settle_outcome outcome)
 {
     uint32_t home = sub->queue->home_worker;
     struct settle_record c = {
@@ -255,6 +296,7 @@ void queue_settle(struct shard *s, struct subscription *sub, uint64_t first, uin
         .link = sub->link,
         .first = first,
         .last = last,
+        .count = count,
         .outcome = outcome,
     };
 
@@ -265,6 +307,7 @@ void queue_settle(struct shard *s, struct subscription *sub, uint64_t first, uin
         if (before != NULL && before->link == c.link && before->outcome == outcome &&
             before->last + 1 == first) {
             before->last = last;
+            before->count += count;
             return;
         }
     }
@@ -288,6 +331,7 @@ static void handle_release(struct worker *w, struct mail_record *r)
     struct consumer_link *link = c.link;
 
     if (link->consumer != NULL) {
+        delivery_timers_forget(s, link->consumer);
         consumer_release(link->consumer, shard_now_ms(s), &s->effects);
         paging_watch(s, link->queue, UINT32_MAX);
     }
@@ -682,6 +726,7 @@ static void end_consumers(struct shard *s, struct queue *q)
 
         if (pool != NULL)
             credit_pool_ref(pool);
+        delivery_timers_forget(s, consumer);
         consumer_release(consumer, shard_now_ms(s), &moot);
         link->consumer = NULL;
         if (pool != NULL) {

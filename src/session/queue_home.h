@@ -79,9 +79,14 @@ struct queue_command {
  * is at home here, channel_on_answer() has been called on return. */
 void queue_ask(struct shard *s, const struct queue_command *question);
 
-/* Settles the subscription's deliveries numbered first to last. */
+/* Settles the subscription's deliveries numbered first to last, of which the channel holds `count`:
+ * those of them that have gone back count as settled late. */
 void queue_settle(struct shard *s, struct subscription *sub, uint64_t first, uint64_t last,
-                  enum settle_outcome outcome);
+                  uint32_t count, enum settle_outcome outcome);
+
+/* Counts settlements that came late (queue_count_late()), of deliveries that the channel knows to
+ * have gone back. */
+void queue_count_late_at_home(struct shard *s, struct queue_handle *queue, uint32_t count);
 
 /* Has everything that this channel settled on queues at home on `worker` made durable.
  * channel_on_confirm() is called for `number` as often as the return value says (0: nothing is kept
@@ -132,6 +137,10 @@ void queue_home_delete_hidden(struct shard *s, struct queue_handle *queue);
 
 /* The queue wants to be called at `due_ms` (queue_on_time()). */
 void queue_home_set_timer(struct shard *s, struct queue_handle *queue, int64_t due_ms);
+
+/* Credit came back to the consumer's pool: the channel's other consumers, on whatever workers, may
+ * go on. */
+void queue_home_credit_came_back(struct shard *s, struct consumer_link *link);
 
 /* Carries out one effect of the core each. */
 struct effect;

@@ -21,7 +21,7 @@ static void settle_run(struct channel *ch, const struct run *run, enum settle_ou
 {
     if (run->subscription == NULL)
         return;
-    queue_settle(ch->shard, run->subscription, run->first, run->last, outcome);
+    queue_settle(ch->shard, run->subscription, run->first, run->last, run->count, outcome);
     subscription_settled(run->subscription, run->count);
 }
 
@@ -81,8 +81,11 @@ static int settle(struct channel *ch, uint64_t tag, bool multiple, enum settle_o
     uint64_t first = multiple ? 1 : tag;
     uint64_t last = tag != 0 ? tag : UINT64_MAX;
 
-    if (!(tag == 0 && multiple) && !is_unsettled(ch, tag))
-        return refuse_unknown_tag(ch, tag);
+    if (!(tag == 0 && multiple) && !is_unsettled(ch, tag)) {
+        if (!expired_tags_has(&ch->expired, tag))
+            return refuse_unknown_tag(ch, tag);
+        expired_tags_count_late(ch, tag);
+    }
     if (ch->mode == CHANNEL_TRANSACTION)
         return settle_in_transaction(ch, first, last, outcome);
     settle_tags(ch, first, last, outcome);

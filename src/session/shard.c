@@ -9,6 +9,7 @@
 #include "session/channel.h"
 #include "session/connection.h"
 #include "session/dead_letters.h"
+#include "session/delivery_timers.h"
 #include "session/durable_log.h"
 #include "session/queue_home.h"
 
@@ -34,6 +35,7 @@ void shard_init(struct shard *s, struct worker *w, struct broker *b)
     list_init(&s->held_back);
     list_init(&s->dirty_channels);
     list_init(&s->active_queues);
+    list_init(&s->due_consumers);
     hash_map_init(&s->connections_by_id);
     effects_init(&s->effects);
     route_init(&s->route);
@@ -116,6 +118,12 @@ static void run_effect(struct shard *s, const struct effect *e)
     case EFFECT_TIMER:
         queue_home_set_timer(s, queue_owner(e->queue), e->due_ms);
         return;
+    case EFFECT_CONSUMER_TIMER:
+        delivery_timers_set(s, e->consumer, e->due_ms);
+        return;
+    case EFFECT_TAKEN_BACK:
+        delivery_timers_taken_back(s, e);
+        return;
     }
 }
 
@@ -173,8 +181,12 @@ static void report_confirms(struct shard *s)
 {
     struct list_node *node;
 
-    while ((node = list_take_first(&s->dirty_channels)) != NULL)
-        channel_report_confirms(container_of(node, struct channel, dirty));
+    while ((node = list_take_first(&s->dirty_channels)) != NULL) {
+        struct channel *ch = container_of(node, struct channel, dirty);
+
+        expired_tags_tidy(ch);
+        channel_report_confirms(ch);
+    }
 }
 
 static void write_output(struct shard *s)
@@ -218,6 +230,8 @@ static bool is_done(const struct shard *s)
 
 bool shard_end_turn(struct shard *s)
 {
+    bool more_is_due = delivery_timers_run(s);
+
     deliver(s);
     report_confirms(s);
     worker_send_mail(s->worker);
@@ -230,5 +244,5 @@ bool shard_end_turn(struct shard *s)
         worker_finished(s->worker);
     }
     /* Writing may have settled publishes. */
-    return !list_empty(&s->active_queues) || !list_empty(&s->dirty_channels);
+    return more_is_due || !list_empty(&s->active_queues) || !list_empty(&s->dirty_channels);
 }

@@ -39,6 +39,7 @@ struct shard {
     uint32_t orphans;     /* channels that wait for other workers' answers, their connection gone */
 
     struct list active_queues; /* queues at home that can deliver now (broker/queue.h) */
+    struct list due_consumers; /* of queues at home (session/delivery_timers.h) */
     struct effects effects;
     uint32_t next_effect; /* the first that was not carried out */
     bool running_effects;

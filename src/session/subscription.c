@@ -33,6 +33,7 @@ void subscription_free(struct subscription *s)
     list_remove(&s->in_channel);
     list_remove(&s->congested);
     queue_handle_unref(s->queue);
+    number_runs_free(&s->taken_back);
     free((void *)(uintptr_t)s->tag.data);
     free(s);
 }

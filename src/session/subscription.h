@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/list.h"
 #include "broker/topology.h"
+#include "session/expired_tags.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,7 +41,8 @@ struct subscription {
     uint32_t unacked;       /* entries of the channel's ring that point here */
     uint32_t unreturned;    /* deliveries from another worker that were taken, not told to it yet */
     uint64_t unreturned_bytes;
-    struct bytes tag; /* owned */
+    struct number_runs taken_back; /* of its deliveries, by their numbers */
+    struct bytes tag;              /* owned */
 };
 
 /* A subscription in state opening, linked into its channel; takes a reference to `queue`. */

@@ -93,6 +93,12 @@ TESTS += tests/unit/test_crc32c
 tests_unit_test_crc32c_SOURCES = tests/unit/test_crc32c.c
 tests_unit_test_crc32c_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_consumer_watch
+TESTS += tests/unit/test_consumer_watch
+tests_unit_test_consumer_watch_SOURCES = tests/unit/test_consumer_watch.c \
+	tests/unit/queue_helpers.c tests/unit/queue_helpers.h
+tests_unit_test_consumer_watch_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_credit_pool
 TESTS += tests/unit/test_credit_pool
 tests_unit_test_credit_pool_SOURCES = tests/unit/test_credit_pool.c
@@ -175,6 +181,16 @@ TESTS += tests/unit/test_exchange_headers
 tests_unit_test_exchange_headers_SOURCES = tests/unit/test_exchange_headers.c \
 	tests/unit/topology_helpers.c tests/unit/topology_helpers.h
 tests_unit_test_exchange_headers_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_delivery_ages
+TESTS += tests/unit/test_delivery_ages
+tests_unit_test_delivery_ages_SOURCES = tests/unit/test_delivery_ages.c
+tests_unit_test_delivery_ages_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_delivery_deadlines
+TESTS += tests/unit/test_delivery_deadlines
+tests_unit_test_delivery_deadlines_SOURCES = tests/unit/test_delivery_deadlines.c
+tests_unit_test_delivery_deadlines_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
 check_PROGRAMS += tests/unit/test_expiry
 TESTS += tests/unit/test_expiry

@@ -178,6 +178,7 @@ START_TEST(every_scalar_key_reaches_its_field)
                               "  heartbeat_s: 0\n"
                               "  max_queues: 105\n"
                               "  max_consumers_per_channel: 106\n"
+                              "  consumer_timeout_ms: 109\n"
                               "  max_message_size: 3 MiB\n"
                               "  max_header_table_size: 2KiB\n"
                               "  max_table_depth: 7\n"
@@ -211,6 +212,7 @@ START_TEST(every_scalar_key_reaches_its_field)
     ck_assert_uint_eq(c->limits.heartbeat_s, 0);
     ck_assert_uint_eq(c->limits.max_queues, 105);
     ck_assert_uint_eq(c->limits.max_consumers_per_channel, 106);
+    ck_assert_uint_eq(c->limits.consumer_timeout_ms, 109);
     ck_assert_uint_eq(c->limits.max_message_size_bytes, 3 * 1024 * 1024);
     ck_assert_uint_eq(c->limits.max_header_table_size_bytes, 2048);
     ck_assert_uint_eq(c->limits.max_table_depth, 7);

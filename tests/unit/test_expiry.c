@@ -116,10 +116,10 @@ START_TEST(heap_gives_times_in_order)
 }
 END_TEST
 
-static bool is_even(void *context, uint64_t sequence)
+static bool is_even(void *context, const struct expiry_run *run)
 {
     (void)context;
-    return sequence % 2 == 0;
+    return run->sequence % 2 == 0;
 }
 
 START_TEST(filtered_heap_has_what_is_needed_once)

@@ -138,6 +138,11 @@ TESTS += tests/wire/test_stress
 tests_wire_test_stress_SOURCES = tests/wire/test_stress.c
 tests_wire_test_stress_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_visibility
+TESTS += tests/wire/test_visibility
+tests_wire_test_visibility_SOURCES = tests/wire/test_visibility.c
+tests_wire_test_visibility_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_workers
 TESTS += tests/wire/test_workers
 tests_wire_test_workers_SOURCES = tests/wire/test_workers.c

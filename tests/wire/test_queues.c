@@ -51,17 +51,12 @@ START_TEST(redeclare_with_equal_arguments_is_fine)
 }
 END_TEST
 
-/* The locator is compared, the time-out is not even that. */
 START_TEST(arguments_for_clusters_are_taken_as_they_are)
 {
     struct channel *ch = connect_channel();
 
-    declare_queue(
-        ch, "q", EXCLUSIVE,
-        ARGS(arg_string("x-queue-master-locator", "anywhere"), arg_int("x-consumer-timeout", -1)));
-    declare_queue(ch, "q", EXCLUSIVE,
-                  ARGS(arg_string("x-queue-master-locator", "anywhere"),
-                       arg_string("x-consumer-timeout", "never")));
+    declare_queue(ch, "q", EXCLUSIVE, ARGS(arg_string("x-queue-master-locator", "anywhere")));
+    declare_queue(ch, "q", EXCLUSIVE, ARGS(arg_string("x-queue-master-locator", "anywhere")));
     send_queue_declare(ch, "q", EXCLUSIVE, ARGS(arg_int("x-queue-master-locator", 1)));
     expect_channel_error(ch, 406,
                          "PRECONDITION_FAILED - inequivalent arg 'x-queue-master-locator' for "
