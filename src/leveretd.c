@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "server/server.h"
 #include "session/broker.h"
+#include "session/broker_users.h"
 #include "store/data_directory.h"
 
 #include <errno.h>
@@ -163,7 +164,7 @@ static void reload(const struct options *o, struct broker *b)
     config_problems_init(&problems);
     broker_reload(b, config, &problems);
     warn_of_problems(&problems);
-    auth_database_replace(users);
+    broker_users_configure(b, config, users);
     broker_refresh_auth(b);
     config_free(config);
     log_info("server", "the configuration is in force; changes of listeners, workers and limits "

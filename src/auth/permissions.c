@@ -21,7 +21,7 @@ enum {
 
 /* Most patterns are one of two that need no matching. */
 enum pattern_kind {
-    PATTERN_NEVER,
+    PATTERN_EMPTY, /* fits the empty name alone */
     PATTERN_ALWAYS,
     PATTERN_REGEX,
 };
@@ -35,19 +35,19 @@ struct permission_pattern {
 };
 
 struct permission_set {
+    atomic_uint references;
     struct permission_pattern *patterns[PERMISSION_KIND_COUNT];
 };
 
-/* The empty name is never asked for (it becomes amq.default), so that "^$", which is what
- * RabbitMQ makes of the empty pattern, allows nothing. */
+/* The empty pattern is "^$", as with RabbitMQ. */
 static enum pattern_kind kind_of(const char *text)
 {
-    static const char *const NEVER[] = {"", "^$"};
+    static const char *const EMPTY[] = {"", "^$"};
     static const char *const ALWAYS[] = {".*", "^.*"};
 
-    for (size_t i = 0; i < sizeof(NEVER) / sizeof(*NEVER); i++) {
-        if (strcmp(text, NEVER[i]) == 0)
-            return PATTERN_NEVER;
+    for (size_t i = 0; i < sizeof(EMPTY) / sizeof(*EMPTY); i++) {
+        if (strcmp(text, EMPTY[i]) == 0)
+            return PATTERN_EMPTY;
     }
     for (size_t i = 0; i < sizeof(ALWAYS) / sizeof(*ALWAYS); i++) {
         if (strcmp(text, ALWAYS[i]) == 0)
@@ -137,8 +137,8 @@ static bool regex_matches(const struct permission_pattern *p, struct bytes name)
 bool permission_pattern_matches(const struct permission_pattern *p, struct bytes name)
 {
     switch (p->kind) {
-    case PATTERN_NEVER:
-        return false;
+    case PATTERN_EMPTY:
+        return name.size == 0;
     case PATTERN_ALWAYS:
         return true;
     case PATTERN_REGEX:
@@ -152,14 +152,47 @@ permission_set_new(struct permission_pattern *patterns[PERMISSION_KIND_COUNT])
 {
     struct permission_set *set = memory_alloc(sizeof(*set));
 
+    atomic_init(&set->references, 1);
     for (int kind = 0; kind < PERMISSION_KIND_COUNT; kind++)
         set->patterns[kind] = patterns[kind];
     return set;
 }
 
-void permission_set_free(struct permission_set *set)
+struct permission_set *permission_set_compile(const char *const texts[PERMISSION_KIND_COUNT],
+                                              char *error)
 {
-    if (set == NULL)
+    static const char *const NAMES[] = {"configure", "write", "read"};
+    struct permission_pattern *patterns[PERMISSION_KIND_COUNT] = {NULL};
+    char reason[PERMISSION_ERROR_SIZE];
+
+    for (int kind = 0; kind < PERMISSION_KIND_COUNT; kind++) {
+        patterns[kind] = permission_pattern_compile(texts[kind], reason);
+        if (patterns[kind] != NULL)
+            continue;
+        snprintf(error, PERMISSION_ERROR_SIZE, "'%s' is not a valid pattern: %.200s", NAMES[kind],
+                 reason);
+        while (kind-- > 0)
+            permission_pattern_free(patterns[kind]);
+        return NULL;
+    }
+    return permission_set_new(patterns);
+}
+
+struct permission_set *permission_set_ref(struct permission_set *set)
+{
+    if (set != NULL)
+        atomic_fetch_add_explicit(&set->references, 1, memory_order_relaxed);
+    return set;
+}
+
+const char *permission_set_text(const struct permission_set *set, enum permission_kind kind)
+{
+    return set->patterns[kind]->text;
+}
+
+void permission_set_unref(struct permission_set *set)
+{
+    if (set == NULL || atomic_fetch_sub_explicit(&set->references, 1, memory_order_acq_rel) != 1)
         return;
     for (int kind = 0; kind < PERMISSION_KIND_COUNT; kind++)
         permission_pattern_free(set->patterns[kind]);

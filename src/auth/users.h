@@ -1,13 +1,15 @@
 /* Who may get in, and what they may do: users, their passwords and their permissions.
  *
- * An auth_database is a snapshot: built from a configuration, immutable, shared by reference
- * count. Whoever holds a reference may use it, and the users and permission sets found in it, on
- * any thread. A reload builds a new one and makes it current; auth_version() tells sessions that
- * theirs is old: they then take the current one and look their user up again. */
+ * An auth_database is a snapshot: built from a configuration and from what was made at run time
+ * (auth/accounts.h), immutable once it is current, shared by reference count. Whoever holds a
+ * reference may use it, and the users and permission sets found in it, on any thread. A reload or a
+ * change builds a new one and makes it current; auth_version() tells sessions that theirs is old:
+ * they then take the current one and look their user up again. */
 #ifndef LEVERET_AUTH_USERS_H
 #define LEVERET_AUTH_USERS_H
 
 #include "auth/permissions.h"
+#include "auth/topic_permissions.h"
 #include "base/bytes.h"
 #include "config/config.h"
 
@@ -16,6 +18,7 @@
 
 struct auth_database;
 struct auth_user;
+struct user_table;
 
 enum auth_outcome {
     AUTH_ACCEPTED,
@@ -27,6 +30,11 @@ enum auth_outcome {
 /* Adds a problem for each pattern that cannot be compiled and each password hash that is none (a
  * config_further_checks). */
 void auth_check_config(const struct config *config, struct config_problems *problems);
+
+/* A snapshot without users, and one reference to it; and its table, to be filled before the
+ * snapshot is current. */
+struct auth_database *auth_database_new(void);
+struct user_table *auth_database_table(struct auth_database *db);
 
 /* Builds a snapshot of the users, vhosts and permissions of `config` and returns 0 and one
  * reference to it, or -EINVAL with *out NULL after adding at least one problem (patterns and
@@ -75,6 +83,11 @@ uint32_t auth_user_tags(const struct auth_user *user);
 /* What the user may do in the vhost, or NULL: no access to the vhost at all. Lives as long as the
  * snapshot. */
 const struct permission_set *auth_permissions(const struct auth_user *user, struct bytes vhost);
+
+/* The user's topic permissions in the vhost, or NULL: none, every routing key is allowed. Lives as
+ * long as the snapshot. */
+const struct topic_permissions *auth_topic_permissions(const struct auth_user *user,
+                                                       struct bytes vhost);
 
 /* Whether the user may open the vhost: it has permissions there, even if they allow nothing. */
 bool auth_may_access_vhost(const struct auth_user *user, struct bytes vhost);

@@ -15,6 +15,7 @@ enum name_kind {
     NAME_USER,
     NAME_VHOST,
     NAME_PERMISSION,
+    NAME_TOPIC_PERMISSION,
     NAME_EXCHANGE,
     NAME_QUEUE,
     NAME_KIND_COUNT,
@@ -24,6 +25,7 @@ struct name {
     struct hash_node node;
     enum name_kind kind;
     struct bytes scope; /* the vhost, where there is one */
+    struct bytes owner; /* the user, where one of the scope may have several */
     struct bytes text;
     unsigned line;
 };
@@ -39,7 +41,9 @@ struct checker {
 
 static uint64_t name_hash(const struct name *n)
 {
-    return bytes_hash_seeded(n->text, bytes_hash_seeded(n->scope, (uint64_t)n->kind));
+    uint64_t hash = bytes_hash_seeded(n->scope, (uint64_t)n->kind);
+
+    return bytes_hash_seeded(n->text, bytes_hash_seeded(n->owner, hash));
 }
 
 static bool name_matches(const struct hash_node *node, const void *key)
@@ -48,7 +52,7 @@ static bool name_matches(const struct hash_node *node, const void *key)
     const struct name *wanted = key;
 
     return n->kind == wanted->kind && bytes_equal(n->scope, wanted->scope) &&
-           bytes_equal(n->text, wanted->text);
+           bytes_equal(n->owner, wanted->owner) && bytes_equal(n->text, wanted->text);
 }
 
 static const struct name *name_find(const struct checker *c, const struct name *wanted)
@@ -173,6 +177,29 @@ static void check_permissions(struct checker *c)
     }
 }
 
+static void check_topic_permissions(struct checker *c)
+{
+    for (size_t i = 0; i < c->config->topic_permissions.count; i++) {
+        const struct config_topic_permission *p = &c->config->topic_permissions.items[i];
+        const struct name *earlier = name_add(c, (struct name){.kind = NAME_TOPIC_PERMISSION,
+                                                               .scope = p->vhost,
+                                                               .owner = p->user,
+                                                               .text = p->exchange,
+                                                               .line = p->line});
+
+        if (!is_known(c, NAME_USER, p->user))
+            config_problems_add(c->problems, c->config->file, p->line, "unknown user '%.*s'",
+                                BYTES_ARGS(p->user));
+        check_vhost(c, p->vhost, p->line);
+        if (earlier != NULL)
+            config_problems_add(c->problems, c->config->file, p->line,
+                                "duplicate topic permissions of user '%.*s' for exchange '%.*s' in "
+                                "vhost '%.*s' (first on line %u)",
+                                BYTES_ARGS(p->user), BYTES_ARGS(p->exchange), BYTES_ARGS(p->vhost),
+                                earlier->line);
+    }
+}
+
 static void check_topology(struct checker *c)
 {
     const struct config_topology *t = &c->config->topology;
@@ -215,6 +242,7 @@ void config_check(const struct config *config, struct config_problems *problems)
     check_users(&c);
     check_vhosts(&c);
     check_permissions(&c);
+    check_topic_permissions(&c);
     check_topology(&c);
     config_check_topology(config, !c.incomplete[NAME_EXCHANGE] && !c.incomplete[NAME_QUEUE],
                           problems);

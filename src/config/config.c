@@ -66,6 +66,14 @@ static void add_guest_permissions(struct config *c)
     c->permissions = (struct config_permissions){.items = p, .count = 1};
 }
 
+static void add_default_loopback_user(struct config *c)
+{
+    struct config_name *n = arena_alloc(&c->arena, sizeof(*n));
+
+    n->name = bytes_from_string("guest");
+    c->loopback_users = (struct config_names){.items = n, .count = 1};
+}
+
 static bool has_vhost(const struct config *c, const char *name)
 {
     for (size_t i = 0; i < c->vhosts.count; i++) {
@@ -84,8 +92,11 @@ static void complete(struct config *c)
         add_default_listener(c);
     if (c->vhosts.items == NULL)
         add_default_vhost(c);
+    c->users_are_default = !own_users;
     if (!own_users)
         add_guest(c);
+    if (c->loopback_users.items == NULL)
+        add_default_loopback_user(c);
     if (!own_users && c->permissions.items == NULL && has_vhost(c, "/"))
         add_guest_permissions(c);
     if (strcmp(c->log.path, "stderr") == 0)

@@ -125,6 +125,16 @@ struct config_users {
     size_t count;
 };
 
+struct config_name {
+    struct bytes name;
+    unsigned line;
+};
+
+struct config_names {
+    struct config_name *items;
+    size_t count;
+};
+
 struct config_vhost {
     struct bytes name;
     unsigned line;
@@ -150,6 +160,21 @@ struct config_permission {
 
 struct config_permissions {
     struct config_permission *items;
+    size_t count;
+};
+
+/* Patterns as written, with their variables; auth_database_build() compiles them. */
+struct config_topic_permission {
+    struct bytes user;
+    struct bytes vhost;
+    struct bytes exchange;
+    const char *write;
+    const char *read;
+    unsigned line;
+};
+
+struct config_topic_permissions {
+    struct config_topic_permission *items;
     size_t count;
 };
 
@@ -226,8 +251,11 @@ struct config {
     struct config_admin admin;
     struct config_log log;
     struct config_users users;
+    bool users_are_default;             /* the file says nothing of users */
+    struct config_names loopback_users; /* of the users that are not in the file */
     struct config_vhosts vhosts;
     struct config_permissions permissions;
+    struct config_topic_permissions topic_permissions;
     struct config_topology topology;
 };
 

@@ -490,6 +490,66 @@ static const struct config_section PERMISSION = {
     .line_offset = offsetof(struct config_permission, line),
 };
 
+static const struct config_key TOPIC_PERMISSION_KEYS[] = {
+    {.name = "user",
+     .type = CONFIG_TYPE_NAME,
+     .required = true,
+     .min = 1,
+     .max = 255,
+     FIELD(config_topic_permission, user),
+     .doc = "A user of this file."},
+    {.name = "vhost",
+     .type = CONFIG_TYPE_NAME,
+     .default_text = "/",
+     .min = 1,
+     .max = 255,
+     FIELD(config_topic_permission, vhost),
+     .doc = "A virtual host of this file."},
+    {.name = "exchange",
+     .type = CONFIG_TYPE_NAME,
+     .required = true,
+     .min = 1,
+     .max = 255,
+     FIELD(config_topic_permission, exchange),
+     .doc = "The topic exchange; other exchanges have no topics."},
+    {.name = "write",
+     .type = CONFIG_TYPE_STRING,
+     .required = true,
+     .max = 2047,
+     FIELD(config_topic_permission, write),
+     .doc = "Pattern of the routing keys that the user may publish with."},
+    {.name = "read",
+     .type = CONFIG_TYPE_STRING,
+     .required = true,
+     .max = 2047,
+     FIELD(config_topic_permission, read),
+     .doc = "Pattern of the routing keys that the user may bind with."},
+    END_OF_KEYS,
+};
+
+static const struct config_section TOPIC_PERMISSION = {
+    .keys = TOPIC_PERMISSION_KEYS,
+    .struct_size = sizeof(struct config_topic_permission),
+    .line_offset = offsetof(struct config_topic_permission, line),
+};
+
+static const struct config_key LOOPBACK_USER_KEYS[] = {
+    {.name = "name",
+     .type = CONFIG_TYPE_NAME,
+     .required = true,
+     .min = 1,
+     .max = 255,
+     FIELD(config_name, name),
+     .doc = "The name of a user."},
+    END_OF_KEYS,
+};
+
+static const struct config_section LOOPBACK_USER = {
+    .keys = LOOPBACK_USER_KEYS,
+    .struct_size = sizeof(struct config_name),
+    .line_offset = offsetof(struct config_name, line),
+};
+
 static const struct config_key EXCHANGE_KEYS[] = {
     {.name = "vhost",
      .type = CONFIG_TYPE_NAME,
@@ -737,6 +797,11 @@ static const struct config_key TOP_KEYS[] = {
      FIELD(config, users),
      .section = &USER,
      .doc = "Who may log in; absent: guest, password guest, from loopback addresses only."},
+    {.name = "loopback_users",
+     .type = CONFIG_TYPE_NAMES,
+     FIELD(config, loopback_users),
+     .section = &LOOPBACK_USER,
+     .doc = "Users made at run time that may only connect from loopback; absent: guest."},
     {.name = "vhosts",
      .type = CONFIG_TYPE_NAMES,
      .min = 1,
@@ -748,6 +813,11 @@ static const struct config_key TOP_KEYS[] = {
      FIELD(config, permissions),
      .section = &PERMISSION,
      .doc = "Who may do what where; absent, and users too: guest everything on \"/\"."},
+    {.name = "topic_permissions",
+     .type = CONFIG_TYPE_LIST,
+     FIELD(config, topic_permissions),
+     .section = &TOPIC_PERMISSION,
+     .doc = "Which routing keys a user may use with a topic exchange; absent: all."},
     {.name = "topology",
      .type = CONFIG_TYPE_SECTION,
      FIELD(config, topology),

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "broker/queue.h"
 #include "session/broker_store.h"
+#include "session/broker_users.h"
 #include "session/connection.h"
 #include "session/delayed_exchange.h"
 #include "session/durable_log.h"
@@ -211,12 +212,14 @@ int broker_init(struct broker *b, struct server *server, const char *version, co
     server->version = version;
     encode_server_properties(b, version);
     reply_registry_init(&b->replies);
+    accounts_init(&b->accounts);
     b->shards = memory_alloc_zeroed(server->worker_count, sizeof(*b->shards));
     for (uint32_t i = 0; i < server->worker_count; i++)
         shard_init(&b->shards[i], &server->workers[i], b);
     rc = broker_store_open(b, data_path);
     if (rc < 0)
         return rc;
+    broker_users_configure(b, server->config, auth_database_current());
     alarms_init(&b->alarms, b, b->data.path);
     declare_topology(b, server->config, problems);
     return 0;
@@ -310,5 +313,6 @@ void broker_release(struct broker *b)
         shard_release(&b->shards[i]);
     free(b->shards);
     reply_registry_release(&b->replies);
+    accounts_release(&b->accounts);
     buffer_free(&b->server_properties);
 }

@@ -3,6 +3,7 @@
 #ifndef LEVERET_SESSION_BROKER_H
 #define LEVERET_SESSION_BROKER_H
 
+#include "auth/accounts.h"
 #include "base/buffer.h"
 #include "config/config.h"
 #include "server/server.h"
@@ -21,6 +22,7 @@ struct broker {
     struct shard *shards;            /* by worker id */
     struct reply_registry replies;
     struct alarms alarms;
+    struct accounts accounts; /* users at run time (session/broker_users.h) */
 
     /* On disk (session/broker_store.h). */
     struct data_directory data;
@@ -35,7 +37,8 @@ struct broker {
 extern const struct worker_ops BROKER_WORKER_OPS;
 
 /* Prepares the broker on an initialised server whose workers do not run yet: brings back what is in
- * the data directory at `data_path`, then declares the topology of its configuration. Returns 0, or
+ * the data directory at `data_path`, puts the users in force (those of the configuration are the
+ * current snapshot by then), and declares the topology of its configuration. Returns 0, or
  * -errno after logging why not. What of the configuration could not be declared, because what is
  * there differs, is added to `problems`. */
 int broker_init(struct broker *b, struct server *server, const char *version, const char *data_path,
@@ -45,11 +48,11 @@ int broker_init(struct broker *b, struct server *server, const char *version, co
 void broker_release(struct broker *b);
 
 /* Has every connection take notice of changed users and permissions now, whether it sends anything
- * or not. Any thread that is not a worker; after auth_database_replace(). */
+ * or not. Any thread that is not a worker. */
 void broker_refresh_auth(struct broker *b);
 
 /* Makes what is new in `config` (virtual hosts and topology) on a running broker; the users are
- * auth_database_replace()'s business. Any thread that is not a worker; returns when it is done.
+ * broker_users_configure()'s business. Any thread that is not a worker; returns when it is done.
  * What could not be declared is added to `problems`. */
 void broker_reload(struct broker *b, const struct config *config, struct config_problems *problems);
 

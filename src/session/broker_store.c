@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/system_memory.h"
 #include "session/broker.h"
+#include "session/broker_users.h"
 #include "session/definition_changes.h"
 #include "session/delayed_exchange.h"
 #include "session/durable_log.h"
@@ -142,6 +143,27 @@ static void on_vhost(void *context, struct bytes name)
     vhost_ensure(&r->broker->server->vhosts, name);
 }
 
+static void on_user(void *context, const struct user_definition *u)
+{
+    const struct restoring *r = context;
+
+    broker_users_restore_user(r->broker, u);
+}
+
+static void on_permission(void *context, const struct permission_definition *p)
+{
+    const struct restoring *r = context;
+
+    broker_users_restore_permission(r->broker, p);
+}
+
+static void on_topic_permission(void *context, const struct topic_permission_definition *p)
+{
+    const struct restoring *r = context;
+
+    broker_users_restore_topic_permission(r->broker, p);
+}
+
 static struct vhost *vhost_of(struct restoring *r, struct bytes name)
 {
     return vhost_ensure(&r->broker->server->vhosts, name);
@@ -229,6 +251,9 @@ static int read_definitions(struct broker *b, struct recovered *recovered)
     const struct definitions_visitor visitor = {
         .context = &r,
         .vhost = on_vhost,
+        .user = on_user,
+        .permission = on_permission,
+        .topic_permission = on_topic_permission,
         .exchange = on_exchange,
         .delays = on_delays,
         .queue = on_queue,

@@ -7,6 +7,7 @@
 #include "session/channel_topology.h"
 #include "session/definition_changes.h"
 #include "session/delayed_exchange.h"
+#include "session/topic_access.h"
 
 #include <errno.h>
 
@@ -155,7 +156,8 @@ int channel_bind(struct channel *ch, struct binding_declaration *b, struct amqp_
 
     if (channel_check_permission(ch, PERMISSION_WRITE, b->to_exchange ? "exchange" : "queue",
                                  b->destination) < 0 ||
-        channel_check_permission(ch, PERMISSION_READ, "exchange", b->source) < 0)
+        channel_check_permission(ch, PERMISSION_READ, "exchange", b->source) < 0 ||
+        channel_check_topic(ch, PERMISSION_READ, b->source, b->routing_key) < 0)
         return -EPROTO;
     arena_init(&arena);
     rc = channel_decode_arguments(ch, &arena, encoded, &arguments);

@@ -21,7 +21,8 @@ int channel_check_arguments(struct channel *ch, struct amqp_table encoded);
 int channel_decode_arguments(struct channel *ch, struct arena *a, struct amqp_table encoded,
                              struct table *out);
 
-/* Binds or unbinds, after checking permissions: write on the destination, read on the source.
+/* Binds or unbinds, after checking permissions: write on the destination, read on the source and on
+ * the routing key where that is a topic exchange.
  * Fills the rest of `b`; answers with `ok` when it is done, unless `no_wait`. Returns 0 or -EPROTO
  * after refusing. */
 int channel_bind(struct channel *ch, struct binding_declaration *b, struct amqp_table encoded,

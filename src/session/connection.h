@@ -100,6 +100,7 @@ struct connection {
     struct auth_database *auth; /* a reference */
     const struct auth_user *user;
     const struct permission_set *permissions;
+    const struct topic_permissions *topics; /* NULL: every routing key is allowed */
     uint64_t auth_version;
 
     struct list exclusive_queues; /* by queue_handle.by_owner */

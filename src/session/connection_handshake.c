@@ -153,6 +153,7 @@ static int on_open(struct connection *c, const struct amqp_connection_open *m)
         return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CONNECTION_OPEN, "vhost %.*s not found",
                                BYTES_ARGS(m->virtual_host));
     c->permissions = auth_permissions(c->user, c->vhost->name);
+    c->topics = auth_topic_permissions(c->user, c->vhost->name);
     if (c->permissions == NULL)
         return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CONNECTION_OPEN,
                                "access to vhost '%.*s' refused for user '%.*s'",
@@ -195,8 +196,11 @@ int connection_refresh_auth(struct connection *c)
     c->user = auth_find_user(c->auth, auth_user_name(c->user));
     auth_database_unref(old);
     c->permissions = NULL;
-    if (c->user != NULL && c->vhost != NULL)
+    c->topics = NULL;
+    if (c->user != NULL && c->vhost != NULL) {
         c->permissions = auth_permissions(c->user, c->vhost->name);
+        c->topics = auth_topic_permissions(c->user, c->vhost->name);
+    }
     if (c->user == NULL)
         rc = connection_fail(c, AMQP_CONNECTION_FORCED, 0, "user '%s' is deleted", name);
     else if (c->vhost != NULL && c->permissions == NULL)

@@ -6,12 +6,19 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/broker.h \
 	src/session/broker_store.c \
 	src/session/broker_store.h \
+	src/session/broker_users.c \
+	src/session/broker_users.h \
+	src/session/broker_users_internal.h \
+	src/session/broker_users_list.c \
+	src/session/broker_users_start.c \
 	src/session/channel.c \
 	src/session/channel.h \
 	src/session/channel_consume.c \
 	src/session/channel_exchange.c \
 	src/session/channel_queue.c \
 	src/session/channel_topology.h \
+	src/session/commit_wait.c \
+	src/session/commit_wait.h \
 	src/session/confirms.c \
 	src/session/confirms.h \
 	src/session/connection.c \
@@ -72,6 +79,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/shard.h \
 	src/session/subscription.c \
 	src/session/subscription.h \
+	src/session/topic_access.c \
+	src/session/topic_access.h \
 	src/session/transaction.c \
 	src/session/transaction.h \
 	src/session/unwritten_pages.c \

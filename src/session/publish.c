@@ -12,6 +12,7 @@
 #include "session/message_properties.h"
 #include "session/queue_publish.h"
 #include "session/shard.h"
+#include "session/topic_access.h"
 #include "session/transaction.h"
 
 #include <errno.h>
@@ -231,20 +232,16 @@ static int publish(struct channel *ch, struct message *msg, const struct routed 
 }
 
 /* Permission and existence of the exchange. What a user may was cached with the route. */
-static int check_exchange(struct channel *ch, struct bytes exchange, const struct routed *r)
+static int check_exchange(struct channel *ch, struct bytes exchange, const struct message *msg,
+                          const struct routed *r)
 {
     struct connection *c = ch->connection;
     struct cached_route *slot = r->slot;
+    bool known = slot != NULL && slot->permitted == c->permissions &&
+                 slot->permitted_version == c->auth_version;
 
-    if (slot == NULL || slot->permitted != c->permissions ||
-        slot->permitted_version != c->auth_version) {
-        if (channel_check_permission(ch, PERMISSION_WRITE, "exchange", exchange) < 0)
-            return -EPROTO;
-        if (slot != NULL) {
-            slot->permitted = c->permissions;
-            slot->permitted_version = c->auth_version;
-        }
-    }
+    if (!known && channel_check_permission(ch, PERMISSION_WRITE, "exchange", exchange) < 0)
+        return -EPROTO;
     if (r->status == ROUTE_NO_EXCHANGE)
         return channel_refuse(ch, AMQP_NOT_FOUND, "no exchange '%.*s' in vhost '%.*s'",
                               BYTES_ARGS(exchange), BYTES_ARGS(c->vhost->name));
@@ -252,6 +249,13 @@ static int check_exchange(struct channel *ch, struct bytes exchange, const struc
         return channel_refuse(ch, AMQP_ACCESS_REFUSED,
                               "cannot publish to internal exchange '%.*s' in vhost '%.*s'",
                               BYTES_ARGS(exchange), BYTES_ARGS(c->vhost->name));
+    if (c->topics != NULL && (!known || (msg->flags & MESSAGE_HAS_EXTRA_KEYS) != 0) &&
+        channel_check_message_topics(ch, exchange, msg) < 0)
+        return -EPROTO;
+    if (!known && slot != NULL) {
+        slot->permitted = c->permissions;
+        slot->permitted_version = c->auth_version;
+    }
     return 0;
 }
 
@@ -275,7 +279,7 @@ int publish_on_complete(struct channel *ch)
     content->message = NULL;
     content->expect = CONTENT_NONE;
     route_message(ch->shard, ch->connection->vhost, exchange, msg, &r);
-    rc = check_exchange(ch, exchange, &r);
+    rc = check_exchange(ch, exchange, msg, &r);
     if (rc < 0)
         message_unref(msg);
     else if (ch->mode == CHANNEL_TRANSACTION)

@@ -36,7 +36,7 @@ struct cached_route {
     uint8_t status; /* enum route_status */
     uint32_t count;
     struct queue_handle **queues;
-    /* Who was allowed to write here last, and by which version of the permissions. */
+    /* Who was allowed to write here with this key last, and by which version of the permissions. */
     const struct permission_set *permitted;
     uint64_t permitted_version;
 };

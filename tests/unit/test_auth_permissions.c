@@ -149,7 +149,7 @@ START_TEST(kinds_are_apart)
                 permission_check(set, (enum permission_kind)kind, bytes_from_string(NAMES[name])),
                 kind == name);
     }
-    permission_set_free(set);
+    permission_set_unref(set);
 }
 END_TEST
 
@@ -162,8 +162,8 @@ START_TEST(default_exchange_is_checked_by_its_name)
     ck_assert(permission_check(set, PERMISSION_WRITE, bytes_of(NULL, 0)));
     ck_assert(permission_check(set, PERMISSION_READ, bytes_of(NULL, 0)));
     ck_assert(!permission_check(other, PERMISSION_WRITE, bytes_of(NULL, 0)));
-    permission_set_free(set);
-    permission_set_free(other);
+    permission_set_unref(set);
+    permission_set_unref(other);
 }
 END_TEST
 

@@ -138,6 +138,11 @@ TESTS += tests/wire/test_stress
 tests_wire_test_stress_SOURCES = tests/wire/test_stress.c
 tests_wire_test_stress_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_topic_permissions
+TESTS += tests/wire/test_topic_permissions
+tests_wire_test_topic_permissions_SOURCES = tests/wire/test_topic_permissions.c
+tests_wire_test_topic_permissions_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_visibility
 TESTS += tests/wire/test_visibility
 tests_wire_test_visibility_SOURCES = tests/wire/test_visibility.c
