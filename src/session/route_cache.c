@@ -5,6 +5,9 @@
 
 #include <stdlib.h>
 
+/* How many slots are looked at for each that is filled. */
+#define TIDY_SLOTS 8u
+
 void route_cache_init(struct route_cache *c)
 {
     memset(c, 0, sizeof(*c));
@@ -61,11 +64,12 @@ struct cached_route *route_cache_find(struct route_cache *c, struct vhost *vhost
     return NULL;
 }
 
-void route_cache_fill(struct cached_route *slot, struct vhost *vhost, struct bytes exchange,
-                      struct bytes routing_key, uint64_t epoch, enum route_status status,
-                      struct queue_handle **queues, uint32_t count)
+void route_cache_fill(struct route_cache *c, struct cached_route *slot, struct vhost *vhost,
+                      struct bytes exchange, struct bytes routing_key, uint64_t epoch,
+                      enum route_status status, struct queue_handle **queues, uint32_t count)
 {
     slot_clear(slot);
+    c->filled++;
     slot->vhost = vhost;
     slot->epoch = epoch;
     slot->hash = route_hash(vhost, exchange, routing_key);
@@ -82,4 +86,27 @@ void route_cache_fill(struct cached_route *slot, struct vhost *vhost, struct byt
         slot->queues = memory_alloc(count * sizeof(struct queue_handle *));
     for (uint32_t i = 0; i < count; i++)
         slot->queues[i] = queue_handle_ref(queues[i]);
+}
+
+static bool leads_to_deleted(const struct cached_route *slot)
+{
+    for (uint32_t i = 0; i < slot->count; i++) {
+        if (atomic_load_explicit(&slot->queues[i]->deleted, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+void route_cache_tidy(struct route_cache *c)
+{
+    uint32_t left =
+        c->filled < ROUTE_CACHE_SLOTS / TIDY_SLOTS ? c->filled * TIDY_SLOTS : ROUTE_CACHE_SLOTS;
+
+    c->filled = 0;
+    for (; left != 0; left--) {
+        struct cached_route *slot = &c->slots[c->tidy_next++ % ROUTE_CACHE_SLOTS];
+
+        if (leads_to_deleted(slot))
+            slot_clear(slot);
+    }
 }

@@ -1,7 +1,8 @@
 /* Routes a worker found lately, by virtual host, exchange and routing key. A route holds for one
  * epoch of the topology, so the steady state takes no lock and looks nothing up. Bounded; holds
- * references to the queues. No route gives way to one that is asked for once: keys that are never
- * used again cost no more than their look-up. One thread: its worker. */
+ * references to the queues, to deleted ones until the routes found since have had it looked
+ * through. No route gives way to one that is asked for once: keys that are never used again cost no
+ * more than their look-up. One thread: its worker. */
 #ifndef LEVERET_SESSION_ROUTE_CACHE_H
 #define LEVERET_SESSION_ROUTE_CACHE_H
 
@@ -44,6 +45,8 @@ struct cached_route {
 struct route_cache {
     struct cached_route slots[ROUTE_CACHE_SLOTS];
     uint32_t turned_away[ROUTE_CACHE_SLOTS]; /* of the hash that last found the slot taken */
+    uint32_t filled;                         /* since route_cache_tidy() */
+    uint32_t tidy_next;                      /* it goes on here */
 };
 
 void route_cache_init(struct route_cache *c);
@@ -57,8 +60,12 @@ struct cached_route *route_cache_find(struct route_cache *c, struct vhost *vhost
 
 /* Fills the slot that route_cache_find() gave for the same arguments; takes references to the
  * queues. `epoch` was read under the lock under which the route was found. */
-void route_cache_fill(struct cached_route *slot, struct vhost *vhost, struct bytes exchange,
-                      struct bytes routing_key, uint64_t epoch, enum route_status status,
-                      struct queue_handle **queues, uint32_t count);
+void route_cache_fill(struct route_cache *c, struct cached_route *slot, struct vhost *vhost,
+                      struct bytes exchange, struct bytes routing_key, uint64_t epoch,
+                      enum route_status status, struct queue_handle **queues, uint32_t count);
+
+/* Gives up routes to deleted queues, in a few slots for each that was filled since the last call:
+ * to be called when no slot is in use. */
+void route_cache_tidy(struct route_cache *c);
 
 #endif

@@ -75,8 +75,8 @@ static void route_anew(struct shard *s, struct vhost *vhost, struct bytes exchan
     cacheable = out->slot != NULL && request->routing_key_count == 1 && !s->route.beyond_key &&
                 s->route.count <= ROUTE_CACHE_MAX_QUEUES;
     if (cacheable) {
-        route_cache_fill(out->slot, vhost, exchange, request->routing_keys[0], epoch, out->status,
-                         s->route.queues, s->route.count);
+        route_cache_fill(&s->routes, out->slot, vhost, exchange, request->routing_keys[0], epoch,
+                         out->status, s->route.queues, s->route.count);
         out->queues = out->slot->queues;
     } else {
         out->slot = NULL;

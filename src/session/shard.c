@@ -237,6 +237,8 @@ bool shard_end_turn(struct shard *s)
     worker_send_mail(s->worker);
     write_output(s);
     bury_connections(s);
+    if (s->routes.filled != 0)
+        route_cache_tidy(&s->routes);
     for (uint32_t i = 0; i < s->log_count; i++)
         durable_log_end_turn(s->logs[i]);
     if (s->worker->stopping && !s->worker->finished && is_done(s)) {

@@ -62,7 +62,7 @@ static void fill_as(struct vhost *v, const char *exchange, const char *key,
     if (slot == NULL)
         slot =
             route_cache_find(cache, v, bytes_from_string(exchange), bytes_from_string(key), &hit);
-    route_cache_fill(slot, v, bytes_from_string(exchange), bytes_from_string(key),
+    route_cache_fill(cache, slot, v, bytes_from_string(exchange), bytes_from_string(key),
                      topology_epoch(v->topology), status, queues, count);
 }
 
@@ -255,6 +255,49 @@ START_TEST(cache_is_bounded_and_evicted_routes_let_go)
 }
 END_TEST
 
+/* Queues that come, are published to and go, each under a name of its own. */
+START_TEST(deleted_queues_are_let_go_while_others_come)
+{
+    enum { QUEUES = 1000 };
+    struct queue_handle *queues[QUEUES];
+    unsigned held = 0;
+    char name[32];
+
+    start();
+    for (int i = 0; i < QUEUES; i++) {
+        snprintf(name, sizeof(name), "queue %d", i);
+        queues[i] = make_queue(name);
+        topology_add_queue(vhost->topology, queues[i]);
+        fill("", name, &queues[i], 1);
+        topology_remove_queue(vhost->topology, queues[i]);
+        route_cache_tidy(cache);
+    }
+    for (int i = 0; i < QUEUES; i++)
+        held += references(queues[i]) > 1;
+    ck_assert_uint_le(held, ROUTE_CACHE_SLOTS / 8);
+    finish();
+    for (int i = 0; i < QUEUES; i++)
+        queue_handle_unref(queues[i]);
+}
+END_TEST
+
+/* Where nothing else is routed, the one there is stays. */
+START_TEST(routes_to_queues_that_are_there_stay)
+{
+    struct queue_handle *q = make_queue("q");
+
+    start();
+    fill("", "q", &q, 1);
+    for (int i = 0; i < ROUTE_CACHE_SLOTS; i++) {
+        fill("x", "k", NULL, 0);
+        route_cache_tidy(cache);
+    }
+    ck_assert_ptr_nonnull(find("", "q"));
+    finish();
+    queue_handle_unref(q);
+}
+END_TEST
+
 START_TEST(longest_names_are_kept_whole)
 {
     char exchange[256];
@@ -277,4 +320,5 @@ UNIT_MAIN("route_cache", empty_cache_has_no_route, route_is_found_with_its_queue
           where_the_exchange_ends_and_the_key_begins_matters, no_other_name_hits,
           route_of_another_virtual_host_does_not_hit, change_of_the_topology_ends_every_route,
           filling_again_drops_the_references_of_before, keys_used_once_push_nothing_out,
-          cache_is_bounded_and_evicted_routes_let_go, longest_names_are_kept_whole)
+          cache_is_bounded_and_evicted_routes_let_go, deleted_queues_are_let_go_while_others_come,
+          routes_to_queues_that_are_there_stay, longest_names_are_kept_whole)
