@@ -15,6 +15,8 @@ src_base_libleveret_base_a_SOURCES = \
 	src/base/log.h \
 	src/base/memory.c \
 	src/base/memory.h \
+	src/base/pattern.c \
+	src/base/pattern.h \
 	src/base/random.c \
 	src/base/random.h \
 	src/base/system_memory.c \

@@ -7,6 +7,8 @@
 #include <stdalign.h>
 #include <stdlib.h>
 
+#define ALTERNATE_EXCHANGE "alternate-exchange"
+
 static const struct exchange_router *const routers[] = {
     &exchange_consistent_hash, &exchange_delayed,      &exchange_direct, &exchange_fanout,
     &exchange_headers,         &exchange_modulus_hash, &exchange_random, &exchange_topic,
@@ -26,6 +28,28 @@ static struct bytes exchange_type_of(const struct exchange_router *router)
     return bytes_from_string(router != NULL ? router->type : exchange_direct.type);
 }
 
+/* The argument counts before the policy. */
+static void find_alternate(struct exchange *e)
+{
+    const struct value *alternate = table_get(&e->arguments, ALTERNATE_EXCHANGE);
+
+    if (alternate == NULL || alternate->type != VALUE_STRING)
+        alternate = policy_value(e->policy, ALTERNATE_EXCHANGE);
+    e->has_alternate = alternate != NULL;
+    e->alternate = alternate != NULL ? alternate->bytes : bytes_of(NULL, 0);
+}
+
+void exchange_follow(struct exchange *e, const struct policy_set *s)
+{
+    const struct policy *policy = policy_set_match(s, POLICY_EXCHANGE, e->name).policy;
+
+    if (policy == e->policy)
+        return;
+    policy_unref(e->policy);
+    e->policy = policy != NULL ? policy_ref(policy) : NULL;
+    find_alternate(e);
+}
+
 struct exchange *exchange_create(const struct exchange_router *declared,
                                  const struct exchange_declaration *d)
 {
@@ -34,7 +58,6 @@ struct exchange *exchange_create(const struct exchange_router *declared,
     size_t state_size = router != NULL ? router->state_size : 0;
     struct exchange *e = memory_alloc_zeroed(1, sizeof(*e) + state_size + d->name.size);
     uint8_t *name = (uint8_t *)(e + 1) + state_size;
-    const struct value *alternate;
 
     static_assert(sizeof(struct exchange) % alignof(uint64_t) == 0, "the state is aligned");
     if (d->name.size != 0)
@@ -49,11 +72,7 @@ struct exchange *exchange_create(const struct exchange_router *declared,
     arena_init(&e->arena);
     if (d->arguments != NULL)
         e->arguments = table_copy(&e->arena, d->arguments);
-    alternate = table_get(&e->arguments, "alternate-exchange");
-    if (alternate != NULL && alternate->type == VALUE_STRING) {
-        e->alternate = alternate->bytes;
-        e->has_alternate = true;
-    }
+    find_alternate(e);
     e->durable = d->durable;
     e->auto_delete = d->auto_delete;
     e->internal = d->internal;
@@ -69,6 +88,7 @@ void exchange_free(struct exchange *e)
         e->router->clear(e->state);
     if (e->delays != NULL)
         queue_handle_unref(e->delays);
+    policy_unref(e->policy);
     arena_free(&e->arena);
     free(e);
 }
@@ -81,6 +101,11 @@ struct bytes exchange_name(const struct exchange *e)
 struct bytes exchange_type(const struct exchange *e)
 {
     return exchange_type_of(e->declared);
+}
+
+const struct policy *exchange_policy(const struct exchange *e)
+{
+    return e->policy;
 }
 
 bool exchange_durable(const struct exchange *e)
@@ -129,9 +154,9 @@ static int flag_equivalent(const struct exchange *e, const char *field, bool cur
 static int alternate_equivalent(const struct exchange *e, const struct table *arguments,
                                 struct bytes vhost, struct refusal *r)
 {
-    static const char key[] = "alternate-exchange";
-    const struct value *current = table_get(&e->arguments, key);
-    const struct value *received = arguments != NULL ? table_get(arguments, key) : NULL;
+    const struct value *current = table_get(&e->arguments, ALTERNATE_EXCHANGE);
+    const struct value *received =
+        arguments != NULL ? table_get(arguments, ALTERNATE_EXCHANGE) : NULL;
     char current_text[VALUE_TEXT_SIZE];
     char received_text[VALUE_TEXT_SIZE];
 
@@ -140,7 +165,7 @@ static int alternate_equivalent(const struct exchange *e, const struct table *ar
     if (current != NULL && received != NULL && value_equal(current, received))
         return 0;
     value_text_pair(received, current, received_text, current_text);
-    return inequivalent(e, key, received_text, current_text, vhost, r);
+    return inequivalent(e, ALTERNATE_EXCHANGE, received_text, current_text, vhost, r);
 }
 
 /* Types are atoms to RabbitMQ, and those that are no plain words come in quotes of their own. */

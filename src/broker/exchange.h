@@ -24,7 +24,8 @@ struct exchange {
     struct queue_handle *delays;            /* where messages wait that are delayed here; or NULL */
     struct arena arena;                     /* of the arguments */
     struct table arguments;
-    struct bytes alternate;
+    struct bytes alternate;      /* of the arguments, else of the policy */
+    const struct policy *policy; /* what applies to it, a reference, or NULL */
     bool has_alternate;
     bool durable;
     bool auto_delete;
@@ -43,6 +44,9 @@ struct exchange *exchange_create(const struct exchange_router *declared,
 
 /* Frees it. All its bindings must have been removed. */
 void exchange_free(struct exchange *e);
+
+/* Has it follow the policies as they are now. */
+void exchange_follow(struct exchange *e, const struct policy_set *s);
 
 /* Whether `d` declares what `e` is: 0, or -EPROTO with `r` filled (406, RabbitMQ's texts). */
 int exchange_equivalent(const struct exchange *e, const struct exchange_router *router,

@@ -45,6 +45,11 @@ src_broker_libleveret_broker_a_SOURCES = \
 	src/broker/key_index.h \
 	src/broker/message.c \
 	src/broker/message.h \
+	src/broker/policy.c \
+	src/broker/policy.h \
+	src/broker/policy_keys.c \
+	src/broker/policy_set.c \
+	src/broker/policy_set.h \
 	src/broker/queue.c \
 	src/broker/queue.h \
 	src/broker/queue_handle.c \

@@ -38,6 +38,20 @@ typedef void (*queue_release)(void *context, struct store_location location);
  * (queue_first_consumer() walks them), which puts what was unacked back. `release` may be NULL. */
 void queue_destroy(struct queue *q, queue_release release, void *context);
 
+/* Has the queue obey other options from now on; borrowed as those of queue_create(). They may
+ * differ in all that a policy can say, and in nothing else. Limits and dead letters count at once,
+ * for what is in the queue too; a time to live counts for messages that come from now on, as with
+ * RabbitMQ; the time that the queue may be unused begins anew.
+ *
+ * Returns whether there is more in the queue now than its limits allow, with overflow drop-head:
+ * then queue_trim() has to be called until it is done. */
+bool queue_change_options(struct queue *q, const struct queue_options *options, int64_t now_ms,
+                          struct effects *out);
+
+/* Drops up to `budget` messages of those that are too many after queue_change_options(). Returns
+ * whether there are more. */
+bool queue_trim(struct queue *q, uint32_t budget, struct effects *out);
+
 void *queue_owner(const struct queue *q);
 
 /* The queue whose link in the active list this is. */

@@ -33,6 +33,7 @@ struct queue_extra {
     struct queue_lanes *lanes; /* of a queue with priorities, or NULL */
     struct consumer *active;   /* of a single active consumer's queue, or NULL */
     struct queue_lease_counts leases;
+    bool trimming; /* since a new limit: queue_trim() is at it */
 };
 
 /* Owned by whoever created it. */

@@ -404,9 +404,36 @@ int queue_options_parse(struct queue_options *o, bool durable, bool exclusive, b
         return rc;
 
     o->arguments = table_copy(&o->arena, arguments);
+    queue_options_read(o);
+    return 0;
+}
+
+void queue_options_read(struct queue_options *o)
+{
     read_dead_letters(o);
     o->rules = make_rules(&o->arena, &o->arguments);
-    return 0;
+}
+
+bool queue_options_is_quorum(const struct queue_options *o)
+{
+    return is_quorum(&o->arguments);
+}
+
+bool queue_argument_is_valid(const char *name, const struct value *v)
+{
+    struct argument alone;
+    struct table none = table_empty();
+    struct refusal refusal;
+    const struct declaration d = {.arguments = &none, .refusal = &refusal};
+
+    for (size_t i = 0; i < ARGUMENT_COUNT; i++) {
+        if (strcmp(known[i].name, name) != 0)
+            continue;
+        alone = known[i];
+        alone.needs = NULL;
+        return check_argument(&d, &alone, v) == 0;
+    }
+    return false;
 }
 
 void queue_options_for_delays(struct queue_options *o, bool durable)

@@ -74,6 +74,15 @@ void queue_options_for_delays(struct queue_options *o, bool durable);
 
 void queue_options_free(struct queue_options *o);
 
+/* Fills what the arguments of `o`, which are checked, say of dead letters and rules. */
+void queue_options_read(struct queue_options *o);
+
+/* Whether a queue may be declared with this value of a known argument, if nothing else is wrong. */
+bool queue_argument_is_valid(const char *name, const struct value *v);
+
+/* Whether x-queue-type says quorum. */
+bool queue_options_is_quorum(const struct queue_options *o);
+
 static inline bool queue_options_counts_deliveries(const struct queue_options *o)
 {
     return o->rules != NULL && o->rules->counts_deliveries;

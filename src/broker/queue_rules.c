@@ -9,6 +9,9 @@
 /* Messages that end in one go. */
 #define END_BUDGET 1024u
 
+/* Messages that give way to one while queue_trim() is at work: the queue grows no longer. */
+#define TRIM_BUDGET 64u
+
 /* Times in the heap that nobody waits for, beyond as many as are waited for. */
 #define HEAP_SPARE 64u
 
@@ -324,14 +327,17 @@ static void serve(struct queue *q, int64_t now_ms, struct effects *out)
     queue_hand_out(q, UINT32_MAX, now_ms, out);
 }
 
-static void drop_head(struct queue *q, struct effects *out)
+/* Up to `budget` messages, all that are too many when that is 0. */
+static void drop_head(struct queue *q, uint32_t budget, struct effects *out)
 {
+    uint32_t dropped = 0;
+
     while (exceeds(q, 0, 0)) {
         struct entries *first = queue_first_lane(q);
         struct entry entry;
         uint64_t expiry;
 
-        if (entries_count(first) == 0)
+        if (entries_count(first) == 0 || (budget != 0 && dropped++ == budget))
             return;
         entries_take(first, entries_first(first, &expiry), &entry);
         queue_end_entry(q, &entry, DEAD_LETTER_MAXLEN, out);
@@ -357,7 +363,34 @@ void queue_make_room(struct queue *q, int64_t now_ms, struct effects *out)
 void queue_keep_limits(struct queue *q, struct effects *out)
 {
     if (drops_head(q))
-        drop_head(q, out);
+        drop_head(q, q->extra->trimming ? TRIM_BUDGET : 0, out);
+}
+
+bool queue_change_options(struct queue *q, const struct queue_options *options, int64_t now_ms,
+                          struct effects *out)
+{
+    q->options = options;
+    if (options->rules == NULL) {
+        if (q->extra != NULL) {
+            q->extra->trimming = false;
+            queue_drop_extra(q);
+        }
+        return false;
+    }
+    queue_need_extra(q)->trimming = drops_head(q) && exceeds(q, 0, 0);
+    queue_used(q, now_ms, out);
+    return q->extra->trimming;
+}
+
+bool queue_trim(struct queue *q, uint32_t budget, struct effects *out)
+{
+    if (q->extra == NULL || !q->extra->trimming)
+        return false;
+    queue_held_changed(q);
+    drop_head(q, budget, out);
+    q->extra->trimming = exceeds(q, 0, 0) && queue_message_count(q) != 0;
+    queue_update_active(q);
+    return q->extra->trimming;
 }
 
 bool queue_admit(struct queue *q, struct message *msg, int64_t now_ms, struct effects *out)

@@ -16,6 +16,7 @@ struct topology {
     struct hash_map bindings;  /* struct binding by identity */
     struct list doomed;        /* exchanges that are being deleted */
     const struct topology_observer *observer;
+    struct policy_set policies;
     struct bytes name; /* in the same allocation */
 };
 
@@ -72,6 +73,7 @@ static void add_exchange(struct topology *t, const struct exchange_router *route
 {
     struct exchange *e = exchange_create(router, d);
 
+    exchange_follow(e, &t->policies);
     if (delays != NULL)
         set_delays(t, e, delays);
     hash_map_insert(&t->exchanges, &e->by_name, bytes_hash(e->name));
@@ -98,6 +100,7 @@ struct topology *topology_create(struct bytes name, void *vhost)
     hash_map_init(&t->queues);
     hash_map_init(&t->bindings);
     list_init(&t->doomed);
+    policy_set_init(&t->policies);
     for (size_t i = 0; i < sizeof(predeclared) / sizeof(predeclared[0]); i++) {
         struct exchange_declaration d = {
             .name = bytes_from_string(predeclared[i].name),
@@ -206,6 +209,7 @@ void topology_destroy(struct topology *t)
     hash_map_clear(&t->queues);
     hash_map_clear(&t->exchanges);
     hash_map_clear(&t->bindings);
+    policy_set_clear(&t->policies);
     free(t);
 }
 
@@ -503,6 +507,21 @@ int topology_unbind(struct topology *t, const struct binding_declaration *b, str
     delete_doomed(t);
     raise_epoch(t);
     return 0;
+}
+
+/* Policies */
+
+struct policy_set *topology_policies(struct topology *t)
+{
+    return &t->policies;
+}
+
+void topology_policies_changed(struct topology *t)
+{
+    for (struct hash_node *n = hash_map_first(&t->exchanges); n != NULL;
+         n = hash_map_next(&t->exchanges, n))
+        exchange_follow(container_of(n, struct exchange, by_name), &t->policies);
+    raise_epoch(t);
 }
 
 /* Walking */

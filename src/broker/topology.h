@@ -12,6 +12,7 @@
 #include "base/hash_map.h"
 #include "base/list.h"
 #include "base/table.h"
+#include "broker/policy_set.h"
 #include "broker/queue_options.h"
 #include "broker/refusal.h"
 
@@ -31,6 +32,7 @@ struct queue_handle {
     atomic_uint references;
     atomic_bool deleted;  /* the name is gone; messages for it are dropped */
     uint32_t home_worker; /* the worker that owns `queue` */
+    uint32_t home_index;  /* the home worker's alone: its place in a list of the queues there */
     struct queue *queue;  /* the home worker's alone */
     void *durable;        /* likewise: what a durable queue has beside it, or NULL */
     void *vhost;          /* what topology_create was given; outlives the handle */
@@ -41,6 +43,14 @@ struct queue_handle {
     struct list bindings;      /* the topology's: bindings that lead here */
     struct list_node by_owner; /* for the home worker: the exclusive queues of one connection */
     struct list_node paging;   /* likewise: the long queues */
+    /* The home worker's alone: what policies make of the options, or NULL when none applies. */
+    struct queue_effective *effective;
+};
+
+struct queue_effective {
+    struct queue_options options;
+    const struct policy *policy; /* a reference each, or NULL */
+    const struct policy *operator_policy;
 };
 
 /* A handle with one reference (the caller's) that no topology knows yet. Takes over `options`
@@ -49,6 +59,22 @@ struct queue_handle *queue_handle_create(struct bytes name, const struct queue_o
                                          uint32_t home_worker, uint64_t owner);
 struct queue_handle *queue_handle_ref(struct queue_handle *h);
 void queue_handle_unref(struct queue_handle *h);
+
+/* What rules the queue now: the options that it was declared with, merged with the policies that
+ * apply to it. Redeclarations are compared with h->options instead. At home only. */
+static inline const struct queue_options *queue_handle_options(const struct queue_handle *h)
+{
+    return h->effective != NULL ? &h->effective->options : &h->options;
+}
+
+/* Has the queue follow the policies as they are now. Returns false when the same apply to it as
+ * before; else `*former` is what was effective, to be given to queue_effective_free() when nothing
+ * looks at its options any more. At home, under the lock of the virtual host. */
+bool queue_handle_follow(struct queue_handle *h, const struct policy_set *s,
+                         struct queue_effective **former);
+
+/* NULL is fine. */
+void queue_effective_free(struct queue_effective *e);
 
 /* A virtual host's topology with the default exchange and the predeclared amq.direct, amq.fanout,
  * amq.topic, amq.headers and amq.match. `name` is copied; `vhost` is stored for handles. */
@@ -202,6 +228,18 @@ struct route_hint {
 void exchange_look_ahead(const struct exchange *e, struct bytes routing_key,
                          struct route_hint *hint);
 void route_hint_follow(const struct route_hint *hint);
+
+/* ---- Policies ---- */
+
+/* Those of this virtual host. Whoever has changed them calls topology_policies_changed(), under the
+ * same lock; that queues follow is up to their homes (queue_handle_follow()). */
+struct policy_set *topology_policies(struct topology *t);
+
+/* Has the exchanges follow: a policy may say their alternate exchange. O(exchanges). */
+void topology_policies_changed(struct topology *t);
+
+/* The policy that applies to the exchange, or NULL. */
+const struct policy *exchange_policy(const struct exchange *e);
 
 /* Walking, for whoever lists: calls `visit` for each until it returns false. */
 void topology_each_exchange(const struct topology *t,

@@ -2,6 +2,7 @@
 
 #include "base/hash_map.h"
 #include "base/memory.h"
+#include "broker/policy.h"
 #include "config/topology_check.h"
 
 #include <string.h>
@@ -18,6 +19,8 @@ enum name_kind {
     NAME_TOPIC_PERMISSION,
     NAME_EXCHANGE,
     NAME_QUEUE,
+    NAME_POLICY,
+    NAME_OPERATOR_POLICY,
     NAME_KIND_COUNT,
 };
 
@@ -200,6 +203,42 @@ static void check_topic_permissions(struct checker *c)
     }
 }
 
+static void check_policy(struct checker *c, const struct config_policy *from, bool operator_policy)
+{
+    const struct policy_declaration d = {
+        .name = from->name,
+        .pattern = from->pattern,
+        .apply_to = from->apply_to,
+        .priority = from->priority,
+        .operator_policy = operator_policy,
+        .definition = &from->definition,
+    };
+    struct refusal r;
+    struct policy *p = policy_create(&d, from->vhost, &r);
+
+    if (p == NULL)
+        config_problems_add(c->problems, c->config->file, from->line, "%s", r.text);
+    policy_unref(p);
+}
+
+static void check_policies(struct checker *c, const struct config_policies *all,
+                           enum name_kind kind)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        const struct config_policy *p = &all->items[i];
+        const struct name *earlier = name_add(
+            c, (struct name){.kind = kind, .scope = p->vhost, .text = p->name, .line = p->line});
+
+        check_vhost(c, p->vhost, p->line);
+        if (earlier != NULL)
+            config_problems_add(c->problems, c->config->file, p->line,
+                                "duplicate policy '%.*s' in vhost '%.*s' (first on line %u)",
+                                BYTES_ARGS(p->name), BYTES_ARGS(p->vhost), earlier->line);
+        if (p->name.size != 0 && p->definition.count != 0)
+            check_policy(c, p, kind == NAME_OPERATOR_POLICY);
+    }
+}
+
 static void check_topology(struct checker *c)
 {
     const struct config_topology *t = &c->config->topology;
@@ -243,6 +282,8 @@ void config_check(const struct config *config, struct config_problems *problems)
     check_vhosts(&c);
     check_permissions(&c);
     check_topic_permissions(&c);
+    check_policies(&c, &config->policies, NAME_POLICY);
+    check_policies(&c, &config->operator_policies, NAME_OPERATOR_POLICY);
     check_topology(&c);
     config_check_topology(config, !c.incomplete[NAME_EXCHANGE] && !c.incomplete[NAME_QUEUE],
                           problems);

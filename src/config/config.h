@@ -235,6 +235,22 @@ struct config_topology {
     struct config_bindings bindings;
 };
 
+/* A policy or an operator policy; policy_create() (broker/policy.h) judges it. */
+struct config_policy {
+    struct bytes vhost;
+    struct bytes name;
+    struct bytes pattern;
+    struct bytes apply_to;
+    uint32_t priority;
+    struct table definition;
+    unsigned line;
+};
+
+struct config_policies {
+    struct config_policy *items;
+    size_t count;
+};
+
 struct config {
     struct arena arena;
     const char *file; /* as given by the caller; "(default)" without one */
@@ -256,6 +272,8 @@ struct config {
     struct config_vhosts vhosts;
     struct config_permissions permissions;
     struct config_topic_permissions topic_permissions;
+    struct config_policies policies;
+    struct config_policies operator_policies;
     struct config_topology topology;
 };
 

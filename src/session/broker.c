@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/memory.h"
 #include "broker/queue.h"
+#include "session/broker_policies.h"
 #include "session/broker_store.h"
 #include "session/broker_users.h"
 #include "session/connection.h"
@@ -216,6 +217,7 @@ int broker_init(struct broker *b, struct server *server, const char *version, co
     b->shards = memory_alloc_zeroed(server->worker_count, sizeof(*b->shards));
     for (uint32_t i = 0; i < server->worker_count; i++)
         shard_init(&b->shards[i], &server->workers[i], b);
+    broker_policies_load(b, server->config, problems);
     rc = broker_store_open(b, data_path);
     if (rc < 0)
         return rc;
@@ -272,6 +274,7 @@ void broker_reload(struct broker *b, const struct config *config, struct config_
     };
     struct reload *pointer = &reload;
 
+    broker_policies_reload(b, config, problems);
     worker_post(&b->server->workers[0], handle_reload, &pointer, sizeof(pointer));
     pthread_mutex_lock(&reload.lock);
     while (!reload.done)

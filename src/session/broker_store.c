@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/system_memory.h"
 #include "session/broker.h"
+#include "session/broker_policies.h"
 #include "session/broker_users.h"
 #include "session/definition_changes.h"
 #include "session/delayed_exchange.h"
@@ -169,6 +170,13 @@ static struct vhost *vhost_of(struct restoring *r, struct bytes name)
     return vhost_ensure(&r->broker->server->vhosts, name);
 }
 
+static void on_policy(void *context, const struct policy_definition *p)
+{
+    const struct restoring *r = context;
+
+    broker_policies_restore(r->broker, p);
+}
+
 static void on_exchange(void *context, const struct exchange_definition *e)
 {
     struct vhost *v = vhost_of(context, e->vhost);
@@ -254,6 +262,7 @@ static int read_definitions(struct broker *b, struct recovered *recovered)
         .user = on_user,
         .permission = on_permission,
         .topic_permission = on_topic_permission,
+        .policy = on_policy,
         .exchange = on_exchange,
         .delays = on_delays,
         .queue = on_queue,

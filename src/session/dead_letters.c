@@ -56,7 +56,7 @@ static void tell(struct dead_letter *d, const struct message *msg, const struct 
     if (amqp_properties_has(&d->properties, AMQP_PROPERTY_EXPIRATION))
         event.expiration = d->properties.expiration;
     dead_letter_headers(&d->arena, &d->headers, &event);
-    d->keys = dead_letter_keys(&d->arena, &d->headers, &queue->options, all);
+    d->keys = dead_letter_keys(&d->arena, &d->headers, queue_handle_options(queue), all);
 }
 
 static struct message *encode(struct dead_letter *d, const struct message *msg,
@@ -182,10 +182,15 @@ static void report_no_memory(const struct queue_handle *queue, const struct mess
 static void send_dead(struct shard *s, struct queue_handle *queue, const struct message *msg,
                       enum dead_letter_reason reason, struct held_settle *held)
 {
-    struct bytes exchange = queue->options.dead_letters->exchange;
+    const struct dead_letter_address *address = queue_handle_options(queue)->dead_letters;
     struct message *letter;
+    struct bytes exchange;
     struct dead_letter d;
 
+    /* A policy may have lost its dead-letter exchange since the message died. */
+    if (address == NULL)
+        return;
+    exchange = address->exchange;
     arena_init(&d.arena);
     read_headers(&d, msg);
     tell(&d, msg, queue, reason);

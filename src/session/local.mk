@@ -4,6 +4,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/alarms.h \
 	src/session/broker.c \
 	src/session/broker.h \
+	src/session/broker_policies.c \
+	src/session/broker_policies.h \
 	src/session/broker_store.c \
 	src/session/broker_store.h \
 	src/session/broker_users.c \
@@ -58,6 +60,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/output.h \
 	src/session/paging.c \
 	src/session/paging.h \
+	src/session/policy_walk.c \
+	src/session/policy_walk.h \
 	src/session/publish.c \
 	src/session/publish.h \
 	src/session/queue_home.c \

@@ -551,15 +551,22 @@ static void free_timer(struct shard *s, struct queue *q)
     free(timer);
 }
 
-static struct queue_handle *create(struct shard *s, struct bytes name,
+/* Under the lock of the virtual host, or before workers run. Without one, `vhost` NULL, the queue
+ * is none that policies are for. */
+static struct queue_handle *create(struct shard *s, struct vhost *vhost, struct bytes name,
                                    const struct queue_options *options, uint64_t owner)
 {
     struct queue_handle *queue = queue_handle_create(name, options, shard_id(s), owner);
+    struct queue_effective *former;
 
     list_node_init(&queue->by_owner);
     list_node_init(&queue->paging);
     queue->durable = NULL;
-    queue->queue = queue_create(&queue->options, queue, &s->active_queues);
+    if (vhost != NULL) {
+        queue_handle_follow(queue, topology_policies(vhost->topology), &former);
+        policy_walk_add(&s->policy_walk, queue);
+    }
+    queue->queue = queue_create(queue_handle_options(queue), queue, &s->active_queues);
     return queue;
 }
 
@@ -573,7 +580,7 @@ static void add(struct shard *s, struct vhost *vhost, struct queue_handle *queue
 
 /* A queue without a name, with its place in a journal when it is durable. NULL: the disk refuses it
  * an id. */
-static struct queue_handle *create_kept(struct shard *s, struct bytes name,
+static struct queue_handle *create_kept(struct shard *s, struct vhost *vhost, struct bytes name,
                                         const struct queue_options *options, uint64_t owner)
 {
     bool durable = options->durable && !options->exclusive && s->log != NULL;
@@ -585,7 +592,7 @@ static struct queue_handle *create_kept(struct shard *s, struct bytes name,
         if (id == 0)
             return NULL;
     }
-    queue = create(s, name, options, owner);
+    queue = create(s, vhost, name, options, owner);
     if (durable)
         queue->durable = durable_queue_create(s->log, queue, id);
     return queue;
@@ -594,7 +601,7 @@ static struct queue_handle *create_kept(struct shard *s, struct bytes name,
 struct queue_handle *queue_home_create(struct shard *s, struct vhost *vhost, struct bytes name,
                                        const struct queue_options *options, uint64_t owner)
 {
-    struct queue_handle *queue = create_kept(s, name, options, owner);
+    struct queue_handle *queue = create_kept(s, vhost, name, options, owner);
 
     if (queue == NULL)
         return NULL;
@@ -607,7 +614,7 @@ struct queue_handle *queue_home_create(struct shard *s, struct vhost *vhost, str
 struct queue_handle *queue_home_create_hidden(struct shard *s, struct bytes name,
                                               const struct queue_options *options)
 {
-    return create_kept(s, name, options, 0);
+    return create_kept(s, NULL, name, options, 0);
 }
 
 /* The time of day at which a message ends, 0: never. Asked for one after the other; `*at` rises. */
@@ -660,11 +667,11 @@ static const struct recovered_queue *find_recovered(const struct recovered *reco
                    compare_ids);
 }
 
-static struct queue_handle *restore(struct shard *s, struct bytes name,
+static struct queue_handle *restore(struct shard *s, struct vhost *vhost, struct bytes name,
                                     const struct queue_options *options, struct durable_log *log,
                                     uint64_t id, const struct recovered *recovered)
 {
-    struct queue_handle *queue = create(s, name, options, 0);
+    struct queue_handle *queue = create(s, vhost, name, options, 0);
     struct durable_queue *d = durable_queue_create(log, queue, id);
 
     queue->durable = d;
@@ -686,7 +693,7 @@ void queue_home_restore(struct shard *s, struct vhost *vhost, struct bytes name,
                         const struct queue_options *options, struct durable_log *log, uint64_t id,
                         const struct recovered *recovered)
 {
-    struct queue_handle *queue = restore(s, name, options, log, id, recovered);
+    struct queue_handle *queue = restore(s, vhost, name, options, log, id, recovered);
 
     add(s, vhost, queue);
     queue_used(queue->queue, shard_now_ms(s), &s->effects);
@@ -698,7 +705,7 @@ struct queue_handle *queue_home_restore_hidden(struct shard *s, struct bytes nam
                                                struct durable_log *log, uint64_t id,
                                                const struct recovered *recovered)
 {
-    struct queue_handle *queue = restore(s, name, options, log, id, recovered);
+    struct queue_handle *queue = restore(s, NULL, name, options, log, id, recovered);
 
     shard_run_effects(s);
     return queue;
@@ -773,6 +780,7 @@ uint64_t queue_home_delete(struct shard *s, struct queue_handle *queue)
     atomic_fetch_sub(&s->worker->server->queue_count, 1);
     if (list_linked(&queue->by_owner))
         list_remove(&queue->by_owner);
+    policy_walk_remove(&s->policy_walk, queue);
     ready = end(s, queue);
     queue_handle_unref(queue);
     return ready;

@@ -140,7 +140,7 @@ static enum publish_outcome enqueue(struct shard *s, struct queue_handle *queue,
 {
     if (queue->queue == NULL)
         return PUBLISH_ACCEPTED;
-    if (queue->options.rules != NULL || (msg->flags & MESSAGE_HAS_EXPIRATION) != 0)
+    if (queue_handle_options(queue)->rules != NULL || (msg->flags & MESSAGE_HAS_EXPIRATION) != 0)
         return add_by_rules(s, queue, msg);
     return add_message(s, queue, msg, EXPIRY_NEVER);
 }

@@ -43,6 +43,7 @@ void shard_init(struct shard *s, struct worker *w, struct broker *b)
     route_seed(&s->route, seed);
     route_cache_init(&s->routes);
     held_settles_init(&s->held_settles, s);
+    policy_walk_init(&s->policy_walk);
     output_pool_init(&s->output_pool);
     s->headroom = b->limits->frame_max + AMQP_FRAME_MAX_TOLERANCE;
     s->read_budget = b->limits->read_budget_bytes;
@@ -53,6 +54,7 @@ void shard_init(struct shard *s, struct worker *w, struct broker *b)
 void shard_release(struct shard *s)
 {
     held_settles_release(&s->held_settles);
+    policy_walk_release(&s->policy_walk);
     route_cache_release(&s->routes);
     route_free(&s->route);
     effects_free(&s->effects);
@@ -231,8 +233,10 @@ static bool is_done(const struct shard *s)
 bool shard_end_turn(struct shard *s)
 {
     bool more_is_due = delivery_timers_run(s);
+    bool walking;
 
     deliver(s);
+    walking = policy_walk_go_on(s);
     report_confirms(s);
     worker_send_mail(s->worker);
     write_output(s);
@@ -246,5 +250,6 @@ bool shard_end_turn(struct shard *s)
         worker_finished(s->worker);
     }
     /* Writing may have settled publishes. */
-    return more_is_due || !list_empty(&s->active_queues) || !list_empty(&s->dirty_channels);
+    return more_is_due || walking || !list_empty(&s->active_queues) ||
+           !list_empty(&s->dirty_channels);
 }

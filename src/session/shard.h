@@ -12,6 +12,7 @@
 #include "session/held_settles.h"
 #include "session/output.h"
 #include "session/paging.h"
+#include "session/policy_walk.h"
 #include "session/route_cache.h"
 
 #include <stdatomic.h>
@@ -51,6 +52,7 @@ struct shard {
     uint32_t log_count;
 
     struct paging paging;
+    struct policy_walk policy_walk;
     struct held_settles held_settles;
 
     struct output_pool output_pool;

@@ -289,6 +289,11 @@ TESTS += tests/unit/test_output
 tests_unit_test_output_SOURCES = tests/unit/test_output.c
 tests_unit_test_output_LDADD = $(SESSION_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_pattern
+TESTS += tests/unit/test_pattern
+tests_unit_test_pattern_SOURCES = tests/unit/test_pattern.c
+tests_unit_test_pattern_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_perf_histogram
 TESTS += tests/unit/test_perf_histogram
 tests_unit_test_perf_histogram_SOURCES = tests/unit/test_perf_histogram.c
@@ -308,6 +313,11 @@ check_PROGRAMS += tests/unit/test_perf_slab
 TESTS += tests/unit/test_perf_slab
 tests_unit_test_perf_slab_SOURCES = tests/unit/test_perf_slab.c
 tests_unit_test_perf_slab_LDADD = $(PERF_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_policy
+TESTS += tests/unit/test_policy
+tests_unit_test_policy_SOURCES = tests/unit/test_policy.c
+tests_unit_test_policy_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue
 TESTS += tests/unit/test_queue

@@ -136,18 +136,21 @@ static size_t read_tail(const char *path, char *text, size_t size)
     return n > 0 ? (size_t)n : 0;
 }
 
-static bool file_holds(const char *path, const char *text)
+/* How often. */
+static unsigned file_holds(const char *path, const char *text)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
     char *content;
-    bool found = false;
+    unsigned found = 0;
 
     if (fd < 0 || fstat(fd, &st) < 0)
         ck_abort_msg("cannot read %s: %s", path, strerror(errno));
     content = calloc(1, (size_t)st.st_size + 1);
-    if (content != NULL && read(fd, content, (size_t)st.st_size) >= 0)
-        found = strstr(content, text) != NULL;
+    if (content != NULL && read(fd, content, (size_t)st.st_size) >= 0) {
+        for (const char *at = content; (at = strstr(at, text)) != NULL; at++)
+            found++;
+    }
     free(content);
     close(fd);
     return found;
@@ -446,7 +449,25 @@ bool broker_log_holds(const struct broker *b, const char *text)
     char path[512];
 
     file_path(b, "log", path, sizeof(path));
-    return file_holds(path, text);
+    return file_holds(path, text) != 0;
+}
+
+bool broker_reloads(struct broker *b, const char *config)
+{
+    static const char applied[] = "the configuration is in force";
+    int64_t deadline = now_ms() + deadline_ms();
+    char path[512];
+    unsigned before;
+
+    file_path(b, "log", path, sizeof(path));
+    before = file_holds(path, applied);
+    broker_reload(b, config);
+    while (file_holds(path, applied) == before) {
+        if (now_ms() >= deadline)
+            return false;
+        pause_ms(POLL_STEP_MS);
+    }
+    return true;
 }
 
 bool broker_log_awaits(const struct broker *b, const char *text)

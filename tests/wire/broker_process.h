@@ -56,6 +56,10 @@ void broker_show_log(const struct broker *b);
  * caller. */
 void broker_reload(struct broker *b, const char *config);
 
+/* As broker_reload(), and waits until it was applied, which the log (level info) tells. False when
+ * that takes too long. */
+bool broker_reloads(struct broker *b, const char *config);
+
 /* Waits for the broker to end by itself, at most `timeout_ms`. Returns its exit status, or -1 when
  * it still runs, or 128 + the signal's number. broker_stop remains to be called. */
 int broker_wait(struct broker *b, int timeout_ms);

@@ -98,6 +98,11 @@ TESTS += tests/wire/test_permissions
 tests_wire_test_permissions_SOURCES = tests/wire/test_permissions.c
 tests_wire_test_permissions_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_policies
+TESTS += tests/wire/test_policies
+tests_wire_test_policies_SOURCES = tests/wire/test_policies.c
+tests_wire_test_policies_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_priorities
 TESTS += tests/wire/test_priorities
 tests_wire_test_priorities_SOURCES = tests/wire/test_priorities.c

@@ -1,0 +1,110 @@
+#include "base/pattern.h"
+
+#include "base/log.h"
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct bytes text(const char *s)
+{
+    return bytes_from_string(s);
+}
+
+static bool matches(const char *pattern, struct bytes name)
+{
+    struct pattern_scratch scratch = pattern_scratch_empty();
+    char error[PATTERN_ERROR_SIZE] = "";
+    struct pattern *p = pattern_compile(text(pattern), error);
+    bool found;
+
+    ck_assert_msg(p != NULL, "%s: %s", pattern, error);
+    ck_assert(bytes_equal(pattern_text(p), text(pattern)));
+    found = pattern_matches(p, name, &scratch);
+    ck_assert(pattern_matches(p, name, &scratch) == found);
+    pattern_scratch_free(&scratch);
+    pattern_free(p);
+    return found;
+}
+
+/* Among them every way in which a beginning of plain letters could be taken for more than it is. */
+START_TEST(pattern_is_found_as_the_regular_expression_says)
+{
+    static const struct {
+        const char *pattern;
+        const char *name;
+        bool found;
+    } cases[] = {
+        {"", "a", true},
+        {"", "", true},
+        {".*", "a", true},
+        {"^.*", "", true},
+        {"b", "abc", true},
+        {"b", "ac", false},
+        {"^b", "abc", false},
+        {"^ab", "abc", true},
+        {"^ab", "a", false},
+        {"^ab$", "ab", true},
+        {"^ab$", "abc", false},
+        {"^abc*", "ab", true},
+        {"^abc*d", "abd", true},
+        {"^abc?", "ab", true},
+        {"^abc+", "ab", false},
+        {"^abc{0}", "ab", true},
+        {"^a{2}", "aa", true},
+        {"^a{2}", "ab", false},
+        {"^ab|c", "xc", true},
+        {"^ab|c", "xb", false},
+        {"^(ab|cd)e", "cde", true},
+        {"^a.c", "abc", true},
+        {"^a\\.c", "abc", false},
+        {"^a\\.c", "a.c", true},
+        {"^a(?i)b", "aB", true},
+        {"^a(?i)b", "AB", false},
+        {"(?i)^ab", "AB", true},
+        {"^^ab", "ab", true},
+        {"^$", "", true},
+        {"^$", "a", false},
+        {"^\\Qa.b", "a.b", true},
+        {"\\.dlq$", "a.dlq", true},
+        {"\\.dlq$", "a.dlq.b", false},
+        {"^a-_/:%@", "a-_/:%@x", true},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        ck_assert_msg(matches(cases[i].pattern, text(cases[i].name)) == cases[i].found,
+                      "'%s' and '%s'", cases[i].pattern, cases[i].name);
+    ck_assert(!matches("^a", bytes_of(NULL, 0)));
+    ck_assert(!matches("a", bytes_of(NULL, 0)));
+}
+END_TEST
+
+START_TEST(what_is_no_pattern_is_refused)
+{
+    static const char *const wrong[] = {"(a", "a)", "[", "*", "\\", "a{2,1}"};
+    char error[PATTERN_ERROR_SIZE];
+    char longest[PATTERN_SIZE_MAX + 1];
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        error[0] = '\0';
+        ck_assert_msg(pattern_compile(text(wrong[i]), error) == NULL, "%s", wrong[i]);
+        ck_assert_ptr_nonnull(strstr(error, "at offset"));
+    }
+    memset(longest, 'a', sizeof(longest));
+    ck_assert_ptr_null(pattern_compile(bytes_of(longest, PATTERN_SIZE_MAX), error));
+    ck_assert_str_eq(error, "longer than 4095 bytes");
+}
+END_TEST
+
+START_TEST(match_without_end_counts_as_none)
+{
+    static const char name[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab";
+
+    ck_assert_int_eq(log_open_file("/dev/null"), 0);
+    ck_assert(!matches("^(a|aa)+$", text(name)));
+    ck_assert(matches("^(a|aa)+b$", text(name)));
+}
+END_TEST
+
+UNIT_MAIN("pattern", pattern_is_found_as_the_regular_expression_says, what_is_no_pattern_is_refused,
+          match_without_end_counts_as_none)

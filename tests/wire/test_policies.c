@@ -1,0 +1,333 @@
+/* Policies of the configuration: what they do to queues and exchanges that come, and to those that
+ * are there when they change. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/wire/harness.h"
+
+#define HEAD "listeners:\n  - {address: 127.0.0.1, port: @PORT@}\nworkers: @WORKERS@\n"
+#define POLICY(name, pattern, definition) \
+    "  - {name: " name ", pattern: '" pattern "', definition: {" definition "}}\n"
+#define DEAD_LETTERS "dead-letter-exchange: '', dead-letter-routing-key: dead"
+
+static struct broker *broker;
+static struct channel *ch;
+static struct channel *publisher; /* of the same client, with confirms */
+
+static void given(const char *config)
+{
+    broker = broker_start(config);
+    ch = open_channel(connect_client_to(broker));
+    publisher = open_channel(ch->client);
+    confirm_select(publisher);
+}
+
+/* Every queue obeys the policies of `config` now. */
+static void reload(const char *config)
+{
+    ck_assert(broker_reloads(broker, config));
+}
+
+static void finish(void)
+{
+    close_client(ch->client);
+    ck_assert(broker_stop(broker));
+}
+
+static void publish_numbered(const char *queue, unsigned first, unsigned last)
+{
+    char body[16];
+
+    for (unsigned i = first; i <= last; i++) {
+        snprintf(body, sizeof(body), "%u", i);
+        publish(publisher, queue, body);
+    }
+    await_confirms(publisher);
+}
+
+/* A dead letter, with the reason for it. */
+static void expect_dead(const char *body, const char *reason)
+{
+    const amqp_field_value_t *deaths;
+    struct delivery d;
+
+    await_message_count(ch, "dead", 1);
+    d = expect_get(ch, "dead", body, NO_ACK);
+    deaths = header(&d, "x-death");
+    ck_assert(deaths != NULL && deaths->kind == AMQP_FIELD_KIND_ARRAY);
+    ck_assert(field_is_string(table_field(&deaths->value.array.entries[0].value.table, "reason"),
+                              reason));
+}
+
+/* ---- What is declared ---- */
+
+START_TEST(declared_queue_obeys_policies_and_arguments)
+{
+    given(HEAD "policies:\n" POLICY(
+        "short", "^q", "max-length: 4") "  - {name: shorter, pattern: '^q\\.', priority: 1, "
+                                        "apply_to: classic_queues,\n"
+                                        "     definition: {max-length: 3}}\n"
+                                        "operator_policies:\n" POLICY("shortest", "^q.*least$",
+                                                                      "max-length: 1"));
+    declare_queue(ch, "other", 0, NO_ARGS);
+    declare_queue(ch, "q", 0, NO_ARGS);
+    declare_queue(ch, "q.lower", 0, ARGS(arg_int("x-max-length", 2)));
+    declare_queue(ch, "q.higher", 0, ARGS(arg_int("x-max-length", 9)));
+    declare_queue(ch, "q.least", 0, ARGS(arg_int("x-max-length", 9)));
+    declare_queue(ch, "q.quorum", DURABLE, ARGS(arg_string("x-queue-type", "quorum")));
+    publish_numbered("other", 1, 6);
+    publish_numbered("q", 1, 6);
+    publish_numbered("q.lower", 1, 6);
+    publish_numbered("q.higher", 1, 6);
+    publish_numbered("q.least", 1, 6);
+    publish_numbered("q.quorum", 1, 6);
+    await_message_count(ch, "other", 6);
+    await_message_count(ch, "q", 4);
+    await_message_count(ch, "q.lower", 2);
+    await_message_count(ch, "q.higher", 3);
+    await_message_count(ch, "q.least", 1);
+    await_message_count(ch, "q.quorum", 4);
+    finish();
+}
+END_TEST
+
+START_TEST(redeclaration_compares_arguments_alone)
+{
+    given(HEAD "policies:\n" POLICY("p", "^q", "max-length: 4"));
+    declare_queue(ch, "q", 0, ARGS(arg_int("x-max-length", 9)));
+    declare_queue(ch, "q", 0, ARGS(arg_int("x-max-length", 9)));
+    send_queue_declare(ch, "q", 0, ARGS(arg_int("x-max-length", 4)));
+    expect_channel_error(ch, 406,
+                         "PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue 'q' in "
+                         "vhost '/': received '4' but current is '9'");
+    finish();
+}
+END_TEST
+
+/* ---- What changes ---- */
+
+START_TEST(new_limit_drops_what_is_too_much)
+{
+    given(HEAD);
+    declare_queue(ch, "dead", 0, NO_ARGS);
+    declare_queue(ch, "q", 0, NO_ARGS);
+    publish_numbered("q", 1, 3000);
+    reload(HEAD "policies:\n" POLICY("p", "^q", "max-length: 10, " DEAD_LETTERS));
+    await_message_count(ch, "q", 10);
+    await_message_count(ch, "dead", 2990);
+    expect_get(ch, "dead", "1", NO_ACK);
+    expect_get(ch, "q", "2991", NO_ACK);
+    publish_numbered("q", 3001, 3003);
+    await_message_count(ch, "q", 10);
+    expect_get(ch, "q", "2994", NO_ACK);
+    reload(HEAD "policies: []\n");
+    publish_numbered("q", 3004, 3013);
+    await_message_count(ch, "q", 19);
+    finish();
+}
+END_TEST
+
+START_TEST(limit_counts_while_the_queue_is_used)
+{
+    given(HEAD);
+    declare_queue(ch, "q", 0, NO_ARGS);
+    publish_numbered("q", 1, 9000);
+    reload(HEAD "policies:\n" POLICY("p", "^q", "max-length: 100"));
+    publish_numbered("q", 9001, 9500);
+    await_message_count(ch, "q", 100);
+    expect_get(ch, "q", "9401", NO_ACK);
+    finish();
+}
+END_TEST
+
+START_TEST(limit_with_reject_publish_refuses_and_drops_nothing)
+{
+    given(HEAD);
+    declare_queue(ch, "q", 0, NO_ARGS);
+    publish_numbered("q", 1, 3);
+    reload(HEAD "policies:\n" POLICY("p", "^q", "max-length: 2, overflow: reject-publish"));
+    publish(publisher, "q", "4");
+    expect_confirm_nack(publisher);
+    ck_assert_uint_eq(message_count(ch, "q"), 3);
+    finish();
+}
+END_TEST
+
+/* As with RabbitMQ, what is there keeps the time that it came with. */
+START_TEST(new_time_to_live_counts_for_what_comes)
+{
+    given(HEAD);
+    declare_queue(ch, "dead", 0, NO_ARGS);
+    declare_queue(ch, "q", 0, NO_ARGS);
+    publish_numbered("q", 1, 1);
+    reload(HEAD "policies:\n" POLICY("p", "^q", "message-ttl: 100, " DEAD_LETTERS));
+    publish_numbered("q", 2, 2);
+    expect_dead("2", "expired");
+    expect_get(ch, "q", "1", NO_ACK);
+    finish();
+}
+END_TEST
+
+/* Waits until the queue is gone, without using it. */
+static void await_routed_nowhere(const char *queue)
+{
+    int64_t deadline = now_ms() + deadline_ms();
+
+    for (;;) {
+        publish_with(publisher, "", queue, MANDATORY, NULL, "x");
+        if (next_method(publisher) == AMQP_BASIC_RETURN_METHOD)
+            break;
+        await_confirms(publisher);
+        ck_assert(now_ms() < deadline);
+    }
+    expect_return(publisher, "x");
+    await_confirms(publisher);
+}
+
+START_TEST(unused_queue_goes_when_its_new_time_is_over)
+{
+    given(HEAD);
+    declare_queue(ch, "unused", 0, NO_ARGS);
+    declare_queue(ch, "used", 0, NO_ARGS);
+    consume(ch, "used", "c", 0, NO_ARGS);
+    reload(HEAD "policies:\n" POLICY("p", "used", "expires: 200"));
+    await_routed_nowhere("unused");
+    publish(ch, "used", "a");
+    expect_delivery(ch, "a", 0);
+    finish();
+}
+END_TEST
+
+START_TEST(rejected_message_takes_the_way_that_the_policy_says_now)
+{
+    given(HEAD "policies:\n" POLICY("p", "^q", DEAD_LETTERS));
+    declare_queue(ch, "dead", 0, NO_ARGS);
+    declare_queue(ch, "other", 0, NO_ARGS);
+    declare_queue(ch, "q", 0, NO_ARGS);
+    consume(ch, "q", "c", 0, NO_ARGS);
+    publish_numbered("q", 1, 3);
+    reject(ch, expect_delivery(ch, "1", 0).tag, 0);
+    expect_dead("1", "rejected");
+
+    reload(HEAD "policies:\n" POLICY("p", "^q",
+                                     "dead-letter-exchange: '', "
+                                     "dead-letter-routing-key: other"));
+    reject(ch, expect_delivery(ch, "2", 0).tag, 0);
+    await_message_count(ch, "other", 1);
+
+    reload(HEAD);
+    reject(ch, expect_delivery(ch, "3", 0).tag, 0);
+    expect_nothing(ch, "q");
+    ck_assert_uint_eq(message_count(ch, "other"), 1);
+    ck_assert_uint_eq(message_count(ch, "dead"), 0);
+    finish();
+}
+END_TEST
+
+START_TEST(delivery_limit_counts_for_messages_that_are_there)
+{
+    given(HEAD);
+    declare_queue(ch, "dead", 0, NO_ARGS);
+    declare_queue(ch, "q", DURABLE, ARGS(arg_string("x-queue-type", "quorum")));
+    consume(ch, "q", "c", 0, NO_ARGS);
+    publish_numbered("q", 1, 1);
+    reject(ch, expect_delivery(ch, "1", 0).tag, REQUEUE);
+    reload(HEAD "policies:\n" POLICY("p", "^q", "delivery-limit: 1, " DEAD_LETTERS));
+    reject(ch, expect_delivery(ch, "1", REDELIVERED).tag, REQUEUE);
+    expect_dead("1", "delivery_limit");
+    finish();
+}
+END_TEST
+
+START_TEST(exchange_gets_an_alternate_and_loses_it)
+{
+    given(HEAD);
+    declare_exchange(ch, "x", "direct", 0, NO_ARGS);
+    declare_exchange(ch, "ae", "fanout", 0, NO_ARGS);
+    declare_queue(ch, "q", 0, NO_ARGS);
+    bind_queue(ch, "q", "ae", "", NO_ARGS);
+    publish_with(publisher, "x", "nowhere", MANDATORY, NULL, "1");
+    expect_return(publisher, "1");
+    await_confirms(publisher);
+    reload(HEAD "policies:\n" POLICY("p", "^x$", "alternate-exchange: ae"));
+    publish_with(publisher, "x", "nowhere", MANDATORY, NULL, "2");
+    await_confirms(publisher);
+    await_message_count(ch, "q", 1);
+    reload(HEAD);
+    publish_with(publisher, "x", "nowhere", MANDATORY, NULL, "3");
+    expect_return(publisher, "3");
+    await_confirms(publisher);
+    finish();
+}
+END_TEST
+
+START_TEST(every_queue_follows)
+{
+    enum { QUEUES = 120 };
+    struct channel *others[3];
+    char name[16];
+
+    given(HEAD);
+    for (int i = 0; i < 3; i++)
+        others[i] = open_channel(connect_client_to(broker));
+    for (int i = 0; i < QUEUES; i++) {
+        snprintf(name, sizeof(name), "q%d", i);
+        declare_queue(others[i % 3], name, 0, NO_ARGS);
+        publish_numbered(name, 1, 3);
+    }
+    reload(HEAD
+           "policies:\n" POLICY("p", "^q.*[02468]$", "max-length: 1") "operator_policies:\n" POLICY(
+               "o", "^q.*5$", "max-length: 2"));
+    for (int i = 0; i < QUEUES; i++) {
+        snprintf(name, sizeof(name), "q%d", i);
+        ck_assert_uint_eq(message_count(ch, name), i % 2 == 0 ? 1 : i % 10 == 5 ? 2 : 3);
+    }
+    for (int i = 0; i < 3; i++)
+        close_client(others[i]->client);
+    finish();
+}
+END_TEST
+
+/* ---- What is wrong ---- */
+
+START_TEST(wrong_policy_leaves_the_former_ones_in_force)
+{
+    given(HEAD "policies:\n" POLICY("p", "^q", "max-length: 2"));
+    declare_queue(ch, "q", 0, NO_ARGS);
+    broker_reload(broker, HEAD "policies:\n" POLICY("p", "^q", "max-lenght: 1"));
+    ck_assert(broker_log_awaits(
+        broker, "policy 'p' in vhost '/': 'max-lenght' is not a recognised setting"));
+    publish_numbered("q", 1, 3);
+    await_message_count(ch, "q", 2);
+    finish();
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("policies");
+    TCase *tcase = tcase_create("policies");
+
+    tcase_set_timeout(tcase, 60);
+    suite_add_tcase(suite, tcase);
+    tcase_add_test(tcase, declared_queue_obeys_policies_and_arguments);
+    tcase_add_test(tcase, redeclaration_compares_arguments_alone);
+    tcase_add_test(tcase, new_limit_drops_what_is_too_much);
+    tcase_add_test(tcase, limit_counts_while_the_queue_is_used);
+    tcase_add_test(tcase, limit_with_reject_publish_refuses_and_drops_nothing);
+    tcase_add_test(tcase, new_time_to_live_counts_for_what_comes);
+    tcase_add_test(tcase, unused_queue_goes_when_its_new_time_is_over);
+    tcase_add_test(tcase, rejected_message_takes_the_way_that_the_policy_says_now);
+    tcase_add_test(tcase, delivery_limit_counts_for_messages_that_are_there);
+    tcase_add_test(tcase, exchange_gets_an_alternate_and_loses_it);
+    tcase_add_test(tcase, every_queue_follows);
+    tcase_add_test(tcase, wrong_policy_leaves_the_former_ones_in_force);
+    return suite;
+}
+
+int main(void)
+{
+    if (against_oracle())
+        return 77; /* automake's code for a skipped test */
+    return wire_main(make_suite, NULL);
+}
