@@ -28,6 +28,7 @@ static const struct {
     {"amq.direct", &exchange_direct},
     {"amq.fanout", &exchange_fanout},
     {"amq.headers", &exchange_headers},
+    {TOPOLOGY_LEASE_EXCHANGE, &exchange_direct},
     {"amq.match", &exchange_headers},
     {"amq.topic", &exchange_topic},
 };
@@ -263,6 +264,20 @@ static int refuse_default_exchange(struct refusal *r)
     return refuse(r, REFUSAL_ACCESS_REFUSED, "operation not permitted on the default exchange");
 }
 
+/* Nothing is routed through it. */
+static bool is_lease(struct bytes exchange)
+{
+    return bytes_equal_string(exchange, TOPOLOGY_LEASE_EXCHANGE);
+}
+
+static int refuse_lease_exchange(const struct topology *t, struct refusal *r)
+{
+    return refuse(r, REFUSAL_ACCESS_REFUSED,
+                  "operation not permitted on exchange '" TOPOLOGY_LEASE_EXCHANGE
+                  "' in vhost '%.*s'",
+                  BYTES_ARGS(t->name));
+}
+
 static int refuse_missing(const struct topology *t, const char *kind, struct bytes name,
                           struct refusal *r)
 {
@@ -378,6 +393,8 @@ static int find_ends(const struct topology *t, const struct binding_declaration 
     *ends = (struct binding_ends){.source = NULL};
     if (b->source.size == 0 || (b->to_exchange && b->destination.size == 0))
         return refuse_default_exchange(r);
+    if (is_lease(b->source) || (b->to_exchange && is_lease(b->destination)))
+        return refuse_lease_exchange(t, r);
 
     ends->source = find_exchange(t, b->source);
     if (b->to_exchange) {

@@ -76,8 +76,12 @@ bool queue_handle_follow(struct queue_handle *h, const struct policy_set *s,
 /* NULL is fine. */
 void queue_effective_free(struct queue_effective *e);
 
+/* Not an exchange that routes (session/lease.h): it cannot be bound. */
+#define TOPOLOGY_LEASE_EXCHANGE "amq.lease"
+
 /* A virtual host's topology with the default exchange and the predeclared amq.direct, amq.fanout,
- * amq.topic, amq.headers and amq.match. `name` is copied; `vhost` is stored for handles. */
+ * amq.topic, amq.headers, amq.match and amq.lease. `name` is copied; `vhost` is stored for handles.
+ */
 struct topology *topology_create(struct bytes name, void *vhost);
 void topology_destroy(struct topology *t);
 struct bytes topology_name(const struct topology *t);

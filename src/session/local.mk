@@ -52,6 +52,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/expired_tags.h \
 	src/session/held_settles.c \
 	src/session/held_settles.h \
+	src/session/lease.c \
+	src/session/lease.h \
 	src/session/message_properties.c \
 	src/session/message_properties.h \
 	src/session/method_names.c \

@@ -9,6 +9,7 @@
 #include "session/connection_place.h"
 #include "session/delivery.h"
 #include "session/direct_reply.h"
+#include "session/lease.h"
 #include "session/message_properties.h"
 #include "session/queue_publish.h"
 #include "session/shard.h"
@@ -45,17 +46,25 @@ static bool moves_to_queue(struct channel *ch, const struct amqp_basic_publish *
     return moves;
 }
 
+/* The connection publishes. Returns whether it moves. */
+static bool begin_publish(struct channel *ch, const struct amqp_basic_publish *m)
+{
+    if (!ch->connection->placed && moves_to_queue(ch, m))
+        return true;
+    ch->connection->publishes = true;
+    if (alarms_active(&ch->shard->broker->alarms))
+        alarms_block(ch->connection);
+    return false;
+}
+
 int publish_on_method(struct channel *ch, const struct amqp_basic_publish *m)
 {
     struct content *content = ch->content;
 
     if (m->immediate)
         return channel_refuse(ch, AMQP_NOT_IMPLEMENTED, "immediate=true");
-    if (!ch->connection->placed && moves_to_queue(ch, m))
+    if (!lease_is_exchange(m->exchange) && begin_publish(ch, m))
         return 0;
-    ch->connection->publishes = true;
-    if (alarms_active(&ch->shard->broker->alarms))
-        alarms_block(ch->connection);
     if (content == NULL) {
         content = memory_alloc_zeroed(1, sizeof(*content));
         ch->content = content;
@@ -278,6 +287,11 @@ int publish_on_complete(struct channel *ch)
 
     content->message = NULL;
     content->expect = CONTENT_NONE;
+    if (lease_is_exchange(exchange)) {
+        rc = lease_publish(ch, msg, content->mandatory);
+        message_unref(msg);
+        return rc;
+    }
     route_message(ch->shard, ch->connection->vhost, exchange, msg, &r);
     rc = check_exchange(ch, exchange, msg, &r);
     if (rc < 0)

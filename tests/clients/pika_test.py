@@ -2,7 +2,8 @@
 import time
 
 import pika
-from pika.exceptions import ChannelClosedByBroker, ProbableAuthenticationError, UnroutableError
+from pika.exceptions import (ChannelClosedByBroker, NackError, ProbableAuthenticationError,
+                             UnroutableError)
 
 from checks import HOST, PORT, check, equal, run
 
@@ -22,6 +23,12 @@ def take(channel, queue):
         if method:
             return method, properties, body
     raise AssertionError(f"nothing comes to {queue}")
+
+
+def lease(channel, tag, timeout_ms):
+    """Gives a delivery a time from now on, by the exchange for it."""
+    channel.basic_publish("amq.lease", "", b"", pika.BasicProperties(
+        headers={"delivery-tag": tag, "visibility-timeout": timeout_ms}))
 
 
 @check
@@ -220,6 +227,48 @@ def transactions_commit_and_roll_back():
         channel.tx_commit()
         equal(take(channel, queue)[2], b"committed")
         equal(channel.basic_get(queue)[0], None)
+
+
+@check
+def holds_a_delivery_longer_by_a_lease():
+    with connect() as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        queue = channel.queue_declare("", exclusive=True,
+                                      arguments={"x-visibility-timeout": 300}).method.queue
+        channel.basic_publish("", queue, b"short")
+        channel.basic_publish("", queue, b"long")
+        short = take(channel, queue)[0]
+        held = take(channel, queue)[0]
+        lease(channel, held.delivery_tag, 60000)
+        again, _, body = take(channel, queue)
+        equal((body, again.redelivered), (b"short", True))
+        try:
+            lease(channel, short.delivery_tag, 60000)
+        except NackError:
+            pass
+        else:
+            raise AssertionError("what went back is still held")
+        channel.basic_ack(short.delivery_tag)
+        lease(channel, held.delivery_tag, 0)
+        equal(take(channel, queue)[2], b"long")
+
+
+@check
+def consumer_timeout_closes_the_channel():
+    with connect() as connection:
+        channel = connection.channel()
+        queue = channel.queue_declare("", exclusive=True,
+                                      arguments={"x-consumer-timeout": 200}).method.queue
+        channel.basic_publish("", queue, b"a")
+        take(channel, queue)
+        try:
+            take(channel, queue)
+        except ChannelClosedByBroker as error:
+            equal(error.reply_code, 406)
+            assert "Timeout value used: 200 ms" in error.reply_text, error.reply_text
+        else:
+            raise AssertionError("the channel is open still")
 
 
 class Asynchronous:

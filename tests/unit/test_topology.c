@@ -29,6 +29,7 @@ START_TEST(predeclared_exchanges_are_there)
         {"", "direct"},           {"amq.direct", "direct"},
         {"amq.fanout", "fanout"}, {"amq.headers", "headers"},
         {"amq.match", "headers"}, {"amq.topic", "topic"},
+        {"amq.lease", "direct"},
     };
     struct world w;
 
@@ -224,6 +225,8 @@ static const struct {
     enum refusal_code code;
     const char *text;
 } refused_bindings[] = {
+    {"amq.lease", "q", NULL, 1, REFUSAL_ACCESS_REFUSED,
+     "operation not permitted on exchange 'amq.lease' in vhost '/'"},
     {"", "q", NULL, 1, REFUSAL_ACCESS_REFUSED, "operation not permitted on the default exchange"},
     {"", "none", NULL, 1, REFUSAL_ACCESS_REFUSED,
      "operation not permitted on the default exchange"},
@@ -516,7 +519,7 @@ START_TEST(walks_visit_all_until_they_are_stopped)
     topology_each_exchange(w.topology, count_exchange, &all);
     topology_each_exchange(w.topology, count_exchange, &some);
     topology_each_queue(w.topology, count_queue, &queues);
-    ck_assert_uint_eq(all.count, 7);
+    ck_assert_uint_eq(all.count, 8);
     ck_assert_uint_eq(some.count, 3);
     ck_assert_uint_eq(queues.count, 2);
     world_end(&w);

@@ -78,6 +78,11 @@ TESTS += tests/wire/test_hash_exchanges
 tests_wire_test_hash_exchanges_SOURCES = tests/wire/test_hash_exchanges.c
 tests_wire_test_hash_exchanges_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_lease
+TESTS += tests/wire/test_lease
+tests_wire_test_lease_SOURCES = tests/wire/test_lease.c
+tests_wire_test_lease_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_lifecycle
 TESTS += tests/wire/test_lifecycle
 tests_wire_test_lifecycle_SOURCES = tests/wire/test_lifecycle.c

@@ -122,6 +122,7 @@ START_TEST(exchanges_and_bindings_are_listed)
                   "amq.direct\tdirect\ttrue\tfalse\n"
                   "amq.fanout\tfanout\ttrue\tfalse\n"
                   "amq.headers\theaders\ttrue\tfalse\n"
+                  "amq.lease\tdirect\ttrue\tfalse\n"
                   "amq.match\theaders\ttrue\tfalse\n"
                   "amq.topic\ttopic\ttrue\tfalse\n"
                   "in\ttopic\ttrue\tfalse\n"
