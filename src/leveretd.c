@@ -97,10 +97,11 @@ static void log_problems(const struct config_problems *problems, enum log_level 
         log_write(level, "server", "%zu more problems are not shown", problems->dropped);
 }
 
-/* Reads the configuration and the users in it. Returns 0, or tells the problems and returns
- * -EINVAL: in the log while a broker runs, whose users are `previous`, else on standard error. */
+/* Reads the configuration, the users in it and the certificates that it names. Returns 0, or tells
+ * the problems and returns -EINVAL: in the log while a broker runs, whose users are `previous`,
+ * else on standard error. */
 static int load(const struct options *o, const struct auth_database *previous,
-                struct config **config, struct auth_database **users)
+                struct config **config, struct auth_database **users, struct tls_contexts *tls)
 {
     struct config_problems problems;
     int rc = 0;
@@ -112,7 +113,12 @@ static int load(const struct options *o, const struct auth_database *previous,
     else
         rc = config_load_file(o->config_path, auth_check_config, config, &problems);
     if (rc == 0)
+        rc = tls_contexts_load(tls, *config, &problems);
+    if (rc == 0) {
         rc = auth_database_build(*config, previous, users, &problems);
+        if (rc < 0)
+            tls_contexts_release(tls);
+    }
     if (rc < 0) {
         if (previous != NULL)
             log_problems(&problems, LOG_LEVEL_ERROR, "");
@@ -151,10 +157,11 @@ static void reload(const struct options *o, struct broker *b)
     struct auth_database *current = auth_database_current();
     struct auth_database *users;
     struct config_problems problems;
+    struct tls_contexts tls;
     struct config *config;
 
     log_info("server", "reading the configuration again");
-    if (load(o, current, &config, &users) < 0) {
+    if (load(o, current, &config, &users, &tls) < 0) {
         log_error("server", "the configuration has problems; the former one stays in force");
         auth_database_unref(current);
         return;
@@ -166,18 +173,22 @@ static void reload(const struct options *o, struct broker *b)
     warn_of_problems(&problems);
     broker_users_configure(b, config, users);
     broker_refresh_auth(b);
+    server_use_tls(b->server, config, &tls);
+    server_warn_of_expiry(b->server);
     config_free(config);
-    log_info("server", "the configuration is in force; changes of listeners, workers and limits "
+    log_info("server", "the configuration is in force; changes of addresses, workers and limits "
                        "need a restart");
 }
 
 static int check_config(const struct options *o)
 {
     struct auth_database *users;
+    struct tls_contexts tls;
     struct config *config;
 
-    if (load(o, NULL, &config, &users) < 0)
+    if (load(o, NULL, &config, &users, &tls) < 0)
         return EXIT_FAILURE;
+    tls_contexts_release(&tls);
     auth_database_unref(users);
     config_free(config);
     printf("%s: no problems\n", o->config_path != NULL ? o->config_path : "(default)");
@@ -196,12 +207,17 @@ static void block_signals(sigset_t *handled)
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* Once a day it looks at how long certificates last. */
 static void wait_for_the_end(const struct options *o, struct broker *b, const sigset_t *handled)
 {
-    int number = 0;
+    const struct timespec day = {.tv_sec = 24 * 60 * 60};
+    int number;
 
     for (;;) {
-        if (sigwait(handled, &number) != 0)
+        number = sigtimedwait(handled, NULL, &day);
+        if (number < 0 && errno == EAGAIN)
+            server_warn_of_expiry(b->server);
+        if (number < 0)
             continue;
         if (number != SIGHUP)
             break;
@@ -223,6 +239,7 @@ static int run(const struct options *o)
 {
     struct auth_database *users;
     struct config_problems problems;
+    struct tls_contexts tls;
     struct config *config;
     struct server server;
     struct broker broker;
@@ -232,13 +249,16 @@ static int run(const struct options *o)
     int status = EXIT_FAILURE;
 
     block_signals(&handled);
-    if (load(o, NULL, &config, &users) < 0)
+    if (load(o, NULL, &config, &users, &tls) < 0)
         return EXIT_FAILURE;
     auth_database_replace(users);
     if (apply_log(&config->log) < 0 || server_init(&server, config, &BROKER_WORKER_OPS) < 0) {
+        tls_contexts_release(&tls);
         auth_database_replace(NULL);
         return EXIT_FAILURE;
     }
+    server_use_tls(&server, config, &tls);
+    server_warn_of_expiry(&server);
     config_problems_init(&problems);
     ready = broker_init(&broker, &server, LEVERET_VERSION,
                         o->data_dir != NULL ? o->data_dir : config->data_dir, &problems) == 0;

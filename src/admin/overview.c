@@ -18,7 +18,7 @@ static json_t *listeners(const struct server *s)
     for (uint32_t i = 0; i < s->workers[0].listener_count; i++) {
         char text[SOCKET_ADDRESS_TEXT_SIZE];
 
-        socket_address_format(&s->workers[0].listeners[i].address, text);
+        socket_address_format(&s->workers[0].listeners[i].listener.address, text);
         json_array_append_new(all, json_string(text));
     }
     return all;

@@ -98,6 +98,23 @@ static void check_vhost(struct checker *c, struct bytes vhost, unsigned line)
                             BYTES_ARGS(vhost));
 }
 
+static void check_tls(struct checker *c, const struct config_listener *l)
+{
+    const struct config_tls *tls = &l->tls;
+
+    if (tls->certificate == NULL)
+        return;
+    if (tls->verify != TLS_VERIFY_NONE && tls->ca == NULL)
+        config_problems_add(c->problems, c->config->file, l->tls_line,
+                            "'verify' needs 'ca', the authorities that clients are held to");
+    if (tls->verify == TLS_VERIFY_NONE && tls->crl != NULL)
+        config_problems_add(c->problems, c->config->file, l->tls_line,
+                            "'crl' needs 'verify': clients show no certificate without");
+    if (tls->min_version > tls->max_version)
+        config_problems_add(c->problems, c->config->file, l->tls_line,
+                            "'min_version' must not be above 'max_version'");
+}
+
 static void check_listeners(struct checker *c)
 {
     const struct config_listeners *all = &c->config->listeners;
@@ -107,6 +124,8 @@ static void check_listeners(struct checker *c)
                             "there are more than %d listeners", LISTENERS_MAX);
         return;
     }
+    for (size_t i = 0; i < all->count; i++)
+        check_tls(c, &all->items[i]);
     for (size_t i = 1; i < all->count; i++) {
         const struct config_listener *l = &all->items[i];
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/table.h"
 #include "config/problems.h"
+#include "net/tls.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,10 +28,46 @@ enum {
 
 /* `line` in the structs below: where the entry begins in the file, 0 for a default. */
 
+/* A certificate that a listener shows besides its first one, to whom asks for its hosts. Paths of
+ * PEM files. */
+struct config_certificate {
+    const char *certificate;
+    const char *key;
+    const char *key_passphrase_file; /* NULL: the key is not encrypted */
+    unsigned line;
+};
+
+struct config_certificates {
+    struct config_certificate *items;
+    size_t count;
+};
+
+/* How a listener speaks TLS; as struct tls_options (net/tls.h). */
+struct config_tls {
+    const char *certificate; /* NULL: it speaks none */
+    const char *key;
+    const char *key_passphrase_file; /* NULL: the key is not encrypted */
+    struct config_certificates certificates;
+    const char *ca;  /* or NULL */
+    const char *crl; /* or NULL */
+    enum tls_verify verify;
+    uint32_t depth;
+    enum tls_version min_version;
+    enum tls_version max_version;
+    const char *ciphers;
+    const char *ciphersuites; /* NULL: OpenSSL's */
+    const char *curves;       /* NULL: OpenSSL's */
+    bool session_tickets;
+    uint32_t ticket_rotation_s;
+    bool kernel_tls;
+};
+
 struct config_listener {
     const char *address; /* an IPv4 or IPv6 literal, or "*": every address of both families */
     uint16_t port;       /* 0: one that the system chooses */
+    struct config_tls tls;
     unsigned line;
+    unsigned tls_line; /* where `tls` is written */
 };
 
 struct config_listeners {

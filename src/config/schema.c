@@ -30,6 +30,122 @@ static const char *check_address(struct bytes text)
     return "must be an IPv4 or IPv6 address or \"*\"";
 }
 
+#define PATH(field_type, field_name, needed, text) \
+    { \
+        .name = #field_name, .type = CONFIG_TYPE_STRING, .required = (needed), .min = 1, \
+        .max = 4095, FIELD(field_type, field_name), .doc = text \
+    }
+
+static const struct config_key CERTIFICATE_KEYS[] = {
+    PATH(config_certificate, certificate, true,
+         "PEM file of a certificate, the intermediate ones behind it."),
+    PATH(config_certificate, key, true, "PEM file of its private key."),
+    PATH(config_certificate, key_passphrase_file, false,
+         "File whose first line decrypts the key; absent: it is not encrypted."),
+    END_OF_KEYS,
+};
+
+static const struct config_section CERTIFICATE = {
+    .keys = CERTIFICATE_KEYS,
+    .struct_size = sizeof(struct config_certificate),
+    .line_offset = offsetof(struct config_certificate, line),
+};
+
+static const struct config_choice TLS_VERIFICATIONS[] = {
+    {"none", TLS_VERIFY_NONE},
+    {"peer", TLS_VERIFY_PEER},
+    {"require", TLS_VERIFY_REQUIRE},
+    {.name = NULL},
+};
+
+static const struct config_choice TLS_VERSIONS[] = {
+    {"1.2", TLS_VERSION_1_2},
+    {"1.3", TLS_VERSION_1_3},
+    {.name = NULL},
+};
+
+static const struct config_key TLS_KEYS[] = {
+    PATH(config_tls, certificate, true,
+         "PEM file of the certificate, the intermediate ones behind it."),
+    PATH(config_tls, key, true, "PEM file of its private key."),
+    PATH(config_tls, key_passphrase_file, false,
+         "File whose first line decrypts the key; absent: it is not encrypted."),
+    {.name = "certificates",
+     .type = CONFIG_TYPE_LIST,
+     FIELD(config_tls, certificates),
+     .section = &CERTIFICATE,
+     .doc = "More certificates, shown to clients that ask for a host they are for (SNI)."},
+    PATH(config_tls, ca, false, "PEM file of the authorities that clients' certificates are of."),
+    PATH(config_tls, crl, false, "PEM file of revocation lists for clients' certificates."),
+    {.name = "verify",
+     .type = CONFIG_TYPE_CHOICE,
+     .default_text = "none",
+     FIELD(config_tls, verify),
+     .choices = TLS_VERIFICATIONS,
+     .doc = "Clients are not asked for a certificate, may show one, or must; it must be good."},
+    {.name = "depth",
+     .type = CONFIG_TYPE_INTEGER,
+     .default_text = "3",
+     .min = 0,
+     .max = 32,
+     FIELD(config_tls, depth),
+     .doc = "Intermediate certificates at most between a client's and its authority's."},
+    {.name = "min_version",
+     .type = CONFIG_TYPE_CHOICE,
+     .default_text = "1.2",
+     FIELD(config_tls, min_version),
+     .choices = TLS_VERSIONS,
+     .doc = "Lowest version of TLS that is spoken."},
+    {.name = "max_version",
+     .type = CONFIG_TYPE_CHOICE,
+     .default_text = "1.3",
+     FIELD(config_tls, max_version),
+     .choices = TLS_VERSIONS,
+     .doc = "Highest version of TLS that is spoken."},
+    {.name = "ciphers",
+     .type = CONFIG_TYPE_STRING,
+     .default_text = "ECDHE+AESGCM:ECDHE+CHACHA20",
+     .min = 1,
+     .max = 4095,
+     FIELD(config_tls, ciphers),
+     .doc = "Cipher suites of TLS 1.2, as OpenSSL lists them."},
+    {.name = "ciphersuites",
+     .type = CONFIG_TYPE_STRING,
+     .min = 1,
+     .max = 4095,
+     FIELD(config_tls, ciphersuites),
+     .doc = "Cipher suites of TLS 1.3, as OpenSSL lists them; absent: its own choice."},
+    {.name = "curves",
+     .type = CONFIG_TYPE_STRING,
+     .min = 1,
+     .max = 4095,
+     FIELD(config_tls, curves),
+     .doc = "Groups of the key exchange, such as X25519:P-256; absent: OpenSSL's choice."},
+    {.name = "session_tickets",
+     .type = CONFIG_TYPE_BOOLEAN,
+     .default_text = "true",
+     FIELD(config_tls, session_tickets),
+     .doc = "Whether clients may come back with a ticket; never when they are verified."},
+    {.name = "ticket_rotation_s",
+     .type = CONFIG_TYPE_INTEGER,
+     .default_text = "3600",
+     .min = 60,
+     .max = 604800,
+     FIELD(config_tls, ticket_rotation_s),
+     .doc = "How long a ticket is good, and after how long its key is replaced."},
+    {.name = "kernel_tls",
+     .type = CONFIG_TYPE_BOOLEAN,
+     .default_text = "true",
+     FIELD(config_tls, kernel_tls),
+     .doc = "Whether the kernel encrypts, where it can."},
+    END_OF_KEYS,
+};
+
+static const struct config_section TLS = {
+    .keys = TLS_KEYS,
+    .struct_size = sizeof(struct config_tls),
+};
+
 static const struct config_key LISTENER_KEYS[] = {
     {.name = "address",
      .type = CONFIG_TYPE_STRING,
@@ -48,6 +164,12 @@ static const struct config_key LISTENER_KEYS[] = {
      .max = UINT16_MAX,
      FIELD(config_listener, port),
      .doc = "TCP port; 0 lets the system choose a free one (it is logged)."},
+    {.name = "tls",
+     .type = CONFIG_TYPE_SECTION,
+     FIELD(config_listener, tls),
+     .line_offset = offsetof(struct config_listener, tls_line),
+     .section = &TLS,
+     .doc = "The listener speaks TLS, and how; absent: it speaks none."},
     END_OF_KEYS,
 };
 
@@ -198,7 +320,7 @@ static const struct config_key LIMITS_KEYS[] = {
      .type = CONFIG_TYPE_SIZE,
      .applies = CONFIG_AT_RESTART,
      .default_text = "256KiB",
-     .min = 4096,
+     .min = 64 * 1024,
      .max = 64 * 1024 * 1024,
      FIELD(config_limits, read_budget_bytes),
      .doc = "Input taken from one connection before the others have their turn."},

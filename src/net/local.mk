@@ -7,4 +7,10 @@ src_net_libleveret_net_a_SOURCES = \
 	src/net/stream.c \
 	src/net/stream.h \
 	src/net/timer_wheel.c \
-	src/net/timer_wheel.h
+	src/net/timer_wheel.h \
+	src/net/tls.h \
+	src/net/tls_context.c \
+	src/net/tls_context.h \
+	src/net/tls_stream.c \
+	src/net/tls_tickets.c \
+	src/net/tls_tickets.h

@@ -3,15 +3,22 @@
 #ifndef LEVERET_NET_STREAM_H
 #define LEVERET_NET_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
 struct stream;
 
+enum {
+    /* Of the memory that is read into: what a transport that decrypts needs at least. */
+    STREAM_READ_MIN = 64 * 1024,
+};
+
 /* What a transport does. */
 struct stream_ops {
-    /* Reads up to `size` bytes. Returns how many, 0 at the end of the stream, or -errno
+    /* Reads up to `size` bytes, which are at least STREAM_READ_MIN. All of `out` may be written to.
+     * Returns how many, 0 at the end of the stream, or -errno
      * (-EAGAIN: nothing now). */
     ssize_t (*read)(struct stream *s, void *out, size_t size);
     /* Writes from the runs in order. Returns how many bytes were taken, or -errno (-EAGAIN: none
@@ -23,6 +30,7 @@ struct stream_ops {
 
 struct stream {
     int fd;
+    bool wants_write; /* reading goes on when the socket takes output: watch for that */
     const struct stream_ops *ops;
     void *transport; /* the operations' own */
 };

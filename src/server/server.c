@@ -38,6 +38,7 @@ int server_init(struct server *s, struct config *config, const struct worker_ops
     s->config = config;
     s->max_connections = config_max_connections(&config->limits, raise_descriptor_limit());
     atomic_init(&s->next_connection_id, 1);
+    server_listeners_init(s);
     vhost_registry_init(&s->vhosts);
     for (size_t i = 0; i < config->vhosts.count; i++)
         vhost_ensure(&s->vhosts, config->vhosts.items[i].name);
@@ -59,8 +60,9 @@ int server_init(struct server *s, struct config *config, const struct worker_ops
 }
 
 /* One socket a worker on the same address; with port 0 the first one's choice holds for all. */
-static int open_listener(struct server *s, const struct config_listener *configured)
+static int open_listener(struct server *s, struct server_listener *listener)
 {
+    const struct config_listener *configured = listener->config;
     struct socket_address address;
     struct socket_address bound;
     char text[SOCKET_ADDRESS_TEXT_SIZE];
@@ -82,7 +84,7 @@ static int open_listener(struct server *s, const struct config_listener *configu
             break;
         }
         socket_address_set_port(&address, socket_address_port(&bound));
-        rc = worker_listen(&s->workers[i], fd, &bound);
+        rc = worker_listen(&s->workers[i], fd, &bound, listener);
         if (rc < 0)
             close(fd);
     }
@@ -92,14 +94,15 @@ static int open_listener(struct server *s, const struct config_listener *configu
         return rc;
     }
     socket_address_format(&bound, text);
-    log_info("server", "listening on %s", text);
+    log_info("server", "listening on %s%s", text,
+             configured->tls.certificate != NULL ? " with TLS" : "");
     return 0;
 }
 
 int server_start(struct server *s)
 {
-    for (size_t i = 0; i < s->config->listeners.count; i++) {
-        int rc = open_listener(s, &s->config->listeners.items[i]);
+    for (size_t i = 0; i < s->listener_count; i++) {
+        int rc = open_listener(s, &s->listeners[i]);
 
         if (rc < 0)
             return rc;
@@ -128,10 +131,11 @@ void server_release(struct server *s)
 {
     for (uint32_t i = 0; i < s->worker_count; i++) {
         for (uint32_t l = 0; l < s->workers[i].listener_count; l++)
-            listener_stop(&s->workers[i].listeners[l], &s->workers[i].reactor);
+            listener_stop(&s->workers[i].listeners[l].listener, &s->workers[i].reactor);
         worker_release(&s->workers[i]);
     }
     free(s->workers);
     vhost_registry_release(&s->vhosts);
+    server_listeners_release(s);
     config_free(s->config);
 }

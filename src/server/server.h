@@ -4,6 +4,7 @@
 #define LEVERET_SERVER_SERVER_H
 
 #include "config/config.h"
+#include "server/listener_tls.h"
 #include "server/vhost.h"
 #include "server/worker.h"
 
@@ -14,6 +15,8 @@ struct server {
     struct config *config; /* owned; limits, server names and listeners are those of the start */
     const char *version;
     struct vhost_registry vhosts;
+    struct server_listener *listeners; /* as many as the configuration has */
+    size_t listener_count;
     struct worker *workers;
     uint32_t worker_count;
     uint32_t max_connections;

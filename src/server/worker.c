@@ -72,16 +72,20 @@ void worker_release(struct worker *w)
 
 static void worker_on_accept(struct listener *l, int fd, const struct socket_address *peer)
 {
-    struct worker *w = l->context;
+    struct worker_listener *at = l->context;
 
-    w->ops->accept(w, fd, peer, &l->address);
+    at->worker->ops->accept(at->worker, fd, peer, at->common);
 }
 
-int worker_listen(struct worker *w, int fd, const struct socket_address *address)
+int worker_listen(struct worker *w, int fd, const struct socket_address *address,
+                  struct server_listener *common)
 {
-    struct listener *l = &w->listeners[w->listener_count];
-    int rc = listener_start(l, &w->reactor, &w->timers, fd, address, worker_on_accept, w);
+    struct worker_listener *l = &w->listeners[w->listener_count];
+    int rc;
 
+    l->worker = w;
+    l->common = common;
+    rc = listener_start(&l->listener, &w->reactor, &w->timers, fd, address, worker_on_accept, l);
     if (rc == 0)
         w->listener_count++;
     return rc;
@@ -147,6 +151,7 @@ static void *worker_run(void *argument)
         if (rc < 0)
             log_error("server", "worker %u cannot wait for events: %s", w->id, strerror(-rc));
         w->now_ms = clock_monotonic_ms();
+        w->tls_turn.left_ns = TLS_TURN_NS;
         /* Before what peers ask now: what a peer was told has happened is in the mail by then. */
         handle_mail(w);
         reactor_dispatch(&w->reactor);
@@ -257,7 +262,7 @@ static void handle_shut_down(struct worker *w, struct mail_record *r)
         return;
     w->stopping = true;
     for (uint32_t i = 0; i < w->listener_count; i++)
-        listener_stop(&w->listeners[i], &w->reactor);
+        listener_stop(&w->listeners[i].listener, &w->reactor);
     w->ops->shut_down(w);
 }
 

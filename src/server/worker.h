@@ -9,6 +9,7 @@
 #include "net/listener.h"
 #include "net/reactor.h"
 #include "net/timer_wheel.h"
+#include "net/tls.h"
 #include "server/mail.h"
 
 #include <pthread.h>
@@ -17,20 +18,28 @@
 #include <stdint.h>
 
 struct server;
+struct server_listener;
 struct worker;
 
 struct worker_ops {
     /* On the worker's thread, before its first turn and after its last one. */
     void (*start)(struct worker *w);
     void (*stop)(struct worker *w);
-    /* A new connection; takes over `fd`. */
+    /* A new connection at a listener; takes over `fd`. */
     void (*accept)(struct worker *w, int fd, const struct socket_address *peer,
-                   const struct socket_address *local);
+                   struct server_listener *at);
     /* The end of a turn. Returns whether work is left that should not wait for an event. */
     bool (*end_turn)(struct worker *w);
     /* The broker shuts down: close every connection politely. worker_finished() when none is
      * left. */
     void (*shut_down)(struct worker *w);
+};
+
+/* A worker's own socket of one of the server's listeners. */
+struct worker_listener {
+    struct listener listener;
+    struct worker *worker;
+    struct server_listener *common;
 };
 
 struct worker {
@@ -42,6 +51,7 @@ struct worker {
     struct reactor reactor;
     struct timer_wheel timers;
     int64_t now_ms; /* monotonic, read once a turn */
+    struct tls_turn tls_turn;
 
     struct mailbox mailbox;
     struct reactor_source wake_source;
@@ -49,7 +59,7 @@ struct worker {
     struct mail_batch *spare_batches; /* sent, handled and given back */
     uint32_t spare_count;
 
-    struct listener *listeners;
+    struct worker_listener *listeners;
     uint32_t listener_count;
 
     bool stopping; /* the broker shuts down */
@@ -61,7 +71,8 @@ struct worker {
 int worker_init(struct worker *w, struct server *server, uint32_t id, const struct worker_ops *ops);
 
 /* Gives the worker a listening socket of its own; before worker_start(). Returns 0 or -errno. */
-int worker_listen(struct worker *w, int fd, const struct socket_address *address);
+int worker_listen(struct worker *w, int fd, const struct socket_address *address,
+                  struct server_listener *common);
 
 /* Runs the thread. Returns 0 or -errno. */
 int worker_start(struct worker *w);

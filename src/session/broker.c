@@ -35,10 +35,9 @@ static void on_stop(struct worker *w)
 }
 
 static void on_accept(struct worker *w, int fd, const struct socket_address *peer,
-                      const struct socket_address *local)
+                      struct server_listener *at)
 {
-    (void)local;
-    connection_accept(shard_of(w), fd, peer);
+    connection_accept(shard_of(w), fd, peer, at);
 }
 
 static bool on_end_turn(struct worker *w)

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "net/tls.h"
 #include "session/broker.h"
 #include "session/channel.h"
 #include "session/connection_place.h"
@@ -42,7 +43,24 @@ static void set_timer(struct connection *c, int64_t in_ms)
     timer_set(timers(c), &c->timer, shard_now_ms(c->shard) + in_ms);
 }
 
-void connection_accept(struct shard *s, int fd, const struct socket_address *peer)
+/* Returns 0, or -ENOMEM with `fd` closed. */
+static int open_stream(struct stream *stream, struct shard *s, int fd, struct server_listener *at)
+{
+    struct tls_context *tls = server_listener_tls(at);
+    int rc = 0;
+
+    if (tls == NULL)
+        stream_init_plain(stream, fd);
+    else
+        rc = stream_init_tls(stream, fd, tls, &s->worker->tls_turn);
+    tls_context_unref(tls);
+    if (rc < 0)
+        close(fd);
+    return rc;
+}
+
+void connection_accept(struct shard *s, int fd, const struct socket_address *peer,
+                       struct server_listener *at)
 {
     struct server *server = s->worker->server;
     struct connection *c;
@@ -56,7 +74,14 @@ void connection_accept(struct shard *s, int fd, const struct socket_address *pee
         return;
     }
     c = memory_alloc_zeroed(1, sizeof(*c));
+    if (open_stream(&c->stream, s, fd, at) < 0) {
+        atomic_fetch_sub(&server->connection_count, 1);
+        log_error("connection", "refused a connection: no memory for its TLS");
+        free(c);
+        return;
+    }
     c->shard = s;
+    c->listener = at;
     c->id = atomic_fetch_add(&server->next_connection_id, 1);
     c->state = CONNECTION_EXPECT_HEADER;
     c->frame_max = s->broker->limits->frame_max;
@@ -64,7 +89,6 @@ void connection_accept(struct shard *s, int fd, const struct socket_address *pee
     c->last_read_ms = shard_now_ms(s);
     c->peer_is_loopback = socket_address_is_loopback(peer);
     socket_address_format(peer, c->peer);
-    stream_init_plain(&c->stream, fd);
     output_init(&c->output, &s->output_pool);
     list_node_init(&c->dirty);
     list_node_init(&c->held_back);
@@ -105,7 +129,7 @@ void connection_join(struct connection *c, struct shard *s)
     }
     if (c->heartbeat_s != 0)
         set_timer(c, INT64_C(500) * c->heartbeat_s);
-    if (c->output.pending_bytes != 0)
+    if (c->output.pending_bytes != 0 || c->stream.wants_write)
         connection_touch(c);
 }
 
@@ -195,11 +219,16 @@ bool connection_congested(const struct connection *c)
     return c->output.pending_bytes >= c->shard->output_high_watermark;
 }
 
+static bool reads_when_writable(const struct connection *c)
+{
+    return c->stream.wants_write && c->read_paused == 0;
+}
+
 static void update_interest(struct connection *c)
 {
     uint32_t interest = c->read_paused == 0 ? REACTOR_READ : 0;
 
-    if (c->output.pending_bytes != 0)
+    if (c->output.pending_bytes != 0 || reads_when_writable(c))
         interest |= REACTOR_WRITE;
     reactor_set_interest(&c->shard->worker->reactor, &c->source, interest);
 }
@@ -536,6 +565,12 @@ static size_t handle_input(struct connection *c, const uint8_t *data, size_t siz
     return c->state < CONNECTION_DRAINING ? at : size;
 }
 
+/* A handshake record of any version of TLS (RFC 8446 §5.1). */
+static bool is_tls_hello(const uint8_t *data, size_t size)
+{
+    return size >= 2 && data[0] == 0x16 && data[1] == 0x03;
+}
+
 static size_t handle_protocol_header(struct connection *c, const uint8_t *data, size_t size)
 {
     if (amqp_protocol_header_matches(bytes_of(data, size))) {
@@ -544,7 +579,8 @@ static size_t handle_protocol_header(struct connection *c, const uint8_t *data, 
         connection_start(c);
         return AMQP_PROTOCOL_HEADER_SIZE;
     }
-    log_warning("connection", "%s: does not speak AMQP 0-9-1", c->peer);
+    log_warning("connection", "%s: does not speak AMQP 0-9-1%s", c->peer,
+                is_tls_hello(data, size) ? " but TLS, and this listener speaks none" : "");
     memcpy(output_reserve(&c->output, AMQP_PROTOCOL_HEADER_SIZE), AMQP_PROTOCOL_HEADER,
            AMQP_PROTOCOL_HEADER_SIZE);
     output_commit(&c->output, AMQP_PROTOCOL_HEADER_SIZE);
@@ -584,6 +620,21 @@ void connection_take_input(struct connection *c, struct bytes input)
     keep_rest(c, input.data + used, input.size - used);
 }
 
+/* The stream has ended (0) or failed (-errno). Who comes and goes without a word is not worth a
+ * line: so do health checks. */
+static void log_loss(const struct connection *c, ssize_t result)
+{
+    const char *tls = stream_tls_error(&c->stream);
+
+    if (tls != NULL)
+        log_warning("connection", "%s: %s failed: %s", c->peer,
+                    stream_tls_established(&c->stream) ? "TLS" : "the TLS handshake", tls);
+    else if (c->state == CONNECTION_OPEN)
+        log_warning("connection", "%s: lost: %s", c->peer,
+                    result == 0 ? "closed by the peer without connection.close"
+                                : strerror((int)-result));
+}
+
 /* Reads once, as much as the budget allows, behind what the last read left over. */
 static void read_input(struct connection *c)
 {
@@ -595,6 +646,8 @@ static void read_input(struct connection *c)
     ssize_t n;
 
     n = stream_read(&c->stream, area, s->read_budget);
+    if (c->stream.wants_write)
+        connection_touch(c);
     if (n == -EAGAIN)
         return;
     if (n == 0 && c->state == CONNECTION_OPEN && has_parked_channel(c)) {
@@ -604,9 +657,7 @@ static void read_input(struct connection *c)
         return;
     }
     if (n <= 0) {
-        if (c->state == CONNECTION_OPEN)
-            log_warning("connection", "%s: lost: %s", c->peer,
-                        n == 0 ? "closed by the peer without connection.close" : strerror((int)-n));
+        log_loss(c, n);
         connection_kill(c);
         return;
     }
@@ -625,7 +676,7 @@ static void connection_on_ready(struct reactor_source *source, uint32_t ready)
 {
     struct connection *c = container_of(source, struct connection, source);
 
-    if ((ready & REACTOR_READ) != 0) {
+    if ((ready & REACTOR_READ) != 0 || reads_when_writable(c)) {
         if (connection_refresh_auth(c) == 0)
             read_input(c);
         if (c->moving_to != 0)

@@ -19,6 +19,7 @@
 
 struct channel;
 struct message;
+struct server_listener;
 struct shard;
 struct vhost;
 
@@ -74,6 +75,7 @@ struct connection {
     bool publishes;        /* it has published */
     uint32_t moving_to;    /* the worker that it is to move to, plus 1; 0: none */
 
+    const struct server_listener *listener; /* where it came in */
     struct stream stream;
     struct reactor_source source;
     struct timer timer; /* the handshake's end, then heartbeats, then the end of a close */
@@ -111,8 +113,10 @@ struct connection {
     char peer[SOCKET_ADDRESS_TEXT_SIZE];
 };
 
-/* Takes over `fd`. Refuses by closing it when the broker has too many connections. */
-void connection_accept(struct shard *s, int fd, const struct socket_address *peer);
+/* Takes over `fd`, which came in at a listener. Refuses by closing it when the broker has too many
+ * connections. */
+void connection_accept(struct shard *s, int fd, const struct socket_address *peer,
+                       struct server_listener *at);
 
 /* Leaving a shard and joining one: its lists, its loop and its timers (connection_place.h). */
 void connection_leave(struct connection *c);

@@ -103,10 +103,11 @@ void stop_test_broker(struct test_broker *t)
 
 static int connect_socket(const struct test_broker *t)
 {
+    const struct listener *l = &t->server.workers[0].listeners[0].listener;
     struct sockaddr_in address = {
         .sin_family = AF_INET,
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-        .sin_port = htons(socket_address_port(&t->server.workers[0].listeners[0].address)),
+        .sin_port = htons(socket_address_port(&l->address)),
     };
     const struct timeval deadline = {.tv_sec = DEADLINE_S};
     int fd = socket(AF_INET, SOCK_STREAM, 0);

@@ -416,6 +416,13 @@ TESTS += tests/unit/test_timer_wheel
 tests_unit_test_timer_wheel_SOURCES = tests/unit/test_timer_wheel.c
 tests_unit_test_timer_wheel_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_tls_stream
+TESTS += tests/unit/test_tls_stream
+tests_unit_test_tls_stream_SOURCES = tests/unit/test_tls_stream.c tests/unit/store_helpers.c \
+	tests/unit/store_helpers.h tests/unit/unit.h
+tests_unit_test_tls_stream_LDADD = src/leveretctl/libleveret_leveretctl.a src/net/libleveret_net.a \
+	$(STORE_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_topology
 TESTS += tests/unit/test_topology
 tests_unit_test_topology_SOURCES = tests/unit/test_topology.c \

@@ -184,7 +184,7 @@ START_TEST(every_scalar_key_reaches_its_field)
                               "  max_table_depth: 7\n"
                               "  output_high_watermark: 1GiB\n"
                               "  direct_reply_timeout_ms: 108\n"
-                              "  read_budget: 0x2000\n"
+                              "  read_budget: 0x20000\n"
                               "journal:\n"
                               "  sync: interval\n"
                               "  sync_interval_ms: 107\n"
@@ -218,7 +218,7 @@ START_TEST(every_scalar_key_reaches_its_field)
     ck_assert_uint_eq(c->limits.max_table_depth, 7);
     ck_assert_uint_eq(c->limits.output_high_watermark_bytes, 1024 * 1024 * 1024);
     ck_assert_uint_eq(c->limits.direct_reply_timeout_ms, 108);
-    ck_assert_uint_eq(c->limits.read_budget_bytes, 0x2000);
+    ck_assert_uint_eq(c->limits.read_budget_bytes, 0x20000);
     ck_assert_int_eq(c->journal.sync, CONFIG_SYNC_INTERVAL);
     ck_assert_uint_eq(c->journal.sync_interval_ms, 107);
     ck_assert_uint_eq(c->journal.segment_size_bytes, 1024 * 1024 * 1024);

@@ -250,20 +250,22 @@ int broker_wait(struct broker *b, int timeout_ms)
     return b->exit_status;
 }
 
-/* Finds the port in the line "… listening on HOST:PORT"; 0 while there is none. */
-static uint16_t listening_port(const struct broker *b)
+/* Finds the port in the line "… listening on HOST:PORT" of a listener; 0 while there is none. */
+static uint16_t listening_port(const struct broker *b, int number)
 {
     static char text[LOG_TAIL_SIZE];
     char path[512];
-    const char *line;
+    const char *line = text;
     const char *colon;
 
     file_path(b, "log", path, sizeof(path));
     read_tail(path, text, sizeof(text));
-    line = strstr(text, "listening on ");
-    if (line == NULL || strchr(line, '\n') == NULL)
-        return 0;
-    line += strlen("listening on ");
+    for (int i = 0; i <= number; i++) {
+        line = strstr(line, "listening on ");
+        if (line == NULL || strchr(line, '\n') == NULL)
+            return 0;
+        line += strlen("listening on ");
+    }
     colon = strchr(line, ':');
     return colon != NULL ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
 }
@@ -299,7 +301,7 @@ void broker_launch(struct broker *b, const char *config, int workers)
     b->pid = fork();
     if (b->pid == 0)
         run_leveretd(b);
-    while ((b->port = listening_port(b)) == 0) {
+    while ((b->port = listening_port(b, 0)) == 0) {
         if (broker_wait(b, POLL_STEP_MS) >= 0 || now_ms() >= deadline) {
             broker_show_log(b);
             if (!b->reaped)
@@ -418,6 +420,19 @@ const char *broker_host(const struct broker *b)
 uint16_t broker_port(const struct broker *b)
 {
     return b->port;
+}
+
+uint16_t broker_listener_port(const struct broker *b, int number)
+{
+    int64_t deadline = now_ms() + deadline_ms();
+    uint16_t port;
+
+    while ((port = listening_port(b, number)) == 0) {
+        if (now_ms() >= deadline)
+            ck_abort_msg("the broker does not open listener %d", number);
+        pause_ms(POLL_STEP_MS);
+    }
+    return port;
 }
 
 pid_t broker_pid(const struct broker *b)

@@ -66,6 +66,8 @@ int broker_wait(struct broker *b, int timeout_ms);
 
 const char *broker_host(const struct broker *b);
 uint16_t broker_port(const struct broker *b);
+/* The port of the listener at place `number`, from 0 on; that of 0 is broker_port(). */
+uint16_t broker_listener_port(const struct broker *b, int number);
 pid_t broker_pid(const struct broker *b);
 
 /* The broker's resident memory in KiB. */

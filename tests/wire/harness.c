@@ -2,6 +2,7 @@
 
 #include "tests/wire/raw.h"
 
+#include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -393,6 +394,32 @@ struct broker *test_broker(void)
     return shared_broker;
 }
 
+static const struct client_tls *client_tls;
+
+void use_tls(const struct client_tls *tls)
+{
+    client_tls = tls;
+}
+
+static amqp_socket_t *open_socket(amqp_connection_state_t connection)
+{
+    amqp_socket_t *socket;
+
+    if (client_tls == NULL)
+        return amqp_tcp_socket_new(connection);
+    socket = amqp_ssl_socket_new(connection);
+    if (socket == NULL)
+        return NULL;
+    amqp_ssl_socket_set_verify_peer(socket, 1);
+    amqp_ssl_socket_set_verify_hostname(socket, 0);
+    if (amqp_ssl_socket_set_cacert(socket, client_tls->ca) != AMQP_STATUS_OK ||
+        (client_tls->certificate != NULL &&
+         amqp_ssl_socket_set_key(socket, client_tls->certificate, client_tls->key) !=
+             AMQP_STATUS_OK))
+        fail_here("librabbitmq cannot read its certificates");
+    return socket;
+}
+
 static amqp_rpc_reply_t client_connect(struct client *c, const struct broker *b, const char *user,
                                        const char *password, const char *vhost, int channel_max,
                                        int frame_max, int heartbeat_s)
@@ -402,14 +429,20 @@ static amqp_rpc_reply_t client_connect(struct client *c, const struct broker *b,
     amqp_table_t capabilities = ARGS(arg_bool("consumer_cancel_notify", true));
     amqp_table_t properties = ARGS(arg_table("capabilities", capabilities));
     amqp_socket_t *socket;
+    uint16_t port = broker_port(b);
 
     c->connection = amqp_new_connection();
-    socket = amqp_tcp_socket_new(c->connection);
+    socket = open_socket(c->connection);
     if (socket == NULL)
         fail_here("no socket");
     amqp_set_handshake_timeout(c->connection, &timeout);
-    if (amqp_socket_open_noblock(socket, broker_host(b), broker_port(b), &timeout) != 0)
-        fail_here("cannot connect to the broker at %s:%u", broker_host(b), broker_port(b));
+    if (client_tls != NULL)
+        port = client_tls->port;
+    if (amqp_socket_open_noblock(socket, broker_host(b), port, &timeout) != 0)
+        fail_here("cannot connect to the broker at %s:%u", broker_host(b), port);
+    if (client_tls != NULL && client_tls->external)
+        return amqp_login_with_properties(c->connection, vhost, channel_max, frame_max, heartbeat_s,
+                                          &properties, AMQP_SASL_METHOD_EXTERNAL, user);
     return amqp_login_with_properties(c->connection, vhost, channel_max, frame_max, heartbeat_s,
                                       &properties, AMQP_SASL_METHOD_PLAIN, user, password);
 }

@@ -117,6 +117,18 @@ struct client *connect_client_tuned(const struct broker *b, const char *user, co
 amqp_rpc_reply_t try_connect(const struct broker *b, const char *user, const char *password,
                              const char *vhost);
 
+/* How librabbitmq speaks TLS. */
+struct client_tls {
+    uint16_t port;
+    const char *ca;
+    const char *certificate; /* NULL: it shows none */
+    const char *key;
+    bool external; /* logs in with EXTERNAL instead of PLAIN */
+};
+
+/* From now on clients connect in this way, or without TLS again (NULL). Borrowed. */
+void use_tls(const struct client_tls *tls);
+
 /* connection.close and its ok; the client is released. */
 void close_client(struct client *c);
 

@@ -1,0 +1,397 @@
+#include "net/tls_context.h"
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "net/tls_tickets.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PASSPHRASE_SIZE_MAX = 1024,
+};
+
+/* RFC 7301; the name is registered with IANA. */
+static const unsigned char ALPN_PROTOCOLS[] = "\x04"
+                                              "amqp";
+/* Sessions are of a listener's kind, whatever its certificate. */
+static const unsigned char SESSION_CONTEXT[] = "leveret";
+
+/* A certificate with its key, and for which hosts. */
+struct shown {
+    SSL_CTX *ssl;
+    char *path;
+    time_t expiry;
+};
+
+struct tls_context {
+    atomic_uint references;
+    struct tls_tickets *tickets; /* NULL: none are given */
+    size_t count;
+    struct shown shown[];
+};
+
+static int fail(char *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static int fail(char *error, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(error, TLS_ERROR_SIZE, format, args);
+    va_end(args);
+    ERR_clear_error();
+    return -1;
+}
+
+/* OpenSSL's reason, of the error that came first: those behind it say where it led to. */
+static const char *reason(void)
+{
+    unsigned long code = ERR_peek_error();
+    const char *text;
+
+    if (code == 0)
+        return "unknown error";
+    if (ERR_SYSTEM_ERROR(code))
+        return strerror(ERR_GET_REASON(code));
+    text = ERR_reason_error_string(code);
+    return text != NULL ? text : "unknown error";
+}
+
+void tls_complain(SSL *ssl, const char *format, ...)
+{
+    struct tls_complaint *complaint = SSL_get_app_data(ssl);
+    va_list args;
+
+    if (complaint->text != NULL)
+        return;
+    complaint->text = memory_alloc(TLS_ERROR_SIZE);
+    va_start(args, format);
+    vsnprintf(complaint->text, TLS_ERROR_SIZE, format, args);
+    va_end(args);
+}
+
+/* ---- Files ---- */
+
+/* The first line of the file. */
+static int read_passphrase(const char *path, char out[PASSPHRASE_SIZE_MAX + 2], char *error)
+{
+    FILE *f = fopen(path, "re");
+    bool read;
+
+    if (f == NULL)
+        return fail(error, "%s: %s", path, strerror(errno));
+    setvbuf(f, NULL, _IONBF, 0);
+    read = fgets(out, PASSPHRASE_SIZE_MAX + 2, f) != NULL;
+    fclose(f);
+    if (read)
+        out[strcspn(out, "\r\n")] = '\0';
+    if (!read || out[0] == '\0' || strlen(out) > PASSPHRASE_SIZE_MAX)
+        return fail(error, "%s: the first line must be a passphrase of 1 to %d bytes", path,
+                    PASSPHRASE_SIZE_MAX);
+    return 0;
+}
+
+/* pem_password_cb: the passphrase at `context`, or none. */
+static int give_passphrase(char *out, int size, int writing, void *context)
+{
+    const char *passphrase = context;
+    size_t length;
+
+    (void)writing;
+    if (passphrase == NULL)
+        return -1;
+    length = strlen(passphrase);
+    if (length > (size_t)size)
+        return -1;
+    memcpy(out, passphrase, length);
+    return (int)length;
+}
+
+static int load_key(SSL_CTX *ssl, const struct tls_identity *i, char *error)
+{
+    char passphrase[PASSPHRASE_SIZE_MAX + 2] = "";
+    EVP_PKEY *key;
+    FILE *f;
+    int rc;
+
+    if (i->passphrase_file != NULL && read_passphrase(i->passphrase_file, passphrase, error) < 0)
+        return -1;
+    f = fopen(i->key, "re");
+    if (f == NULL) {
+        OPENSSL_cleanse(passphrase, sizeof(passphrase));
+        return fail(error, "%s: %s", i->key, strerror(errno));
+    }
+    setvbuf(f, NULL, _IONBF, 0);
+    key = PEM_read_PrivateKey(f, NULL, give_passphrase,
+                              i->passphrase_file != NULL ? passphrase : NULL);
+    fclose(f);
+    OPENSSL_cleanse(passphrase, sizeof(passphrase));
+    if (key == NULL)
+        return fail(error, "%s: no key could be read%s: %s", i->key,
+                    i->passphrase_file != NULL ? " with the passphrase"
+                                               : " (without key_passphrase_file)",
+                    reason());
+    rc = SSL_CTX_use_PrivateKey(ssl, key) == 1 && SSL_CTX_check_private_key(ssl) == 1
+             ? 0
+             : fail(error, "%s: not the key of %s: %s", i->key, i->certificate, reason());
+    EVP_PKEY_free(key);
+    return rc;
+}
+
+static time_t expiry_of(const X509 *certificate)
+{
+    struct tm t;
+
+    if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &t) != 1)
+        return 0;
+    return timegm(&t);
+}
+
+static int load_identity(struct shown *s, const struct tls_identity *i, char *error)
+{
+    if (SSL_CTX_use_certificate_chain_file(s->ssl, i->certificate) != 1)
+        return fail(error, "%s: no certificate could be read: %s", i->certificate, reason());
+    s->path = bytes_to_string(bytes_from_string(i->certificate));
+    s->expiry = expiry_of(SSL_CTX_get0_certificate(s->ssl));
+    return load_key(s->ssl, i, error);
+}
+
+/* ---- Callbacks ---- */
+
+static int on_verify(int good, X509_STORE_CTX *store)
+{
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    X509 *certificate = X509_STORE_CTX_get_current_cert(store);
+    char subject[256] = "";
+
+    if (good == 1)
+        return good;
+    if (certificate != NULL)
+        X509_NAME_oneline(X509_get_subject_name(certificate), subject, sizeof(subject));
+    tls_complain(ssl, "the peer's certificate is refused: %s (%s)",
+                 X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)), subject);
+    return good;
+}
+
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_size,
+                   const unsigned char *offered, unsigned int offered_size, void *context)
+{
+    unsigned char *chosen;
+
+    (void)context;
+    if (SSL_select_next_proto(&chosen, out_size, ALPN_PROTOCOLS, sizeof(ALPN_PROTOCOLS) - 1,
+                              offered, offered_size) != OPENSSL_NPN_NEGOTIATED) {
+        tls_complain(ssl, "the peer offers other protocols than amqp (ALPN)");
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* Server name indication (RFC 6066 §3): the first certificate that is for the host. */
+static int on_host(SSL *ssl, int *alert, void *context)
+{
+    const struct tls_context *c = context;
+    const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+    (void)alert;
+    if (host == NULL)
+        return SSL_TLSEXT_ERR_NOACK;
+    for (size_t i = 0; i < c->count; i++) {
+        X509 *certificate = SSL_CTX_get0_certificate(c->shown[i].ssl);
+
+        if (X509_check_host(certificate, host, 0, 0, NULL) != 1)
+            continue;
+        if (i != 0)
+            SSL_set_SSL_CTX(ssl, c->shown[i].ssl);
+        return SSL_TLSEXT_ERR_OK;
+    }
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                     EVP_MAC_CTX *mac, int encrypt)
+{
+    struct tls_context *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+    return tls_tickets_use(c->tickets, clock_monotonic_ms() / 1000, name, iv, cipher, mac, encrypt);
+}
+
+/* ---- Options ---- */
+
+static int set_algorithms(SSL_CTX *ssl, const struct tls_options *o, char *error)
+{
+    if (SSL_CTX_set_min_proto_version(ssl, (int)o->min_version) != 1 ||
+        SSL_CTX_set_max_proto_version(ssl, (int)o->max_version) != 1)
+        return fail(error, "min_version, max_version: %s", reason());
+    if (o->ciphers != NULL && SSL_CTX_set_cipher_list(ssl, o->ciphers) != 1)
+        return fail(error, "ciphers: '%.200s': %s", o->ciphers, reason());
+    if (o->ciphersuites != NULL && SSL_CTX_set_ciphersuites(ssl, o->ciphersuites) != 1)
+        return fail(error, "ciphersuites: '%.200s': %s", o->ciphersuites, reason());
+    if (o->curves != NULL && SSL_CTX_set1_groups_list(ssl, o->curves) != 1)
+        return fail(error, "curves: '%.200s': %s", o->curves, reason());
+    return 0;
+}
+
+static int set_verification(SSL_CTX *ssl, const struct tls_options *o, char *error)
+{
+    STACK_OF(X509_NAME) * names;
+    int mode = SSL_VERIFY_NONE;
+
+    if (o->ca != NULL) {
+        if (SSL_CTX_load_verify_file(ssl, o->ca) != 1)
+            return fail(error, "%s: no certificate could be read: %s", o->ca, reason());
+        names = SSL_load_client_CA_file(o->ca);
+        if (names == NULL)
+            return fail(error, "%s: no certificate could be read: %s", o->ca, reason());
+        SSL_CTX_set_client_CA_list(ssl, names);
+    }
+    if (o->crl != NULL) {
+        X509_STORE *store = SSL_CTX_get_cert_store(ssl);
+        X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+
+        if (lookup == NULL || X509_load_crl_file(lookup, o->crl, X509_FILETYPE_PEM) <= 0)
+            return fail(error, "%s: no revocation list could be read: %s", o->crl, reason());
+        X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+    }
+    if (o->verify != TLS_VERIFY_NONE)
+        mode = SSL_VERIFY_PEER;
+    if (o->verify == TLS_VERIFY_REQUIRE)
+        mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+    SSL_CTX_set_verify(ssl, mode, on_verify);
+    SSL_CTX_set_verify_depth(ssl, (int)o->depth);
+    return 0;
+}
+
+static bool gives_tickets(const struct tls_options *o)
+{
+    return o->session_tickets && o->verify == TLS_VERIFY_NONE;
+}
+
+static void set_sessions(SSL_CTX *ssl, const struct tls_options *o)
+{
+    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_session_id_context(ssl, SESSION_CONTEXT, sizeof(SESSION_CONTEXT) - 1);
+    if (!gives_tickets(o)) {
+        SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
+        SSL_CTX_set_num_tickets(ssl, 0);
+        return;
+    }
+    SSL_CTX_set_num_tickets(ssl, 1);
+    SSL_CTX_set_timeout(ssl, (long)o->ticket_rotation_s);
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, on_ticket);
+}
+
+static int set_options(SSL_CTX *ssl, struct tls_context *c, const struct tls_options *o,
+                       char *error)
+{
+    SSL_CTX_set_app_data(ssl, c);
+    /* An end of the stream is told from a cut one by AMQP's own close. */
+    SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
+                                 SSL_OP_IGNORE_UNEXPECTED_EOF);
+    if (o->kernel_tls)
+        SSL_CTX_set_options(ssl, SSL_OP_ENABLE_KTLS);
+    SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_alpn_select_cb(ssl, on_alpn, NULL);
+    SSL_CTX_set_tlsext_servername_callback(ssl, on_host);
+    SSL_CTX_set_tlsext_servername_arg(ssl, c);
+    set_sessions(ssl, o);
+    if (set_algorithms(ssl, o, error) < 0)
+        return -1;
+    return set_verification(ssl, o, error);
+}
+
+/* ---- Life ---- */
+
+static int add_identity(struct tls_context *c, const struct tls_options *o,
+                        const struct tls_identity *i, char *error)
+{
+    struct shown *s = &c->shown[c->count];
+
+    s->ssl = SSL_CTX_new(TLS_server_method());
+    if (s->ssl == NULL)
+        return fail(error, "%s: %s", i->certificate, reason());
+    c->count++;
+    if (set_options(s->ssl, c, o, error) < 0)
+        return -1;
+    return load_identity(s, i, error);
+}
+
+int tls_context_create(struct tls_context **out, const struct tls_options *o, char *error)
+{
+    struct tls_context *c =
+        memory_alloc_zeroed(1, sizeof(*c) + o->identity_count * sizeof(c->shown[0]));
+
+    ERR_clear_error();
+    atomic_init(&c->references, 1);
+    if (gives_tickets(o))
+        c->tickets = tls_tickets_create(o->ticket_rotation_s);
+    for (size_t i = 0; i < o->identity_count; i++) {
+        if (add_identity(c, o, &o->identities[i], error) < 0) {
+            tls_context_unref(c);
+            *out = NULL;
+            return -1;
+        }
+    }
+    ERR_clear_error();
+    *out = c;
+    return 0;
+}
+
+struct tls_context *tls_context_ref(struct tls_context *c)
+{
+    atomic_fetch_add(&c->references, 1);
+    return c;
+}
+
+void tls_context_unref(struct tls_context *c)
+{
+    if (c == NULL || atomic_fetch_sub(&c->references, 1) != 1)
+        return;
+    for (size_t i = 0; i < c->count; i++) {
+        SSL_CTX_free(c->shown[i].ssl);
+        free(c->shown[i].path);
+    }
+    tls_tickets_unref(c->tickets);
+    free(c);
+}
+
+void tls_context_inherit(struct tls_context *c, const struct tls_context *former)
+{
+    if (c->tickets == NULL || former->tickets == NULL)
+        return;
+    tls_tickets_set_rotation(former->tickets, (uint32_t)SSL_CTX_get_timeout(c->shown[0].ssl));
+    tls_tickets_unref(c->tickets);
+    c->tickets = tls_tickets_ref(former->tickets);
+}
+
+SSL *tls_context_new_ssl(struct tls_context *c)
+{
+    return SSL_new(c->shown[0].ssl);
+}
+
+size_t tls_context_certificate_count(const struct tls_context *c)
+{
+    return c->count;
+}
+
+const char *tls_context_certificate_path(const struct tls_context *c, size_t i)
+{
+    return c->shown[i].path;
+}
+
+time_t tls_context_certificate_expiry(const struct tls_context *c, size_t i)
+{
+    return c->shown[i].expiry;
+}

@@ -1,0 +1,20 @@
+/* Inside net: what a TLS stream needs of its context. */
+#ifndef LEVERET_NET_TLS_CONTEXT_H
+#define LEVERET_NET_TLS_CONTEXT_H
+
+#include "net/tls.h"
+
+#include <openssl/ssl.h>
+
+/* A new connection's state, or NULL without memory. */
+SSL *tls_context_new_ssl(struct tls_context *c);
+
+/* Why a connection is refused: the first reason stays. */
+struct tls_complaint {
+    char *text; /* heap; NULL: none */
+};
+
+/* Says it in the complaint that is the SSL's app data (set by its stream). */
+void tls_complain(SSL *ssl, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

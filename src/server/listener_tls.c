@@ -1,0 +1,195 @@
+#include "server/listener_tls.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "server/server.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    DAY_S = 24 * 60 * 60,
+    WARN_BEFORE_S = 30 * DAY_S,
+};
+
+/* ---- From the configuration ---- */
+
+static int load(struct tls_context **out, const struct config_tls *tls, char *error)
+{
+    struct tls_identity *identities =
+        memory_alloc_zeroed(tls->certificates.count + 1, sizeof(*identities));
+    struct tls_options o = {
+        .identities = identities,
+        .identity_count = tls->certificates.count + 1,
+        .ca = tls->ca,
+        .crl = tls->crl,
+        .verify = tls->verify,
+        .depth = tls->depth,
+        .min_version = tls->min_version,
+        .max_version = tls->max_version,
+        .ciphers = tls->ciphers,
+        .ciphersuites = tls->ciphersuites,
+        .curves = tls->curves,
+        .session_tickets = tls->session_tickets,
+        .ticket_rotation_s = tls->ticket_rotation_s,
+        .kernel_tls = tls->kernel_tls,
+    };
+    int rc;
+
+    identities[0] = (struct tls_identity){.certificate = tls->certificate,
+                                          .key = tls->key,
+                                          .passphrase_file = tls->key_passphrase_file};
+    for (size_t i = 0; i < tls->certificates.count; i++) {
+        const struct config_certificate *more = &tls->certificates.items[i];
+
+        identities[i + 1] = (struct tls_identity){.certificate = more->certificate,
+                                                  .key = more->key,
+                                                  .passphrase_file = more->key_passphrase_file};
+    }
+    rc = tls_context_create(out, &o, error);
+    free(identities);
+    return rc;
+}
+
+int tls_contexts_load(struct tls_contexts *out, const struct config *config,
+                      struct config_problems *problems)
+{
+    char error[TLS_ERROR_SIZE] = "";
+    bool good = true;
+
+    out->count = config->listeners.count;
+    out->items = memory_alloc_zeroed(out->count, sizeof(struct tls_context *));
+    for (size_t i = 0; i < out->count; i++) {
+        const struct config_listener *l = &config->listeners.items[i];
+
+        if (l->tls.certificate == NULL || load(&out->items[i], &l->tls, error) == 0)
+            continue;
+        config_problems_add(problems, config->file, l->tls_line, "TLS: %s", error);
+        good = false;
+    }
+    if (good)
+        return 0;
+    tls_contexts_release(out);
+    return -EINVAL;
+}
+
+void tls_contexts_release(struct tls_contexts *t)
+{
+    for (size_t i = 0; i < t->count; i++)
+        tls_context_unref(t->items[i]);
+    free(t->items);
+    *t = (struct tls_contexts){.items = NULL};
+}
+
+/* ---- In use ---- */
+
+void server_listeners_init(struct server *s)
+{
+    s->listener_count = s->config->listeners.count;
+    s->listeners = memory_alloc_zeroed(s->listener_count, sizeof(*s->listeners));
+    for (size_t i = 0; i < s->listener_count; i++) {
+        s->listeners[i].config = &s->config->listeners.items[i];
+        pthread_mutex_init(&s->listeners[i].lock, NULL);
+    }
+}
+
+void server_listeners_release(struct server *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        pthread_mutex_destroy(&s->listeners[i].lock);
+        tls_context_unref(s->listeners[i].tls);
+    }
+    free(s->listeners);
+}
+
+static bool same_address(const struct config_listener *a, const struct config_listener *b)
+{
+    return a->port == b->port && strcmp(a->address, b->address) == 0;
+}
+
+/* The context that `configured` has for the listener at place `i`: several may have port 0. */
+static struct tls_context **find_context(const struct config_listener *l, size_t i,
+                                         const struct config_listeners *configured,
+                                         struct tls_contexts *contexts)
+{
+    if (i < configured->count && same_address(l, &configured->items[i]))
+        return &contexts->items[i];
+    for (size_t j = 0; j < configured->count; j++) {
+        if (same_address(l, &configured->items[j]))
+            return &contexts->items[j];
+    }
+    return NULL;
+}
+
+static void use(struct server_listener *l, struct tls_context *next)
+{
+    struct tls_context *former;
+
+    if (l->tls != NULL)
+        tls_context_inherit(next, l->tls);
+    pthread_mutex_lock(&l->lock);
+    former = l->tls;
+    l->tls = next;
+    pthread_mutex_unlock(&l->lock);
+    tls_context_unref(former);
+}
+
+void server_use_tls(struct server *s, const struct config *config, struct tls_contexts *contexts)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        struct server_listener *l = &s->listeners[i];
+        struct tls_context **next = find_context(l->config, i, &config->listeners, contexts);
+        bool speaks_tls = l->config->tls.certificate != NULL;
+
+        if (next != NULL && *next != NULL && speaks_tls) {
+            use(l, *next);
+            *next = NULL;
+        } else if (next == NULL || speaks_tls || *next != NULL) {
+            log_warning("server", "the listener on %s port %u goes on as it is until a restart",
+                        l->config->address, (unsigned)l->config->port);
+        }
+    }
+    tls_contexts_release(contexts);
+}
+
+struct tls_context *server_listener_tls(struct server_listener *l)
+{
+    struct tls_context *c = NULL;
+
+    pthread_mutex_lock(&l->lock);
+    if (l->tls != NULL)
+        c = tls_context_ref(l->tls);
+    pthread_mutex_unlock(&l->lock);
+    return c;
+}
+
+static void warn(const char *path, time_t expiry, time_t now)
+{
+    char date[32] = "";
+    struct tm t;
+
+    if (gmtime_r(&expiry, &t) != NULL)
+        strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &t);
+    if (expiry <= now)
+        log_error("tls", "%s: the certificate has expired (%s)", path, date);
+    else if (expiry - now < WARN_BEFORE_S)
+        log_warning("tls", "%s: the certificate expires in %" PRId64 " days (%s)", path,
+                    (int64_t)((expiry - now) / DAY_S), date);
+}
+
+void server_warn_of_expiry(struct server *s)
+{
+    time_t now = (time_t)(clock_realtime_ms() / 1000);
+
+    for (size_t i = 0; i < s->listener_count; i++) {
+        struct tls_context *c = server_listener_tls(&s->listeners[i]);
+
+        for (size_t k = 0; c != NULL && k < tls_context_certificate_count(c); k++)
+            warn(tls_context_certificate_path(c, k), tls_context_certificate_expiry(c, k), now);
+        tls_context_unref(c);
+    }
+}

@@ -1,0 +1,48 @@
+/* The TLS of a server's listeners: contexts made from a configuration, put in force at once, and
+ * how long their certificates last. */
+#ifndef LEVERET_SERVER_LISTENER_TLS_H
+#define LEVERET_SERVER_LISTENER_TLS_H
+
+#include "config/config.h"
+#include "net/tls.h"
+
+#include <pthread.h>
+#include <stddef.h>
+
+struct server;
+
+/* What all workers know of one listener of the configuration. */
+struct server_listener {
+    const struct config_listener *config; /* that of the start */
+    pthread_mutex_t lock;
+    struct tls_context *tls; /* under `lock`; NULL: it speaks none */
+};
+
+/* The contexts of a configuration's listeners, in their order. */
+struct tls_contexts {
+    struct tls_context **items; /* NULL where a listener speaks no TLS */
+    size_t count;
+};
+
+/* Reads the files that the configuration names. Returns 0, or -EINVAL with the listeners, files and
+ * reasons added to `problems` and `out` empty. Any thread. */
+int tls_contexts_load(struct tls_contexts *out, const struct config *config,
+                      struct config_problems *problems);
+void tls_contexts_release(struct tls_contexts *t);
+
+/* Has the server's listeners use the contexts of `config` from now on, connections that are there
+ * keep theirs. A listener of the start that `config` has not, or only with TLS taken away or added,
+ * stays as it is, which is logged. Empties `contexts`. Any thread that is not a worker. */
+void server_use_tls(struct server *s, const struct config *config, struct tls_contexts *contexts);
+
+/* The listener's context now, with a reference for the caller; NULL without TLS. Any thread. */
+struct tls_context *server_listener_tls(struct server_listener *l);
+
+/* Logs each certificate in use that expires within 30 days or has. Any thread. */
+void server_warn_of_expiry(struct server *s);
+
+/* Makes and frees s->listeners (server_init, server_release). */
+void server_listeners_init(struct server *s);
+void server_listeners_release(struct server *s);
+
+#endif

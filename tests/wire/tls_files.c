@@ -1,0 +1,193 @@
+#include "tests/wire/tls_files.h"
+
+#include "leveretctl/certificate.h"
+
+#include <dirent.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    DAY = 24 * 60 * 60,
+    PATHS = 16,
+};
+
+static char directory[256];
+static pid_t owner;
+static struct certificate authority;
+static struct certificate stranger;
+
+const char *tls_file(const char *name)
+{
+    static char paths[PATHS][512];
+    static unsigned next;
+    char *path = paths[next++ % PATHS];
+
+    snprintf(path, sizeof(paths[0]), "%s/%s", directory, name);
+    return path;
+}
+
+static void must(int rc, const char *error)
+{
+    if (rc == 0)
+        return;
+    fprintf(stderr, "certificates: %s\n", error);
+    abort();
+}
+
+static void write_one(const struct certificate *c, const char *name, const char *passphrase)
+{
+    char error[1024] = "";
+    char file[64];
+
+    snprintf(file, sizeof(file), "%s.pem", name);
+    must(certificate_write(c, tls_file(file), error, sizeof(error)), error);
+    snprintf(file, sizeof(file), "%s_key.pem", name);
+    must(certificate_write_key(c, tls_file(file), passphrase, error, sizeof(error)), error);
+}
+
+static struct certificate make(const char *name, const struct certificate_terms *terms,
+                               const struct certificate *issuer)
+{
+    char error[1024] = "";
+    struct certificate c;
+
+    must(certificate_issue(&c, terms, issuer, error, sizeof(error)), error);
+    write_one(&c, name, NULL);
+    return c;
+}
+
+static void make_client(const char *name, const struct certificate *issuer, long from_s, long to_s)
+{
+    const struct certificate_terms terms = {
+        .use = CERTIFICATE_OF_CLIENT,
+        .common_name = name,
+        .alternative_names = "DNS:host.clients.example,email:someone@clients.example",
+        .not_before_s = from_s,
+        .not_after_s = to_s,
+    };
+    struct certificate c = make(name, &terms, issuer);
+
+    certificate_release(&c);
+}
+
+void tls_files_add_server(const char *name, const char *common_name, long valid_s)
+{
+    char names[128];
+    struct certificate_terms terms = {
+        .use = CERTIFICATE_OF_SERVER,
+        .common_name = common_name,
+        .alternative_names = names,
+        .not_before_s = -2L * DAY,
+        .not_after_s = valid_s,
+    };
+    struct certificate c;
+
+    snprintf(names, sizeof(names), "DNS:%s,IP:127.0.0.1", common_name);
+    c = make(name, &terms, &authority);
+    certificate_release(&c);
+}
+
+static void make_encrypted_server(void)
+{
+    const struct certificate_terms terms = {
+        .use = CERTIFICATE_OF_SERVER, .common_name = "encrypted", .not_after_s = DAY};
+    struct certificate c = make("encrypted", &terms, &authority);
+    FILE *f;
+
+    write_one(&c, "encrypted", "open sesame");
+    certificate_release(&c);
+    f = fopen(tls_file("passphrase"), "w");
+    fputs("open sesame\n", f);
+    fclose(f);
+    f = fopen(tls_file("wrong_passphrase"), "w");
+    fputs("open barley\n", f);
+    fclose(f);
+}
+
+/* Of the first authority, with the client "revoked" on it. */
+static void make_revocation_list(void)
+{
+    X509_CRL *list = X509_CRL_new();
+    X509_REVOKED *entry = X509_REVOKED_new();
+    ASN1_TIME *before = ASN1_TIME_adj(NULL, time(NULL), -1, 0);
+    ASN1_TIME *after = ASN1_TIME_adj(NULL, time(NULL), 1, 0);
+    FILE *f = fopen(tls_file("revoked.pem"), "r");
+    X509 *revoked = PEM_read_X509(f, NULL, NULL, NULL);
+
+    fclose(f);
+    X509_CRL_set_version(list, 1);
+    X509_CRL_set_issuer_name(list, X509_get_subject_name(authority.x509));
+    X509_CRL_set1_lastUpdate(list, before);
+    X509_CRL_set1_nextUpdate(list, after);
+    X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(revoked));
+    X509_REVOKED_set_revocationDate(entry, before);
+    X509_CRL_add0_revoked(list, entry);
+    X509_CRL_sign(list, authority.key, EVP_sha256());
+    f = fopen(tls_file("crl.pem"), "w");
+    PEM_write_X509_CRL(f, list);
+    fclose(f);
+    X509_CRL_free(list);
+    X509_free(revoked);
+    ASN1_TIME_free(before);
+    ASN1_TIME_free(after);
+}
+
+static void make_authorities(void)
+{
+    struct certificate_terms terms = {
+        .use = CERTIFICATE_OF_CA,
+        .common_name = "An authority",
+        .not_before_s = -2L * DAY,
+        .not_after_s = 2L * DAY,
+    };
+
+    authority = make("ca", &terms, NULL);
+    terms.common_name = "A stranger";
+    stranger = make("stranger", &terms, NULL);
+}
+
+static void remove_all(void)
+{
+    DIR *d;
+    struct dirent *entry;
+
+    if (owner != getpid())
+        return;
+    certificate_release(&authority);
+    certificate_release(&stranger);
+    d = opendir(directory);
+    while (d != NULL && (entry = readdir(d)) != NULL)
+        unlink(tls_file(entry->d_name));
+    if (d != NULL)
+        closedir(d);
+    rmdir(directory);
+}
+
+void tls_files_make(void)
+{
+    const char *base = getenv("TMPDIR");
+
+    snprintf(directory, sizeof(directory), "%s/leveret-tls-XXXXXX", base != NULL ? base : "/tmp");
+    if (mkdtemp(directory) == NULL)
+        abort();
+    owner = getpid();
+    atexit(remove_all);
+    make_authorities();
+    tls_files_add_server("server", "localhost", 90L * DAY);
+    tls_files_add_server("other", "other.example", 90L * DAY);
+    tls_files_add_server("wild", "*.wild.example", 90L * DAY);
+    tls_files_add_server("ending", "localhost", 10L * DAY + 60);
+    tls_files_add_server("ended", "localhost", -60);
+    make_client("guest", &authority, -DAY, DAY);
+    make_client("revoked", &authority, -DAY, DAY);
+    make_client("expired", &authority, -2L * DAY, -60);
+    make_client("early", &authority, DAY, 2L * DAY);
+    make_client("foreign", &stranger, -DAY, DAY);
+    make_client("selfmade", NULL, -DAY, DAY);
+    make_encrypted_server();
+    make_revocation_list();
+}

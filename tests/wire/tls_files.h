@@ -1,0 +1,17 @@
+/* The certificates of the TLS tests, in a directory of the program's own: two authorities, servers
+ * and clients with and without something wrong, a revocation list. */
+#ifndef LEVERET_TESTS_WIRE_TLS_FILES_H
+#define LEVERET_TESTS_WIRE_TLS_FILES_H
+
+/* Makes them all; before the tests fork. Removed when the program ends. Aborts when it cannot. */
+void tls_files_make(void);
+
+/* "DIRECTORY/NAME"; NAME is such as "ca.pem", "server.pem" or "server_key.pem". Valid until 16
+ * others were asked for. */
+const char *tls_file(const char *name);
+
+/* Makes another certificate NAME.pem and NAME_key.pem of the first authority with this common name
+ * and for this host, valid for so many seconds. */
+void tls_files_add_server(const char *name, const char *common_name, long valid_s);
+
+#endif
