@@ -24,7 +24,8 @@
 #define LOCATIONS 60000
 #define FETCHES 8
 #define FETCH_MAX 200
-#define LANES 4 /* of a queue with priorities */
+#define TRIMMED_FOR_ONE 64 /* at most, while a new limit is not reached yet */
+#define LANES 4            /* of a queue with priorities */
 #define NOWHERE ((struct store_location){.segment = 0})
 
 enum entry_state { ENTRY_READY, ENTRY_UNACKED, ENTRY_GONE };
@@ -58,6 +59,7 @@ struct model_queue {
     int64_t timer_ms;            /* asked for */
     int64_t used_ms;
     struct model_consumer *sole; /* the single active consumer */
+    bool trimming;               /* since a new limit */
     uint32_t generation;         /* of `real` */
 };
 
@@ -609,10 +611,16 @@ static bool model_drops_head(const struct model_queue *q)
            (q->rules.max_length != UINT64_MAX || q->rules.max_length_bytes != UINT64_MAX);
 }
 
+static void model_drop_head(struct model_queue *q, uint32_t budget)
+{
+    while (budget-- != 0 && model_exceeds(q, 0, 0) && model_first_ready(q) != 0)
+        model_end_ready(q, model_first_ready(q), DEAD_LETTER_MAXLEN);
+}
+
 static void model_keep_limits(struct model_queue *q)
 {
-    while (model_drops_head(q) && model_exceeds(q, 0, 0) && model_first_ready(q) != 0)
-        model_end_ready(q, model_first_ready(q), DEAD_LETTER_MAXLEN);
+    if (model_drops_head(q))
+        model_drop_head(q, q->trimming ? TRIMMED_FOR_ONE : UINT32_MAX);
 }
 
 /* What is due ends in the order of time, before `timer` the next time is asked for. */
@@ -1518,12 +1526,9 @@ static void require_walk(struct model_queue *q)
     require(walked == expected, "walked over %" PRIu32 " consumers", walked);
 }
 
-static void choose_rules(struct model_queue *q)
+/* Those that a policy may change. */
+static void choose_limits(struct model_queue *q)
 {
-    q->rules = (struct queue_rules)QUEUE_RULES_NONE;
-    if (chance(40))
-        return;
-    q->options.rules = &q->rules;
     q->rules.overflow = (enum queue_overflow)below(3);
     if (chance(30))
         q->rules.message_ttl_ms = below(30);
@@ -1535,6 +1540,15 @@ static void choose_rules(struct model_queue *q)
         q->rules.max_length_bytes = below(100);
     if (chance(30))
         q->rules.delivery_limit = below(4);
+}
+
+static void choose_rules(struct model_queue *q)
+{
+    q->rules = (struct queue_rules)QUEUE_RULES_NONE;
+    if (chance(40))
+        return;
+    q->options.rules = &q->rules;
+    choose_limits(q);
     q->rules.single_active_consumer = chance(30);
     if (chance(50))
         q->rules.max_priority = (uint8_t)below(LANES);
@@ -1557,6 +1571,7 @@ static void create_queue(struct model_queue *q)
     memset(q->paged_bytes, 0, sizeof(q->paged_bytes));
     q->timer_ms = EXPIRY_NEVER;
     q->sole = NULL;
+    q->trimming = false;
     q->generation++;
     q->real = queue_create(&q->options, q, &sim.active);
     model_use(q);
@@ -1652,6 +1667,7 @@ static void command_restart(void)
     q->timer_ms = EXPIRY_NEVER;
     q->used_ms = 0;
     q->sole = NULL;
+    q->trimming = false;
     for (uint32_t lane = 0; lane < LANES; lane++) {
         q->page_next[lane] = UINT64_MAX;
         q->delivered_page_next[lane] = UINT64_MAX;
@@ -1711,6 +1727,49 @@ static void command_use(void)
     settle_world(q);
 }
 
+/* Another policy applies. */
+static void command_change(void)
+{
+    struct model_queue *q = some_queue();
+    uint8_t max_priority = q->rules.max_priority;
+    bool single_active_consumer = q->rules.single_active_consumer;
+    bool trimming;
+
+    q->rules = (struct queue_rules)QUEUE_RULES_NONE;
+    q->rules.max_priority = max_priority;
+    q->rules.single_active_consumer = single_active_consumer;
+    if (chance(70))
+        choose_limits(q);
+    else if (max_priority == 0 && !single_active_consumer)
+        q->options.rules = NULL;
+    if (chance(70) || max_priority != 0 || single_active_consumer)
+        q->options.rules = &q->rules;
+    if (q->options.rules == NULL)
+        q->rules = (struct queue_rules)QUEUE_RULES_NONE;
+    q->options.has_dead_letter_exchange = chance(50);
+
+    q->trimming = model_drops_head(q) && model_exceeds(q, 0, 0);
+    model_use(q);
+    trimming = queue_change_options(q->real, &q->options, sim.now_ms, &sim.effects);
+    require(trimming == q->trimming, "trimming is %d", trimming);
+    settle_world(q);
+}
+
+static void command_trim(void)
+{
+    struct model_queue *q = some_queue();
+    uint32_t budget = 1 + below(100);
+    bool trimming;
+
+    if (q->trimming) {
+        model_drop_head(q, budget);
+        q->trimming = model_exceeds(q, 0, 0) && model_first_ready(q) != 0;
+    }
+    trimming = queue_trim(q->real, budget, &sim.effects);
+    require(trimming == q->trimming, "trimming is %d", trimming);
+    settle_world(q);
+}
+
 struct command {
     const char *name;
     uint32_t weight;
@@ -1737,6 +1796,8 @@ enum command_index {
     RESTART,
     PASS_TIME,
     USE,
+    CHANGE,
+    TRIM,
     COMMANDS,
 };
 
@@ -1751,6 +1812,7 @@ static const struct command commands[COMMANDS] = {
     [FETCH] = {"fetch", 20},         [FETCHED] = {"fetched", 30},
     [RELOCATE] = {"relocate", 2},    [RESTART] = {"restart", 1},
     [PASS_TIME] = {"pass time", 10}, [USE] = {"use", 1},
+    [CHANGE] = {"change", 1},        [TRIM] = {"trim", 2},
 };
 
 static enum command_index some_command(void)
@@ -1832,6 +1894,12 @@ static void step(uint32_t scale)
         return;
     case USE:
         command_use();
+        return;
+    case CHANGE:
+        command_change();
+        return;
+    case TRIM:
+        command_trim();
         return;
     case COMMANDS:
         return;
