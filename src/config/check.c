@@ -19,6 +19,7 @@ enum name_kind {
     NAME_TOPIC_PERMISSION,
     NAME_EXCHANGE,
     NAME_QUEUE,
+    NAME_VHOST_LIMIT,
     NAME_POLICY,
     NAME_OPERATOR_POLICY,
     NAME_KIND_COUNT,
@@ -222,6 +223,21 @@ static void check_topic_permissions(struct checker *c)
     }
 }
 
+static void check_vhost_limits(struct checker *c)
+{
+    for (size_t i = 0; i < c->config->vhost_limits.count; i++) {
+        const struct config_vhost_limit *l = &c->config->vhost_limits.items[i];
+        const struct name *earlier =
+            name_add(c, (struct name){.kind = NAME_VHOST_LIMIT, .text = l->vhost, .line = l->line});
+
+        check_vhost(c, l->vhost, l->line);
+        if (earlier != NULL)
+            config_problems_add(c->problems, c->config->file, l->line,
+                                "duplicate limits of vhost '%.*s' (first on line %u)",
+                                BYTES_ARGS(l->vhost), earlier->line);
+    }
+}
+
 static void check_policy(struct checker *c, const struct config_policy *from, bool operator_policy)
 {
     const struct policy_declaration d = {
@@ -301,6 +317,7 @@ void config_check(const struct config *config, struct config_problems *problems)
     check_vhosts(&c);
     check_permissions(&c);
     check_topic_permissions(&c);
+    check_vhost_limits(&c);
     check_policies(&c, &config->policies, NAME_POLICY);
     check_policies(&c, &config->operator_policies, NAME_OPERATOR_POLICY);
     check_topology(&c);

@@ -272,6 +272,19 @@ struct config_topology {
     struct config_bindings bindings;
 };
 
+/* 0: no limit. */
+struct config_vhost_limit {
+    struct bytes vhost;
+    uint32_t max_connections;
+    uint32_t max_queues;
+    unsigned line;
+};
+
+struct config_vhost_limits {
+    struct config_vhost_limit *items;
+    size_t count;
+};
+
 /* A policy or an operator policy; policy_create() (broker/policy.h) judges it. */
 struct config_policy {
     struct bytes vhost;
@@ -309,6 +322,7 @@ struct config {
     struct config_vhosts vhosts;
     struct config_permissions permissions;
     struct config_topic_permissions topic_permissions;
+    struct config_vhost_limits vhost_limits;
     struct config_policies policies;
     struct config_policies operator_policies;
     struct config_topology topology;

@@ -763,6 +763,35 @@ static const struct config_section QUEUE = {
     .line_offset = offsetof(struct config_queue, line),
 };
 
+static const struct config_key VHOST_LIMIT_KEYS[] = {
+    {.name = "vhost",
+     .type = CONFIG_TYPE_NAME,
+     .default_text = "/",
+     .min = 1,
+     .max = 255,
+     FIELD(config_vhost_limit, vhost),
+     .doc = "A virtual host of this file."},
+    {.name = "max_connections",
+     .type = CONFIG_TYPE_INTEGER,
+     .default_text = "0",
+     .max = UINT32_MAX,
+     FIELD(config_vhost_limit, max_connections),
+     .doc = "Connections that may be open in it at once; 0: no limit."},
+    {.name = "max_queues",
+     .type = CONFIG_TYPE_INTEGER,
+     .default_text = "0",
+     .max = UINT32_MAX,
+     FIELD(config_vhost_limit, max_queues),
+     .doc = "Queues that there may be in it; 0: no limit."},
+    END_OF_KEYS,
+};
+
+static const struct config_section VHOST_LIMIT = {
+    .keys = VHOST_LIMIT_KEYS,
+    .struct_size = sizeof(struct config_vhost_limit),
+    .line_offset = offsetof(struct config_vhost_limit, line),
+};
+
 static const struct config_key POLICY_KEYS[] = {
     {.name = "vhost",
      .type = CONFIG_TYPE_NAME,
@@ -988,6 +1017,11 @@ static const struct config_key TOP_KEYS[] = {
      FIELD(config, topic_permissions),
      .section = &TOPIC_PERMISSION,
      .doc = "Which routing keys a user may use with a topic exchange; absent: all."},
+    {.name = "vhost_limits",
+     .type = CONFIG_TYPE_LIST,
+     FIELD(config, vhost_limits),
+     .section = &VHOST_LIMIT,
+     .doc = "How many connections and queues a virtual host may have; absent: no limits."},
     {.name = "policies",
      .type = CONFIG_TYPE_LIST,
      FIELD(config, policies),

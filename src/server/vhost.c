@@ -68,6 +68,9 @@ static struct vhost *vhost_create(struct bytes name)
     v->name = bytes_from_string(bytes_to_string(name));
     lock_init(&v->lock);
     v->topology = topology_create(name, v);
+    atomic_init(&v->max_connections, -1);
+    atomic_init(&v->max_queues, -1);
+    atomic_init(&v->connection_count, 0);
     return v;
 }
 

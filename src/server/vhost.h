@@ -8,6 +8,8 @@
 #include "broker/topology.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 
 struct vhost {
     struct hash_node by_name;
@@ -15,6 +17,12 @@ struct vhost {
     pthread_rwlock_t lock;
     struct topology *topology; /* under `lock`, apart from its epoch */
     void *state;               /* the layer above's own; it frees it */
+
+    /* Below 0: no limit (session/vhost_limits.h). */
+    atomic_int_least64_t max_connections;
+    atomic_int_least64_t max_queues;
+    atomic_int_least64_t connection_count;
+    bool limits_are_configured; /* under `lock`: by the configuration file */
 };
 
 /* The virtual hosts of a broker, by name. Any thread. */

@@ -11,6 +11,7 @@
 #include "session/delayed_exchange.h"
 #include "session/durable_log.h"
 #include "session/queue_home.h"
+#include "session/vhost_limits.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -217,6 +218,7 @@ int broker_init(struct broker *b, struct server *server, const char *version, co
     for (uint32_t i = 0; i < server->worker_count; i++)
         shard_init(&b->shards[i], &server->workers[i], b);
     broker_policies_load(b, server->config, problems);
+    vhost_limits_configure(b, server->config);
     rc = broker_store_open(b, data_path);
     if (rc < 0)
         return rc;
@@ -274,6 +276,7 @@ void broker_reload(struct broker *b, const struct config *config, struct config_
     struct reload *pointer = &reload;
 
     broker_policies_reload(b, config, problems);
+    vhost_limits_configure(b, config);
     worker_post(&b->server->workers[0], handle_reload, &pointer, sizeof(pointer));
     pthread_mutex_lock(&reload.lock);
     while (!reload.done)

@@ -342,32 +342,38 @@ struct waiting {
     pthread_mutex_t lock;
     pthread_cond_t finished;
     bool done;
+    int result;
 };
 
 static void on_done(void *context, int result)
 {
     struct waiting *w = context;
 
-    (void)result; /* the definitions' log has it */
     pthread_mutex_lock(&w->lock);
+    w->result = result;
     w->done = true;
     pthread_cond_signal(&w->finished);
     pthread_mutex_unlock(&w->lock);
 }
 
-void broker_policies_reload(struct broker *b, const struct config *config,
-                            struct config_problems *problems)
+int broker_policies_wait(struct broker *b)
 {
     struct waiting w = {
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .finished = PTHREAD_COND_INITIALIZER,
     };
 
-    if (!configure(b, config, problems))
-        return;
     policy_walk_start(b, (struct policies_done){.call = on_done, .context = &w});
     pthread_mutex_lock(&w.lock);
     while (!w.done)
         pthread_cond_wait(&w.finished, &w.lock);
     pthread_mutex_unlock(&w.lock);
+    return w.result;
+}
+
+void broker_policies_reload(struct broker *b, const struct config *config,
+                            struct config_problems *problems)
+{
+    if (configure(b, config, problems))
+        (void)broker_policies_wait(b); /* what could not be written is in the definitions' log */
 }

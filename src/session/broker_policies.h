@@ -26,6 +26,11 @@ int broker_policies_set(struct broker *b, struct bytes vhost, const struct polic
 int broker_policies_clear(struct broker *b, struct bytes vhost, struct bytes name,
                           bool operator_policy, struct policies_done done, struct refusal *r);
 
+/* Returns when all that was set and cleared by now is in force at every queue and on disk: 0, or
+ * -errno when it could not be written (it is in force, and is tried again). Any thread that is
+ * neither a worker nor the definitions' own, while workers run. */
+int broker_policies_wait(struct broker *b);
+
 /* Calls `visit` for each policy, or each operator policy, of a virtual host in the order in which
  * they apply, under its lock: the declaration is borrowed for the call. Returns 0, or -ENOENT when
  * there is no such virtual host. Any thread. */

@@ -10,6 +10,7 @@
 #include "session/delayed_exchange.h"
 #include "session/durable_log.h"
 #include "session/queue_home.h"
+#include "session/vhost_limits.h"
 #include "store/recovery.h"
 
 #include <errno.h>
@@ -177,6 +178,13 @@ static void on_policy(void *context, const struct policy_definition *p)
     broker_policies_restore(r->broker, p);
 }
 
+static void on_parameter(void *context, const struct parameter_definition *p)
+{
+    const struct restoring *r = context;
+
+    vhost_limits_restore(r->broker, p);
+}
+
 static void on_exchange(void *context, const struct exchange_definition *e)
 {
     struct vhost *v = vhost_of(context, e->vhost);
@@ -262,6 +270,7 @@ static int read_definitions(struct broker *b, struct recovered *recovered)
         .user = on_user,
         .permission = on_permission,
         .topic_permission = on_topic_permission,
+        .parameter = on_parameter,
         .policy = on_policy,
         .exchange = on_exchange,
         .delays = on_delays,

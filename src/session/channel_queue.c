@@ -10,6 +10,7 @@
 #include "session/reply_registry.h"
 #include "session/server_names.h"
 #include "session/shard.h"
+#include "session/vhost_limits.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -164,12 +165,21 @@ static struct queue_handle *create(struct channel *ch, struct bytes name,
     struct vhost *vhost = ch->connection->vhost;
     uint64_t owner = options->exclusive ? ch->connection->id : 0;
     struct queue_handle *queue;
+    int64_t limit;
 
     vhost_lock_write(vhost);
     *existing = topology_find_queue(vhost->topology, name);
     if (*existing != NULL) {
         queue_handle_ref(*existing);
         vhost_unlock(vhost);
+        return NULL;
+    }
+    if (!vhost_limits_allow_queue(vhost, &limit)) {
+        vhost_unlock(vhost);
+        channel_refuse(ch, AMQP_PRECONDITION_FAILED,
+                       "cannot declare queue '%.*s': queue limit in vhost '%.*s' (%" PRId64
+                       ") is reached",
+                       BYTES_ARGS(name), BYTES_ARGS(vhost->name), limit);
         return NULL;
     }
     queue = queue_home_create(ch->shard, vhost, name, options, owner);

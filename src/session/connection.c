@@ -11,6 +11,7 @@
 #include "session/direct_reply.h"
 #include "session/shard.h"
 #include "session/subscription.h"
+#include "session/vhost_limits.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -173,6 +174,7 @@ void connection_kill(struct connection *c)
     end_channels(c);
     connection_delete_exclusive_queues(c);
     connection_leave(c);
+    vhost_limits_leave(c);
     stream_close(&c->stream);
     list_append(&c->shard->dead_connections, &c->in_shard);
     atomic_fetch_sub(&c->shard->worker->server->connection_count, 1);

@@ -73,6 +73,7 @@ struct connection {
     bool placed;           /* connection_place() was asked */
     uint8_t ending;        /* enum connection_ending */
     bool publishes;        /* it has published */
+    bool counts_in_vhost;  /* for its limit of connections */
     uint32_t moving_to;    /* the worker that it is to move to, plus 1; 0: none */
 
     const struct server_listener *listener; /* where it came in */

@@ -7,6 +7,7 @@
 #include "server/vhost.h"
 #include "session/broker.h"
 #include "session/shard.h"
+#include "session/vhost_limits.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -147,11 +148,18 @@ static int on_tune_ok(struct connection *c, const struct amqp_connection_tune_ok
 static int on_open(struct connection *c, const struct amqp_connection_open *m)
 {
     struct shard *s = c->shard;
+    int64_t limit;
 
     c->vhost = vhost_find(&s->worker->server->vhosts, m->virtual_host);
     if (c->vhost == NULL)
         return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CONNECTION_OPEN, "vhost %.*s not found",
                                BYTES_ARGS(m->virtual_host));
+    if (!vhost_limits_enter(c, &limit))
+        return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CONNECTION_OPEN,
+                               "access to vhost '%.*s' refused for user '%.*s': connection limit "
+                               "(%" PRId64 ") is reached",
+                               BYTES_ARGS(m->virtual_host), BYTES_ARGS(auth_user_name(c->user)),
+                               limit);
     c->permissions = auth_permissions(c->user, c->vhost->name);
     c->topics = auth_topic_permissions(c->user, c->vhost->name);
     if (c->permissions == NULL)

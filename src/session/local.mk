@@ -90,4 +90,6 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/transaction.c \
 	src/session/transaction.h \
 	src/session/unwritten_pages.c \
-	src/session/unwritten_pages.h
+	src/session/unwritten_pages.h \
+	src/session/vhost_limits.c \
+	src/session/vhost_limits.h

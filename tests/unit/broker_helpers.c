@@ -76,9 +76,14 @@ struct test_broker *start_test_broker(const char *yaml)
 
 void reload_test_broker(struct test_broker *t, const char *yaml)
 {
+    struct config_problems problems;
     struct config *config;
     struct auth_database *users = read_config(yaml, &config);
 
+    config_problems_init(&problems);
+    broker_reload(&t->broker, config, &problems);
+    ck_assert_uint_eq(problems.count, 0);
+    config_problems_free(&problems);
     broker_users_configure(&t->broker, config, users);
     broker_refresh_auth(&t->broker);
     config_free(config);

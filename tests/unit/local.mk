@@ -58,6 +58,13 @@ TESTS += tests/unit/test_auth_users
 tests_unit_test_auth_users_SOURCES = tests/unit/test_auth_users.c
 tests_unit_test_auth_users_LDADD = $(AUTH_TEST_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_broker_policies
+TESTS += tests/unit/test_broker_policies
+tests_unit_test_broker_policies_SOURCES = tests/unit/test_broker_policies.c \
+	tests/unit/broker_helpers.c tests/unit/broker_helpers.h \
+	tests/unit/store_helpers.c tests/unit/store_helpers.h
+tests_unit_test_broker_policies_LDADD = $(SESSION_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_broker_users
 TESTS += tests/unit/test_broker_users
 tests_unit_test_broker_users_SOURCES = tests/unit/test_broker_users.c \
