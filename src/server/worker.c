@@ -138,28 +138,34 @@ static int sleep_time_ms(struct worker *w, bool work_left)
     return timer_wheel_timeout_ms(&w->timers, w->now_ms);
 }
 
+bool worker_turn(struct worker *w, int wait_ms)
+{
+    int rc = reactor_wait(&w->reactor, wait_ms);
+    bool work_left;
+
+    mailbox_awake(&w->mailbox);
+    if (rc < 0)
+        log_error("server", "worker %u cannot wait for events: %s", w->id, strerror(-rc));
+    w->now_ms = clock_monotonic_ms();
+    w->tls_turn.left_ns = TLS_TURN_NS;
+    /* Before what peers ask now: what a peer was told has happened is in the mail by then. */
+    handle_mail(w);
+    reactor_dispatch(&w->reactor);
+    handle_mail(w);
+    timer_wheel_advance(&w->timers, w->now_ms);
+    work_left = w->ops->end_turn(w);
+    worker_send_mail(w);
+    return work_left;
+}
+
 static void *worker_run(void *argument)
 {
     struct worker *w = argument;
     bool work_left = false;
 
     w->ops->start(w);
-    while (!w->finished || atomic_load(&w->server->unfinished_workers) != 0) {
-        int rc = reactor_wait(&w->reactor, sleep_time_ms(w, work_left));
-
-        mailbox_awake(&w->mailbox);
-        if (rc < 0)
-            log_error("server", "worker %u cannot wait for events: %s", w->id, strerror(-rc));
-        w->now_ms = clock_monotonic_ms();
-        w->tls_turn.left_ns = TLS_TURN_NS;
-        /* Before what peers ask now: what a peer was told has happened is in the mail by then. */
-        handle_mail(w);
-        reactor_dispatch(&w->reactor);
-        handle_mail(w);
-        timer_wheel_advance(&w->timers, w->now_ms);
-        work_left = w->ops->end_turn(w);
-        worker_send_mail(w);
-    }
+    while (!w->finished || atomic_load(&w->server->unfinished_workers) != 0)
+        work_left = worker_turn(w, sleep_time_ms(w, work_left));
     /* What came while the last worker finished. */
     handle_mail(w);
     w->ops->end_turn(w);

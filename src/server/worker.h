@@ -74,6 +74,11 @@ int worker_init(struct worker *w, struct server *server, uint32_t id, const stru
 int worker_listen(struct worker *w, int fd, const struct socket_address *address,
                   struct server_listener *common);
 
+/* One turn on the calling thread, which waits up to `wait_ms` (0: not at all, -1: without end) for
+ * something to happen. Returns whether work is left that should not wait. The worker's thread does
+ * nothing else; a program that steps its workers by itself calls ops->start() before. */
+bool worker_turn(struct worker *w, int wait_ms);
+
 /* Runs the thread. Returns 0 or -errno. */
 int worker_start(struct worker *w);
 
