@@ -98,6 +98,10 @@ static inline uint64_t queue_lane_first_sequence(uint32_t lane)
  * reject-publish-dlx a refused message is dead-lettered. */
 bool queue_admit(struct queue *q, struct message *msg, int64_t now_ms, struct effects *out);
 
+/* Dead letters of the queue that no queue has confirmed yet, and bytes of their bodies: they count
+ * towards the limits of a queue whose rules have letters_confirmed. */
+void queue_set_letters(struct queue *q, uint64_t count, uint64_t bytes);
+
 /* What the next queue_enqueue() of a message of this lane will return. */
 uint64_t queue_next_sequence(const struct queue *q, uint32_t lane);
 

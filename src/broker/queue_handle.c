@@ -21,6 +21,7 @@ struct queue_handle *queue_handle_create(struct bytes name, const struct queue_o
     h->home_worker = home_worker;
     h->home_index = 0;
     h->queue = NULL;
+    h->letters = NULL;
     h->vhost = NULL;
     h->owner = owner;
     h->options = *options;

@@ -33,6 +33,8 @@ struct queue_extra {
     struct queue_lanes *lanes; /* of a queue with priorities, or NULL */
     struct consumer *active;   /* of a single active consumer's queue, or NULL */
     struct queue_lease_counts leases;
+    uint64_t letters; /* dead letters that wait to be confirmed, and bytes of their bodies */
+    uint64_t letter_bytes;
     bool trimming; /* since a new limit: queue_trim() is at it */
 };
 

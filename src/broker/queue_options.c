@@ -340,6 +340,17 @@ static enum queue_overflow overflow_argument(const struct table *t)
                                                           : OVERFLOW_REJECT_PUBLISH_DLX;
 }
 
+/* RabbitMQ "Quorum Queues", "Dead Lettering": at least once only where the queue has room for what
+ * waits, by refusing what is published, and somewhere to send it; else at most once. */
+static bool confirms_letters(const struct table *t)
+{
+    const struct value *strategy = table_get(t, "x-dead-letter-strategy");
+
+    return strategy != NULL && bytes_equal_string(strategy->bytes, "at-least-once") &&
+           overflow_argument(t) == OVERFLOW_REJECT_PUBLISH &&
+           table_get(t, DEAD_LETTER_EXCHANGE) != NULL;
+}
+
 static void read_rules(const struct table *t, struct queue_rules *r)
 {
     const struct value *limit = table_get(t, DELIVERY_LIMIT);
@@ -354,6 +365,7 @@ static void read_rules(const struct table *t, struct queue_rules *r)
     r->visibility_timeout_ms = integer_argument(t, "x-visibility-timeout", INT64_MAX);
     r->consumer_timeout_ms = integer_argument(t, "x-consumer-timeout", INT64_MAX);
     r->counts_deliveries = is_quorum(t) || limit != NULL;
+    r->letters_confirmed = confirms_letters(t);
     if (limit != NULL)
         r->delivery_limit = limit_argument(t, DELIVERY_LIMIT);
     else if (is_quorum(t))
@@ -365,7 +377,8 @@ static bool has_rules(const struct queue_rules *r)
     return r->message_ttl_ms != INT64_MAX || r->expires_ms != INT64_MAX ||
            r->max_length != UINT64_MAX || r->max_length_bytes != UINT64_MAX ||
            r->visibility_timeout_ms != INT64_MAX || r->consumer_timeout_ms != INT64_MAX ||
-           r->max_priority != 0 || r->single_active_consumer || r->counts_deliveries;
+           r->max_priority != 0 || r->single_active_consumer || r->counts_deliveries ||
+           r->letters_confirmed;
 }
 
 static const struct queue_rules *make_rules(struct arena *a, const struct table *t)

@@ -39,6 +39,7 @@ struct queue_rules {
     bool single_active_consumer;
     bool counts_deliveries; /* tells consumers, in x-delivery-count */
     bool delays;            /* keeps what a delayed exchange delays */
+    bool letters_confirmed; /* a dead letter is kept until every queue that it goes to has it */
 };
 
 #define QUEUE_RULES_NONE \

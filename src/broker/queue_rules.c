@@ -44,7 +44,8 @@ void queue_drop_extra(struct queue *q)
     const struct queue_extra *x = q->extra;
 
     if (q->options->rules == NULL && x->held == NULL && x->clock == NULL && x->runs.count == 0 &&
-        x->heap.count == 0 && (x->leases.expired | x->leases.extended | x->leases.late) == 0)
+        x->heap.count == 0 && x->letters == 0 &&
+        (x->leases.expired | x->leases.extended | x->leases.late) == 0)
         queue_free_extra(q);
 }
 
@@ -313,10 +314,19 @@ static bool exceeds(const struct queue *q, uint64_t more_messages, uint64_t more
     if (rules == NULL)
         return false;
     if (rules->max_length != UINT64_MAX &&
-        queue_message_count(q) + more_messages > rules->max_length)
+        queue_message_count(q) + q->extra->letters + more_messages > rules->max_length)
         return true;
     return rules->max_length_bytes != UINT64_MAX &&
-           queue_ready_bytes(q) + more_bytes > rules->max_length_bytes;
+           queue_ready_bytes(q) + q->extra->letter_bytes + more_bytes > rules->max_length_bytes;
+}
+
+void queue_set_letters(struct queue *q, uint64_t count, uint64_t bytes)
+{
+    struct queue_extra *x = queue_need_extra(q);
+
+    x->letters = count;
+    x->letter_bytes = bytes;
+    queue_drop_extra(q);
 }
 
 /* Consumers get what they can take: it takes no room, and is no victim. */
@@ -377,7 +387,8 @@ bool queue_change_options(struct queue *q, const struct queue_options *options, 
         }
         return false;
     }
-    queue_need_extra(q)->trimming = drops_head(q) && exceeds(q, 0, 0);
+    queue_need_extra(q);
+    q->extra->trimming = drops_head(q) && exceeds(q, 0, 0);
     queue_used(q, now_ms, out);
     return q->extra->trimming;
 }

@@ -35,6 +35,7 @@ struct queue_handle {
     uint32_t home_index;  /* the home worker's alone: its place in a list of the queues there */
     struct queue *queue;  /* the home worker's alone */
     void *durable;        /* likewise: what a durable queue has beside it, or NULL */
+    void *letters;        /* likewise: dead letters that wait to be confirmed, or NULL */
     void *vhost;          /* what topology_create was given; outlives the handle */
     uint64_t owner;       /* exclusive: the connection's id, else 0 */
     struct queue_options options;

@@ -113,6 +113,13 @@ struct config_journal {
     uint64_t write_buffer_bytes;    /* of each journal */
 };
 
+/* Of queues whose dead letters are to be confirmed, and of journals that do not take them. */
+struct config_dead_letters {
+    uint32_t window; /* of each queue */
+    uint32_t retry_min_ms;
+    uint32_t retry_max_ms;
+};
+
 /* Sizes of 0 leave it to the percentage, which is of the machine's memory or of the cgroup's limit,
  * whichever is less. */
 struct config_memory {
@@ -312,6 +319,7 @@ struct config {
     struct config_server server;
     struct config_limits limits;
     struct config_journal journal;
+    struct config_dead_letters dead_letters;
     struct config_memory memory;
     struct config_disk disk;
     struct config_admin admin;

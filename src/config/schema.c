@@ -395,6 +395,39 @@ static const struct config_section JOURNAL = {
     .struct_size = sizeof(struct config_journal),
 };
 
+static const struct config_key DEAD_LETTERS_KEYS[] = {
+    {.name = "window",
+     .type = CONFIG_TYPE_INTEGER,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "256",
+     .min = 1,
+     .max = 65536,
+     FIELD(config_dead_letters, window),
+     .doc = "Dead letters of one queue that wait to be confirmed at a time (at-least-once)."},
+    {.name = "retry_min_ms",
+     .type = CONFIG_TYPE_INTEGER,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "1000",
+     .min = 1,
+     .max = 3600000,
+     FIELD(config_dead_letters, retry_min_ms),
+     .doc = "How long after it was not taken a dead letter is sent again, at first."},
+    {.name = "retry_max_ms",
+     .type = CONFIG_TYPE_INTEGER,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "60000",
+     .min = 1,
+     .max = 3600000,
+     FIELD(config_dead_letters, retry_max_ms),
+     .doc = "And at most: it doubles each time, until one is taken."},
+    END_OF_KEYS,
+};
+
+static const struct config_section DEAD_LETTERS = {
+    .keys = DEAD_LETTERS_KEYS,
+    .struct_size = sizeof(struct config_dead_letters),
+};
+
 static const struct config_key MEMORY_KEYS[] = {
     {.name = "target",
      .type = CONFIG_TYPE_SIZE,
@@ -968,6 +1001,12 @@ static const struct config_key TOP_KEYS[] = {
      FIELD(config, journal),
      .section = &JOURNAL,
      .doc = "How messages are made durable."},
+    {.name = "dead_letters",
+     .type = CONFIG_TYPE_SECTION,
+     .applies = CONFIG_AT_RESTART,
+     FIELD(config, dead_letters),
+     .section = &DEAD_LETTERS,
+     .doc = "Dead letters that are kept until they are confirmed."},
     {.name = "memory",
      .type = CONFIG_TYPE_SECTION,
      .applies = CONFIG_AT_RESTART,

@@ -126,19 +126,39 @@ static bool find_route(struct shard *s, struct vhost *vhost, struct bytes exchan
     return found;
 }
 
+/* To one that does not have it yet. */
+static void publish_to_confirm(struct shard *s, struct queue_handle *queue, struct message *letter,
+                               struct held_settle *held)
+{
+    uint32_t target = held_settle_target(held, queue);
+    struct publish_origin origin = {.kind = ORIGIN_DEAD_LETTER, .held = held, .number = target};
+    enum publish_outcome outcome;
+
+    if (target == 0)
+        return;
+    held_settle_expect(held);
+    outcome = queue_publish(s, queue, letter, &origin);
+    if (outcome != PUBLISH_PENDING)
+        held_settle_answer(held, target, outcome == PUBLISH_ACCEPTED);
+}
+
 static void publish_to(struct shard *s, struct queue_handle *queue, struct message *letter,
                        struct held_settle *held)
 {
     struct publish_origin origin = {.kind = ORIGIN_NONE};
     enum publish_outcome outcome;
 
+    if (held != NULL && held->to_confirm) {
+        publish_to_confirm(s, queue, letter, held);
+        return;
+    }
     if (held != NULL && queue->options.durable && (letter->flags & MESSAGE_PERSISTENT) != 0) {
         held_settle_expect(held);
         origin = (struct publish_origin){.kind = ORIGIN_DEAD_LETTER, .held = held};
     }
     outcome = queue_publish(s, queue, letter, &origin);
     if (origin.kind == ORIGIN_DEAD_LETTER && outcome != PUBLISH_PENDING)
-        held_settle_answer(held, outcome != PUBLISH_UNKEPT);
+        held_settle_answer(held, 0, outcome != PUBLISH_UNKEPT);
 }
 
 /* The way through a delayed exchange begins anew behind it. */
@@ -149,23 +169,35 @@ static bool is_cycle(const struct dead_letter *d, const struct queue_handle *to,
            dead_letter_is_cycle(&d->headers, to->name, reason);
 }
 
-static void publish_letter(struct shard *s, struct dead_letter *d, struct message *letter,
-                           const struct queue_handle *from, enum dead_letter_reason reason,
-                           struct held_settle *held)
+static void report_cycle(const struct queue_handle *from, const struct queue_handle *to)
 {
+    log_warning("dead-letter",
+                "a message of queue '%.*s' in vhost '%.*s' would come back to queue '%.*s' without "
+                "ever having been rejected: it does not go there",
+                BYTES_ARGS(from->name), BYTES_ARGS(((struct vhost *)from->vhost)->name),
+                BYTES_ARGS(to->name));
+}
+
+/* Gives the route back. Returns how many queues the letter goes to. */
+static uint32_t publish_letter(struct shard *s, struct dead_letter *d, struct message *letter,
+                               const struct queue_handle *from, enum dead_letter_reason reason,
+                               struct held_settle *held)
+{
+    uint32_t count = 0;
+
     for (uint32_t i = 0; i < s->route.count; i++) {
         struct queue_handle *to = s->route.queues[i];
 
-        if (is_cycle(d, to, reason))
-            log_warning("dead-letter",
-                        "a message of queue '%.*s' in vhost '%.*s' would come back to queue "
-                        "'%.*s' without ever having been rejected: it is dropped there",
-                        BYTES_ARGS(from->name), BYTES_ARGS(((struct vhost *)from->vhost)->name),
-                        BYTES_ARGS(to->name));
-        else if (letter != NULL)
+        if (is_cycle(d, to, reason)) {
+            if (held == NULL || !held->was_sent)
+                report_cycle(from, to);
+        } else if (letter != NULL) {
             publish_to(s, to, letter, held);
+            count++;
+        }
         queue_handle_unref(to);
     }
+    return count;
 }
 
 static void report_no_memory(const struct queue_handle *queue, const struct message *msg,
@@ -176,7 +208,7 @@ static void report_no_memory(const struct queue_handle *queue, const struct mess
     if (held == NULL)
         return;
     held_settle_expect(held);
-    held_settle_answer(held, false);
+    held_settle_answer(held, 0, false);
 }
 
 static void send_dead(struct shard *s, struct queue_handle *queue, const struct message *msg,
@@ -186,6 +218,7 @@ static void send_dead(struct shard *s, struct queue_handle *queue, const struct 
     struct message *letter;
     struct bytes exchange;
     struct dead_letter d;
+    uint32_t count = 0;
 
     /* A policy may have lost its dead-letter exchange since the message died. */
     if (address == NULL)
@@ -199,10 +232,12 @@ static void send_dead(struct shard *s, struct queue_handle *queue, const struct 
         letter = encode(&d, msg, exchange);
         if (letter == NULL)
             report_no_memory(queue, msg, held);
-        publish_letter(s, &d, letter, queue, reason, held);
+        count = publish_letter(s, &d, letter, queue, reason, held);
         if (letter != NULL)
             message_unref(letter);
     }
+    if (count == 0 && held != NULL && held->to_confirm)
+        held->was_refused = true;
     arena_free(&d.arena);
 }
 

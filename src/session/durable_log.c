@@ -77,8 +77,11 @@ static bool answer_is_live(void *context, uint64_t queue_id, uint64_t sequence,
 static uint32_t answer_delivery_count(void *context, uint64_t queue_id, uint64_t sequence)
 {
     const struct durable_lane *lane = find_lane(context, queue_id);
+    uint32_t mark = lane != NULL ? durable_queue_held_mark(lane->durable, sequence) : 0;
 
-    return lane != NULL ? queue_delivery_count(queue_of(lane), sequence) : 0;
+    if (lane == NULL || mark != 0)
+        return mark;
+    return queue_delivery_count(queue_of(lane), sequence);
 }
 
 static void handle_progress(struct worker *w, struct mail_record *r);
@@ -364,7 +367,7 @@ uint64_t durable_queue_safe_below(const struct durable_queue *d, uint32_t lane)
 void durable_queue_settled(struct durable_queue *d, uint64_t sequence,
                            struct store_location location)
 {
-    if (durable_queue_holds(d, sequence))
+    if (durable_queue_hold_settled(d, sequence))
         return;
     journal_append_settle(d->log->journal, &lane_with(d, sequence)->journal, sequence, location);
 }
@@ -373,6 +376,11 @@ void durable_queue_returned(struct durable_queue *d, uint64_t sequence, uint32_t
 {
     journal_append_returned(d->log->journal, &lane_with(d, sequence)->journal, sequence,
                             delivery_count);
+}
+
+void durable_queue_died(struct durable_queue *d, uint64_t sequence, enum dead_letter_reason reason)
+{
+    durable_queue_returned(d, sequence, durable_mark(reason));
 }
 
 static void lane_delivered(struct durable_lane *lane)

@@ -116,10 +116,32 @@ bool durable_log_holds_back(struct durable_log *log);
 /* Below this sequence number nothing of the lane waits for the disk any more. */
 uint64_t durable_queue_safe_below(const struct durable_queue *d, uint32_t lane);
 
+/* In the place of a delivery count: the message is dead, for this reason, and its letters are to be
+ * confirmed (session/letter_window.h). Higher than any count. */
+#define DURABLE_DEAD 0x80000000u
+
+static inline uint32_t durable_mark(enum dead_letter_reason reason)
+{
+    return DURABLE_DEAD | (uint32_t)reason;
+}
+
+static inline bool durable_is_dead(uint32_t delivery_count)
+{
+    return (delivery_count & DURABLE_DEAD) != 0;
+}
+
+static inline enum dead_letter_reason durable_mark_reason(uint32_t delivery_count)
+{
+    return (enum dead_letter_reason)(delivery_count & ~DURABLE_DEAD);
+}
+
 /* The core's effects on stored messages. A settlement that is held is recorded later. */
 void durable_queue_settled(struct durable_queue *d, uint64_t sequence,
                            struct store_location location);
 void durable_queue_returned(struct durable_queue *d, uint64_t sequence, uint32_t delivery_count);
+
+/* The message is dead: after a restart it is not to be delivered. */
+void durable_queue_died(struct durable_queue *d, uint64_t sequence, enum dead_letter_reason reason);
 
 /* The queue has delivered. */
 void durable_queue_delivered(struct durable_queue *d);

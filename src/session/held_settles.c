@@ -1,16 +1,15 @@
 #include "session/held_settles.h"
 
 #include "base/memory.h"
+#include "session/broker.h"
 #include "session/dead_letters.h"
 #include "session/durable_log.h"
+#include "session/letter_window.h"
 #include "session/paging.h"
 #include "session/shard.h"
 
 #include <assert.h>
 #include <stdlib.h>
-
-/* How long after a journal did not take a dead letter it is sent again. */
-#define SEND_AGAIN_AFTER_MS 1000
 
 static void on_retry(struct timer *t);
 
@@ -19,13 +18,23 @@ void held_settles_init(struct held_settles *h, struct shard *s)
     h->shard = s;
     list_init(&h->all);
     list_init(&h->refused);
+    list_init(&h->windows);
     timer_init(&h->retry, on_retry);
+}
+
+const struct config_dead_letters *held_settles_config(const struct shard *s)
+{
+    return &s->broker->server->config->dead_letters;
 }
 
 static void free_held(struct held_settle *held)
 {
     list_remove(&held->in_shard);
     list_remove(&held->refused);
+    list_remove(&held->in_window);
+    for (uint32_t i = 0; i < held->target_count; i++)
+        queue_handle_unref(held->targets[i].queue);
+    free(held->targets);
     if (held->message != NULL)
         message_unref(held->message);
     queue_handle_unref(held->queue);
@@ -36,28 +45,45 @@ void held_settles_release(struct held_settles *h)
 {
     while (!list_empty(&h->all))
         free_held(container_of(list_first(&h->all), struct held_settle, in_shard));
+    while (!list_empty(&h->windows))
+        free(container_of(list_take_first(&h->windows), struct letter_window, in_shard));
 }
 
 /* ---- A letter's way ---- */
 
-struct held_settle *held_settle_begin(struct shard *s, const struct effect *e)
+static struct held_settle *create(struct shard *s, const struct effect *e)
 {
-    struct queue_handle *queue = queue_owner(e->queue);
-    struct held_settle *held;
+    struct held_settle *held = memory_alloc_zeroed(1, sizeof(*held));
 
-    if (queue->durable == NULL || store_location_is_none(e->location) || paging_owns(e->location))
-        return NULL;
-    held = memory_alloc_zeroed(1, sizeof(*held));
     held->shard = s;
     list_append(&s->held_settles.all, &held->in_shard);
     list_node_init(&held->refused);
-    held->from = queue->durable;
-    held->queue = queue_handle_ref(queue);
-    held->message = e->message != NULL ? message_ref(e->message) : NULL;
+    list_node_init(&held->in_window);
+    held->queue = queue_handle_ref(queue_owner(e->queue));
     held->reason = e->reason;
     held->sequence = e->sequence;
     held->location = e->location;
-    held->waiting = 1;
+    return held;
+}
+
+static bool is_journaled(const struct effect *e)
+{
+    const struct queue_handle *queue = queue_owner(e->queue);
+
+    return queue->durable != NULL && !store_location_is_none(e->location) &&
+           !paging_owns(e->location);
+}
+
+struct held_settle *held_settle_begin(struct shard *s, const struct effect *e)
+{
+    struct held_settle *held;
+
+    if (!is_journaled(e))
+        return NULL;
+    held = create(s, e);
+    held->from = held->queue->durable;
+    held->message = e->message != NULL ? message_ref(e->message) : NULL;
+    held_settle_expect(held);
     return held;
 }
 
@@ -72,25 +98,31 @@ struct held_settle *held_settle_begin_reading(struct shard *s, const struct effe
 
 void held_settle_read(struct held_settle *held, struct message *msg)
 {
+    if (held->to_confirm) {
+        letter_window_read(held, msg);
+        return;
+    }
     held->message = msg;
     if (msg != NULL)
         dead_letter_send(held->shard, held->queue, msg, held->reason, held);
-    held_settle_answer(held, true);
+    held_settle_answer(held, 0, true);
 }
 
 void held_settle_expect(struct held_settle *held)
 {
-    held->waiting++;
+    if (held->waiting++ == 0)
+        held->shard->held_settles.unanswered++;
 }
 
 void held_settle_sent(struct held_settle *held)
 {
     if (held->waiting == 1 && !held->was_refused) {
+        held->shard->held_settles.unanswered--;
         free_held(held);
         return;
     }
     hash_map_insert(&held->from->held, &held->by_sequence, held->sequence);
-    held_settle_answer(held, true);
+    held_settle_answer(held, 0, true);
 }
 
 static void send_again_later(struct held_settles *h, struct held_settle *held)
@@ -98,7 +130,7 @@ static void send_again_later(struct held_settles *h, struct held_settle *held)
     list_append(&h->refused, &held->refused);
     if (!timer_is_set(&h->retry))
         timer_set(&h->shard->worker->timers, &h->retry,
-                  shard_now_ms(h->shard) + SEND_AGAIN_AFTER_MS);
+                  shard_now_ms(h->shard) + held_settles_config(h->shard)->retry_min_ms);
 }
 
 static void settle(struct held_settle *held)
@@ -111,13 +143,20 @@ static void settle(struct held_settle *held)
     durable_queue_settled(d, held->sequence, held->location);
 }
 
-void held_settle_answer(struct held_settle *held, bool kept)
+void held_settle_answer(struct held_settle *held, uint32_t target, bool kept)
 {
     assert(held->waiting != 0);
     held->waiting--;
     held->was_refused |= !kept;
+    if (target != 0)
+        held->targets[target - 1].has_it |= kept;
     if (held->waiting != 0)
         return;
+    held->shard->held_settles.unanswered--;
+    if (held->to_confirm) {
+        letter_window_answered(held);
+        return;
+    }
     if (held->was_refused) {
         send_again_later(&held->shard->held_settles, held);
         return;
@@ -138,9 +177,9 @@ static void on_retry(struct timer *t)
         struct held_settle *held = container_of(node, struct held_settle, refused);
 
         held->was_refused = false;
-        held->waiting = 1;
+        held_settle_expect(held);
         dead_letter_send(h->shard, held->queue, held->message, held->reason, held);
-        held_settle_answer(held, true);
+        held_settle_answer(held, 0, true);
     }
     shard_run_effects(h->shard);
 }
@@ -148,6 +187,7 @@ static void on_retry(struct timer *t)
 struct answer_record {
     struct mail_record head;
     struct held_settle *held;
+    uint32_t target;
     bool kept;
 };
 
@@ -155,19 +195,82 @@ static void handle_answer(struct worker *w, struct mail_record *r)
 {
     const struct answer_record *a = (const struct answer_record *)(const void *)r;
 
-    (void)w;
-    held_settle_answer(a->held, a->kept);
+    struct shard *s = shard_of(w);
+
+    held_settle_answer(a->held, a->target, a->kept);
+    if (s->effects.count != 0)
+        shard_run_effects(s);
 }
 
-void held_settle_mail_answer(struct shard *s, uint32_t to, struct held_settle *held, bool kept)
+void held_settle_mail_answer(struct shard *s, uint32_t to, struct held_settle *held,
+                             uint32_t target, bool kept)
 {
     struct answer_record a = {
         .head = {.handle = handle_answer, .size = sizeof(a)},
         .held = held,
+        .target = target,
         .kept = kept,
     };
 
     shard_send(s, to, &a.head);
+}
+
+/* ---- Letters to be confirmed ---- */
+
+struct held_settle *held_settle_keep(struct shard *s, const struct effect *e)
+{
+    struct held_settle *held = create(s, e);
+
+    held->to_confirm = true;
+    held->message = e->message;
+    if (!is_journaled(e)) {
+        /* A page is released by the EFFECT_SETTLED, unless it is to be read. */
+        if (e->message != NULL)
+            held->location = (struct store_location){.segment = 0};
+        return held;
+    }
+    held->from = held->queue->durable;
+    held->settle_comes = e->message != NULL;
+    hash_map_insert(&held->from->held, &held->by_sequence, held->sequence);
+    return held;
+}
+
+uint32_t held_settle_target(struct held_settle *held, struct queue_handle *queue)
+{
+    for (uint32_t i = 0; i < held->target_count; i++) {
+        if (held->targets[i].queue == queue)
+            return held->targets[i].has_it ? 0 : i + 1;
+    }
+    held->targets = memory_resize(held->targets, held->target_count + 1, sizeof(*held->targets));
+    held->targets[held->target_count].queue = queue_handle_ref(queue);
+    held->targets[held->target_count].has_it = false;
+    return ++held->target_count;
+}
+
+void held_settle_done(struct held_settle *held)
+{
+    if (held->settle_comes) {
+        held->done = true;
+        return;
+    }
+    settle(held);
+    free_held(held);
+}
+
+void held_settle_drop(struct held_settle *held)
+{
+    if (held->from != NULL) {
+        hash_map_remove(&held->from->held, &held->by_sequence);
+        durable_queue_release(held->from, held->location);
+    } else if (paging_owns(held->location)) {
+        paging_release(held->shard, held->location);
+    }
+    free_held(held);
+}
+
+bool held_settle_is_wanted(const struct held_settle *held)
+{
+    return held->from != NULL || held->window != NULL;
 }
 
 /* ---- What a durable queue must know of its own ---- */
@@ -185,9 +288,23 @@ static struct held_settle *find(const struct durable_queue *d, uint64_t sequence
     return node == NULL ? NULL : container_of(node, struct held_settle, by_sequence);
 }
 
-bool durable_queue_holds(const struct durable_queue *d, uint64_t sequence)
+bool durable_queue_hold_settled(struct durable_queue *d, uint64_t sequence)
 {
-    return d->held.count != 0 && find(d, sequence) != NULL;
+    struct held_settle *held = d->held.count != 0 ? find(d, sequence) : NULL;
+
+    if (held == NULL)
+        return false;
+    held->settle_comes = false;
+    if (held->done)
+        held_settle_done(held);
+    return true;
+}
+
+uint32_t durable_queue_held_mark(const struct durable_queue *d, uint64_t sequence)
+{
+    const struct held_settle *held = d->held.count != 0 ? find(d, sequence) : NULL;
+
+    return held != NULL && held->to_confirm ? durable_mark(held->reason) : 0;
 }
 
 static int compare(const void *a, const void *b)

@@ -418,12 +418,12 @@ static void bury(struct shard *s, const struct fetch *fetch, struct message *msg
         else
             journal_release_message(fetch->journal, fetch->items[0].location);
     }
-    shard_run_effects(s);
 }
 
-void paging_read_dead_letter(struct shard *s, const struct effect *e)
+/* Reads one message, which is held or is in a page segment, to be dead-lettered. */
+static void read_dead(struct shard *s, struct queue_handle *queue, const struct effect *e,
+                      struct held_settle *held)
 {
-    struct queue_handle *queue = queue_owner(e->queue);
     struct store_location location = e->location;
     struct message *unwritten = NULL;
     struct fetch *fetch;
@@ -436,7 +436,7 @@ void paging_read_dead_letter(struct shard *s, const struct effect *e)
     fetch = fetch_create(queue, j, &e->sequence, &location, 1);
     fetch->dead = true;
     s->paging.dead_reads++;
-    fetch->held = held_settle_begin_reading(s, e);
+    fetch->held = held;
     fetch->reason = e->reason;
     if (unwritten == NULL) {
         journal_read(j, &location, 1, fetch);
@@ -446,13 +446,26 @@ void paging_read_dead_letter(struct shard *s, const struct effect *e)
     fetch_finish(s, fetch);
 }
 
+void paging_read_dead_letter(struct shard *s, const struct effect *e)
+{
+    read_dead(s, queue_owner(e->queue), e, held_settle_begin_reading(s, e));
+}
+
+void paging_read_letter(struct shard *s, struct held_settle *held)
+{
+    const struct effect e = {
+        .sequence = held->sequence, .location = held->location, .reason = held->reason};
+
+    read_dead(s, held->queue, &e, held);
+}
+
 /* Where the message is by now. Returns false when it is gone with its queue. */
 static bool find_dead(struct fetch *fetch)
 {
     if (fetch->held == NULL)
         return true;
-    fetch->items[0].location = fetch->held->location;
-    return fetch->held->from != NULL;
+    fetch->items[0].location = in_pages(fetch->held->location);
+    return held_settle_is_wanted(fetch->held);
 }
 
 static void on_retry(struct timer *t)
@@ -558,6 +571,7 @@ static void finish_fetch(struct shard *s, struct journal_read_result *r)
 
     if (fetch->dead && (r->error == 0 || r->error == -EBADMSG)) {
         bury(s, fetch, r->error == 0 ? r->messages[0] : NULL);
+        shard_run_effects(s);
     } else if (q == NULL && !fetch->dead) {
         for (uint32_t i = 0; i < r->count; i++)
             message_unref(r->messages[i]);

@@ -55,6 +55,10 @@ void paging_fetch(struct shard *s, struct queue_handle *queue);
 struct effect;
 void paging_read_dead_letter(struct shard *s, const struct effect *e);
 
+/* Reads a held message that is in its journal or a page segment: held_settle_read(). */
+struct held_settle;
+void paging_read_letter(struct shard *s, struct held_settle *held);
+
 /* Whether so many of these are being read that a queue should not end more messages for now. */
 bool paging_is_behind(const struct shard *s);
 

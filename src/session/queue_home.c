@@ -8,6 +8,7 @@
 #include "session/channel.h"
 #include "session/delivery_timers.h"
 #include "session/durable_log.h"
+#include "session/letter_window.h"
 #include "session/shard.h"
 #include "session/subscription.h"
 #include "store/recovery.h"
@@ -627,7 +628,7 @@ static int64_t find_expiry(const struct recovered_queue *recovered, uint64_t seq
     return recovered->expiries[*at].expires_ms;
 }
 
-static void restore_lane(struct queue_handle *queue, uint32_t lane,
+static void restore_lane(struct shard *s, struct queue_handle *queue, uint32_t lane,
                          const struct recovered_queue *found)
 {
     const struct durable_queue *d = queue->durable;
@@ -639,9 +640,11 @@ static void restore_lane(struct queue_handle *queue, uint32_t lane,
         const struct recovered_message *m = &found->messages[i];
         int64_t expires_ms = find_expiry(found, m->sequence, &next_expiry);
 
-        if (queue_restore(queue->queue, m->sequence, NULL, m->location, m->delivery_count,
-                          m->body_size,
-                          expires_ms != 0 ? expires_ms + to_clock_ms : EXPIRY_NEVER) < 0) {
+        if (durable_is_dead(m->delivery_count)) {
+            letter_window_restore(s, queue, m);
+        } else if (queue_restore(queue->queue, m->sequence, NULL, m->location, m->delivery_count,
+                                 m->body_size,
+                                 expires_ms != 0 ? expires_ms + to_clock_ms : EXPIRY_NEVER) < 0) {
             log_error("journal", "no memory for the messages of queue '%.*s'",
                       BYTES_ARGS(queue->name));
             abort();
@@ -680,7 +683,7 @@ static struct queue_handle *restore(struct shard *s, struct vhost *vhost, struct
 
         if (found != NULL) {
             durable_queue_adopt(d, lane, found->next_sequence, found->delivered_below);
-            restore_lane(queue, lane, found);
+            restore_lane(s, queue, lane, found);
         } else if (lane == 0) {
             durable_queue_adopt(d, 0, 1, 1);
         }
@@ -757,6 +760,7 @@ static uint64_t end(struct shard *s, struct queue_handle *queue)
     free_timer(s, q);
     paging_forget(queue);
     end_consumers(s, q);
+    letter_window_end(queue);
     queue->queue = NULL;
     queue_destroy(q, release_stored, &releasing);
     if (queue->durable != NULL)

@@ -76,7 +76,7 @@ void queue_answer_publish(struct shard *s, uint32_t worker, const struct publish
         confirm(s, worker, origin->channel, origin->number, accepted);
         break;
     case ORIGIN_DEAD_LETTER:
-        held_settle_mail_answer(s, worker, origin->held, accepted);
+        held_settle_mail_answer(s, worker, origin->held, (uint32_t)origin->number, accepted);
         break;
     }
 }
@@ -233,8 +233,8 @@ static void settle_publish(struct shard *s, struct queue_handle *queue,
         durable_log_await(((struct durable_queue *)queue->durable)->log, &item->origin, worker);
         return;
     }
-    /* A dead letter that the queue's limits refuse is dropped. */
-    if (item->origin.kind == ORIGIN_DEAD_LETTER)
+    /* A dead letter that the queue's limits refuse is dropped, unless it is to be confirmed. */
+    if (item->origin.kind == ORIGIN_DEAD_LETTER && item->origin.number == 0)
         accepted = outcome != PUBLISH_UNKEPT;
     queue_answer_publish(s, worker, &item->origin, accepted);
 }

@@ -26,7 +26,7 @@ struct publish_origin {
         ORIGIN_NONE,        /* nobody */
         ORIGIN_CONFIRM,     /* a channel, as of its confirm `number` */
         ORIGIN_PLAIN,       /* the channel with the serial `number`: channel_on_unkept() */
-        ORIGIN_DEAD_LETTER, /* held_settle_answer() */
+        ORIGIN_DEAD_LETTER, /* held_settle_answer(), with `number` as the target */
     } kind;
     union {
         struct channel *channel;

@@ -11,6 +11,7 @@
 #include "session/dead_letters.h"
 #include "session/delivery_timers.h"
 #include "session/durable_log.h"
+#include "session/letter_window.h"
 #include "session/queue_home.h"
 
 #include <stdlib.h>
@@ -97,7 +98,9 @@ static void run_effect(struct shard *s, const struct effect *e)
         queue_home_deliver(s, e);
         return;
     case EFFECT_DEAD_LETTER:
-        if (e->message != NULL)
+        if (letters_are_confirmed(queue_owner(e->queue)))
+            letter_window_add(s, e);
+        else if (e->message != NULL)
             dead_letter_publish(s, e);
         else
             paging_read_dead_letter(s, e);
@@ -227,7 +230,7 @@ void shard_shut_down(struct shard *s)
 static bool is_done(const struct shard *s)
 {
     return s->gave_up ||
-           (list_empty(&s->connections) && s->orphans == 0 && list_empty(&s->held_settles.all));
+           (list_empty(&s->connections) && s->orphans == 0 && s->held_settles.unanswered == 0);
 }
 
 bool shard_end_turn(struct shard *s)

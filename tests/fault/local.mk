@@ -24,6 +24,11 @@ tests/fault/disk_faults.so: tests/fault/disk_faults.c
 check_DATA += tests/fault/disk_faults.so
 CLEANFILES += tests/fault/disk_faults.so
 
+check_PROGRAMS += tests/fault/test_confirmed_letters
+TESTS += tests/fault/test_confirmed_letters
+tests_fault_test_confirmed_letters_SOURCES = tests/fault/test_confirmed_letters.c
+tests_fault_test_confirmed_letters_LDADD = $(FAULT_LIBS)
+
 check_PROGRAMS += tests/fault/test_delayed
 TESTS += tests/fault/test_delayed
 tests_fault_test_delayed_SOURCES = tests/fault/test_delayed.c

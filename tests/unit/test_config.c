@@ -109,6 +109,9 @@ static void expect_defaults(const struct config *c)
     ck_assert_uint_eq(c->journal.compact_below_percent, 50);
     ck_assert_uint_eq(c->journal.reserve_bytes, 8 * 1024 * 1024);
     ck_assert_uint_eq(c->journal.write_buffer_bytes, 32 * 1024 * 1024);
+    ck_assert_uint_eq(c->dead_letters.window, 256);
+    ck_assert_uint_eq(c->dead_letters.retry_min_ms, 1000);
+    ck_assert_uint_eq(c->dead_letters.retry_max_ms, 60000);
     ck_assert_uint_eq(c->memory.target_bytes, 0);
     ck_assert_uint_eq(c->memory.target_percent, 40);
     ck_assert_uint_eq(c->memory.high_watermark_bytes, 0);
@@ -192,6 +195,7 @@ START_TEST(every_scalar_key_reaches_its_field)
                               "  compact_below_percent: 0\n"
                               "  reserve: 3MiB\n"
                               "  write_buffer: 5MiB\n"
+                              "dead_letters: {window: 11, retry_min_ms: 12, retry_max_ms: 13}\n"
                               "memory:\n"
                               "  target: 3GiB\n"
                               "  target_percent: 100\n"
@@ -225,6 +229,9 @@ START_TEST(every_scalar_key_reaches_its_field)
     ck_assert_uint_eq(c->journal.compact_below_percent, 0);
     ck_assert_uint_eq(c->journal.reserve_bytes, 3 * 1024 * 1024);
     ck_assert_uint_eq(c->journal.write_buffer_bytes, 5 * 1024 * 1024);
+    ck_assert_uint_eq(c->dead_letters.window, 11);
+    ck_assert_uint_eq(c->dead_letters.retry_min_ms, 12);
+    ck_assert_uint_eq(c->dead_letters.retry_max_ms, 13);
     ck_assert_uint_eq(c->memory.target_bytes, UINT64_C(3) << 30);
     ck_assert_uint_eq(c->memory.target_percent, 100);
     ck_assert_uint_eq(c->memory.high_watermark_bytes, UINT64_C(1) << 50);

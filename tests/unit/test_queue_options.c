@@ -260,6 +260,44 @@ START_TEST(unknown_arguments_are_kept_and_say_nothing)
 }
 END_TEST
 
+/* RabbitMQ "Quorum Queues": all three, or at most once. */
+START_TEST(letters_are_confirmed_where_there_is_room_for_them)
+{
+    static const struct {
+        const char *strategy;
+        const char *overflow;
+        const char *exchange;
+        bool confirmed;
+    } cases[] = {
+        {"at-least-once", "reject-publish", "dlx", true},
+        {"at-least-once", "reject-publish", "", true},
+        {"at-most-once", "reject-publish", "dlx", false},
+        {NULL, "reject-publish", "dlx", false},
+        {"at-least-once", "drop-head", "dlx", false},
+        {"at-least-once", "reject-publish-dlx", "dlx", false},
+        {"at-least-once", NULL, "dlx", false},
+        {"at-least-once", "reject-publish", NULL, false},
+    };
+
+    arena_init(&arena);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct table t = table_empty();
+        struct queue_options o;
+
+        if (cases[i].strategy != NULL)
+            table_set(&arena, &t, "x-dead-letter-strategy", text(cases[i].strategy));
+        if (cases[i].overflow != NULL)
+            table_set(&arena, &t, "x-overflow", text(cases[i].overflow));
+        if (cases[i].exchange != NULL)
+            table_set(&arena, &t, "x-dead-letter-exchange", text(cases[i].exchange));
+        ck_assert_int_eq(parse(&o, &t), 0);
+        ck_assert_int_eq(o.rules != NULL && o.rules->letters_confirmed, cases[i].confirmed);
+        queue_options_free(&o);
+    }
+    arena_free(&arena);
+}
+END_TEST
+
 START_TEST(dead_letter_names_come_out)
 {
     struct table t;
@@ -531,8 +569,8 @@ END_TEST
 UNIT_MAIN("queue_options", no_arguments_are_fine, integers_have_their_ranges,
           strings_have_their_choices, types_are_told_by_name, every_integer_type_is_an_integer,
           arguments_of_streams_are_refused, unknown_arguments_are_kept_and_say_nothing,
-          dead_letter_names_come_out, dead_letter_names_are_as_long_as_names_can_be,
-          overlong_string_does_not_overflow_the_text,
+          letters_are_confirmed_where_there_is_room_for_them, dead_letter_names_come_out,
+          dead_letter_names_are_as_long_as_names_can_be, overlong_string_does_not_overflow_the_text,
           first_of_several_errors_is_the_one_rabbitmq_tells, quorum_queue_is_durable_and_shared,
           redeclare_compares_durable_and_auto_delete, redeclare_compares_arguments_by_value,
           every_known_argument_is_compared, classic_is_what_no_type_means,

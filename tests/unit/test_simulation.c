@@ -58,6 +58,8 @@ struct model_queue {
     uint64_t taken_below[LANES]; /* behind the last that left while others waited before it */
     int64_t timer_ms;            /* asked for */
     int64_t used_ms;
+    uint32_t letters;            /* dead letters that wait to be confirmed */
+    uint32_t letter_bytes;       /* of their bodies */
     struct model_consumer *sole; /* the single active consumer */
     bool trimming;               /* since a new limit */
     uint32_t generation;         /* of `real` */
@@ -601,8 +603,8 @@ static void model_deliver(struct model_queue *q, uint32_t budget)
 
 static bool model_exceeds(const struct model_queue *q, uint32_t messages, uint32_t bytes)
 {
-    return model_ready_count(q) + messages > q->rules.max_length ||
-           model_bytes(q) + bytes > q->rules.max_length_bytes;
+    return model_ready_count(q) + q->letters + messages > q->rules.max_length ||
+           model_bytes(q) + q->letter_bytes + bytes > q->rules.max_length_bytes;
 }
 
 static bool model_drops_head(const struct model_queue *q)
@@ -1570,6 +1572,8 @@ static void create_queue(struct model_queue *q)
         q->next_sequence[lane] = queue_lane_first_sequence(lane);
     memset(q->paged_bytes, 0, sizeof(q->paged_bytes));
     q->timer_ms = EXPIRY_NEVER;
+    q->letters = 0;
+    q->letter_bytes = 0;
     q->sole = NULL;
     q->trimming = false;
     q->generation++;
@@ -1596,6 +1600,19 @@ static void destroy_queue(struct model_queue *q)
     q->real = NULL;
     model_update_active(q);
     require_active_list();
+}
+
+/* Dead letters wait, or are taken: they take room. */
+static void command_letters(void)
+{
+    struct model_queue *q = some_queue();
+
+    if (q->rules.overflow != OVERFLOW_REJECT_PUBLISH || q->options.rules == NULL)
+        return;
+    q->letters = chance(50) ? 0 : below(20);
+    q->letter_bytes = q->letters != 0 ? below(100) : 0;
+    queue_set_letters(q->real, q->letters, q->letter_bytes);
+    settle_world(q);
 }
 
 static void command_recreate(void)
@@ -1666,6 +1683,8 @@ static void command_restart(void)
     memset(q->paged_bytes, 0, sizeof(q->paged_bytes));
     q->timer_ms = EXPIRY_NEVER;
     q->used_ms = 0;
+    q->letters = 0;
+    q->letter_bytes = 0;
     q->sole = NULL;
     q->trimming = false;
     for (uint32_t lane = 0; lane < LANES; lane++) {
@@ -1798,6 +1817,7 @@ enum command_index {
     USE,
     CHANGE,
     TRIM,
+    LETTERS,
     COMMANDS,
 };
 
@@ -1813,6 +1833,7 @@ static const struct command commands[COMMANDS] = {
     [RELOCATE] = {"relocate", 2},    [RESTART] = {"restart", 1},
     [PASS_TIME] = {"pass time", 10}, [USE] = {"use", 1},
     [CHANGE] = {"change", 1},        [TRIM] = {"trim", 2},
+    [LETTERS] = {"letters", 2},
 };
 
 static enum command_index some_command(void)
@@ -1900,6 +1921,9 @@ static void step(uint32_t scale)
         return;
     case TRIM:
         command_trim();
+        return;
+    case LETTERS:
+        command_letters();
         return;
     case COMMANDS:
         return;

@@ -33,6 +33,11 @@ TESTS += tests/wire/test_channels
 tests_wire_test_channels_SOURCES = tests/wire/test_channels.c
 tests_wire_test_channels_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_confirmed_letters
+TESTS += tests/wire/test_confirmed_letters
+tests_wire_test_confirmed_letters_SOURCES = tests/wire/test_confirmed_letters.c
+tests_wire_test_confirmed_letters_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_confirms
 TESTS += tests/wire/test_confirms
 tests_wire_test_confirms_SOURCES = tests/wire/test_confirms.c
