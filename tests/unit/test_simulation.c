@@ -1528,32 +1528,37 @@ static void require_walk(struct model_queue *q)
     require(walked == expected, "walked over %" PRIu32 " consumers", walked);
 }
 
-/* Those that a policy may change. */
-static void choose_limits(struct model_queue *q)
+/* Those that a policy may change: some, or all of them. */
+static void choose_limits(struct model_queue *q, bool all)
 {
     q->rules.overflow = (enum queue_overflow)below(3);
-    if (chance(30))
+    if (all || chance(30))
         q->rules.message_ttl_ms = below(30);
     if (chance(20))
         q->rules.expires_ms = 1 + below(50);
-    if (chance(30))
+    if (all || chance(30))
         q->rules.max_length = below(20) * below(10);
-    if (chance(20))
+    if (all || chance(20))
         q->rules.max_length_bytes = below(100);
-    if (chance(30))
+    if (all || chance(30))
         q->rules.delivery_limit = below(4);
 }
 
+/* Some queues have all rules at once. */
 static void choose_rules(struct model_queue *q)
 {
+    bool all = chance(15);
+
     q->rules = (struct queue_rules)QUEUE_RULES_NONE;
-    if (chance(40))
+    if (!all && chance(40))
         return;
     q->options.rules = &q->rules;
-    choose_limits(q);
+    choose_limits(q, all);
     q->rules.single_active_consumer = chance(30);
-    if (chance(50))
+    if (all || chance(50))
         q->rules.max_priority = (uint8_t)below(LANES);
+    if (all)
+        q->options.has_dead_letter_exchange = true;
 }
 
 static void create_queue(struct model_queue *q)
@@ -1758,7 +1763,7 @@ static void command_change(void)
     q->rules.max_priority = max_priority;
     q->rules.single_active_consumer = single_active_consumer;
     if (chance(70))
-        choose_limits(q);
+        choose_limits(q, false);
     else if (max_priority == 0 && !single_active_consumer)
         q->options.rules = NULL;
     if (chance(70) || max_priority != 0 || single_active_consumer)

@@ -33,6 +33,11 @@ TESTS += tests/wire/test_channels
 tests_wire_test_channels_SOURCES = tests/wire/test_channels.c
 tests_wire_test_channels_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_combinations
+TESTS += tests/wire/test_combinations
+tests_wire_test_combinations_SOURCES = tests/wire/test_combinations.c
+tests_wire_test_combinations_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_confirmed_letters
 TESTS += tests/wire/test_confirmed_letters
 tests_wire_test_confirmed_letters_SOURCES = tests/wire/test_confirmed_letters.c
