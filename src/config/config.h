@@ -28,6 +28,16 @@ enum {
 
 /* `line` in the structs below: where the entry begins in the file, 0 for a default. */
 
+struct config_name {
+    struct bytes name;
+    unsigned line;
+};
+
+struct config_names {
+    struct config_name *items;
+    size_t count;
+};
+
 /* A certificate that a listener shows besides its first one, to whom asks for its hosts. Paths of
  * PEM files. */
 struct config_certificate {
@@ -62,10 +72,16 @@ struct config_tls {
     bool kernel_tls;
 };
 
+/* From where proxies connect that begin with a PROXY header. */
+struct config_proxy_protocol {
+    struct config_names networks; /* as network_parse() (net/network.h) reads them */
+};
+
 struct config_listener {
     const char *address; /* an IPv4 or IPv6 literal, or "*": every address of both families */
     uint16_t port;       /* 0: one that the system chooses */
     struct config_tls tls;
+    struct config_proxy_protocol proxy_protocol;
     unsigned line;
     unsigned tls_line; /* where `tls` is written */
 };
@@ -166,16 +182,6 @@ struct config_user {
 
 struct config_users {
     struct config_user *items;
-    size_t count;
-};
-
-struct config_name {
-    struct bytes name;
-    unsigned line;
-};
-
-struct config_names {
-    struct config_name *items;
     size_t count;
 };
 

@@ -2,6 +2,7 @@
 
 #include "base/table.h"
 #include "config/config.h"
+#include "net/network.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -146,6 +147,50 @@ static const struct config_section TLS = {
     .struct_size = sizeof(struct config_tls),
 };
 
+static const char *check_network(struct bytes text)
+{
+    struct network n;
+
+    if (memchr(text.data, 0, text.size) == NULL && network_parse(&n, (const char *)text.data) == 0)
+        return NULL;
+    return "must be a network such as 192.0.2.0/24 or 2001:db8::/32, or an address";
+}
+
+static const struct config_key NETWORK_KEYS[] = {
+    {.name = "network",
+     .type = CONFIG_TYPE_NAME,
+     .required = true,
+     .min = 1,
+     .max = 64,
+     FIELD(config_name, name),
+     .check = check_network,
+     .doc = "A network or an address."},
+    END_OF_KEYS,
+};
+
+static const struct config_section NETWORK = {
+    .keys = NETWORK_KEYS,
+    .struct_size = sizeof(struct config_name),
+    .line_offset = offsetof(struct config_name, line),
+};
+
+static const struct config_key PROXY_PROTOCOL_KEYS[] = {
+    {.name = "networks",
+     .type = CONFIG_TYPE_NAMES,
+     .applies = CONFIG_AT_RESTART,
+     .required = true,
+     .min = 1,
+     FIELD(config_proxy_protocol, networks),
+     .section = &NETWORK,
+     .doc = "Who connects from there begins with a PROXY header; nobody else may."},
+    END_OF_KEYS,
+};
+
+static const struct config_section PROXY_PROTOCOL = {
+    .keys = PROXY_PROTOCOL_KEYS,
+    .struct_size = sizeof(struct config_proxy_protocol),
+};
+
 static const struct config_key LISTENER_KEYS[] = {
     {.name = "address",
      .type = CONFIG_TYPE_STRING,
@@ -170,6 +215,12 @@ static const struct config_key LISTENER_KEYS[] = {
      .line_offset = offsetof(struct config_listener, tls_line),
      .section = &TLS,
      .doc = "The listener speaks TLS, and how; absent: it speaks none."},
+    {.name = "proxy_protocol",
+     .type = CONFIG_TYPE_SECTION,
+     .applies = CONFIG_AT_RESTART,
+     FIELD(config_listener, proxy_protocol),
+     .section = &PROXY_PROTOCOL,
+     .doc = "Connections that come through proxies, and say so; absent: none do."},
     END_OF_KEYS,
 };
 

@@ -2,6 +2,10 @@ noinst_LIBRARIES += src/net/libleveret_net.a
 src_net_libleveret_net_a_SOURCES = \
 	src/net/listener.c \
 	src/net/listener.h \
+	src/net/network.c \
+	src/net/network.h \
+	src/net/proxy_header.c \
+	src/net/proxy_header.h \
 	src/net/reactor.c \
 	src/net/reactor.h \
 	src/net/stream.c \

@@ -87,6 +87,27 @@ void tls_contexts_release(struct tls_contexts *t)
 
 /* ---- In use ---- */
 
+static void make_proxies(struct server_listener *l)
+{
+    const struct config_names *networks = &l->config->proxy_protocol.networks;
+
+    l->proxy_count = networks->count;
+    l->proxies = memory_alloc_zeroed(networks->count, sizeof(*l->proxies));
+    for (size_t i = 0; i < networks->count; i++) {
+        if (network_parse(&l->proxies[i], (const char *)networks->items[i].name.data) < 0)
+            abort(); /* checked with the configuration */
+    }
+}
+
+bool server_listener_is_proxy(const struct server_listener *l, const struct socket_address *peer)
+{
+    for (size_t i = 0; i < l->proxy_count; i++) {
+        if (network_holds(&l->proxies[i], peer))
+            return true;
+    }
+    return false;
+}
+
 void server_listeners_init(struct server *s)
 {
     s->listener_count = s->config->listeners.count;
@@ -94,6 +115,7 @@ void server_listeners_init(struct server *s)
     for (size_t i = 0; i < s->listener_count; i++) {
         s->listeners[i].config = &s->config->listeners.items[i];
         pthread_mutex_init(&s->listeners[i].lock, NULL);
+        make_proxies(&s->listeners[i]);
     }
 }
 
@@ -102,6 +124,7 @@ void server_listeners_release(struct server *s)
     for (size_t i = 0; i < s->listener_count; i++) {
         pthread_mutex_destroy(&s->listeners[i].lock);
         tls_context_unref(s->listeners[i].tls);
+        free(s->listeners[i].proxies);
     }
     free(s->listeners);
 }

@@ -1,9 +1,10 @@
-/* The TLS of a server's listeners: contexts made from a configuration, put in force at once, and
- * how long their certificates last. */
+/* What a server's listeners have beside their sockets: the TLS contexts made from a configuration,
+ * put in force at once, how long their certificates last, and whom they take for a proxy. */
 #ifndef LEVERET_SERVER_LISTENER_TLS_H
 #define LEVERET_SERVER_LISTENER_TLS_H
 
 #include "config/config.h"
+#include "net/network.h"
 #include "net/tls.h"
 
 #include <pthread.h>
@@ -16,6 +17,8 @@ struct server_listener {
     const struct config_listener *config; /* that of the start */
     pthread_mutex_t lock;
     struct tls_context *tls; /* under `lock`; NULL: it speaks none */
+    struct network *proxies; /* the networks of the configuration's proxy_protocol */
+    size_t proxy_count;
 };
 
 /* The contexts of a configuration's listeners, in their order. */
@@ -37,6 +40,9 @@ void server_use_tls(struct server *s, const struct config *config, struct tls_co
 
 /* The listener's context now, with a reference for the caller; NULL without TLS. Any thread. */
 struct tls_context *server_listener_tls(struct server_listener *l);
+
+/* Whether who connects from there is a proxy and begins with a PROXY header. Any thread. */
+bool server_listener_is_proxy(const struct server_listener *l, const struct socket_address *peer);
 
 /* Logs each certificate in use that expires within 30 days or has. Any thread. */
 void server_warn_of_expiry(struct server *s);

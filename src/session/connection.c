@@ -8,6 +8,7 @@
 #include "session/broker.h"
 #include "session/channel.h"
 #include "session/connection_place.h"
+#include "session/connection_proxy.h"
 #include "session/direct_reply.h"
 #include "session/shard.h"
 #include "session/subscription.h"
@@ -89,6 +90,7 @@ void connection_accept(struct shard *s, int fd, const struct socket_address *pee
     c->channel_max = s->broker->limits->max_channels_per_connection;
     c->last_read_ms = shard_now_ms(s);
     c->peer_is_loopback = socket_address_is_loopback(peer);
+    c->expects_proxy_header = server_listener_is_proxy(at, peer);
     socket_address_format(peer, c->peer);
     output_init(&c->output, &s->output_pool);
     list_node_init(&c->dirty);
@@ -678,6 +680,8 @@ static void connection_on_ready(struct reactor_source *source, uint32_t ready)
 {
     struct connection *c = container_of(source, struct connection, source);
 
+    if (c->expects_proxy_header && !connection_read_proxy_header(c))
+        return;
     if ((ready & REACTOR_READ) != 0 || reads_when_writable(c)) {
         if (connection_refresh_auth(c) == 0)
             read_input(c);

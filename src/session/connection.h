@@ -111,6 +111,7 @@ struct connection {
     struct list reply_consumers;  /* with replies that are held for them, by .waits */
     uint64_t replies_bytes;       /* direct replies of its own that nobody has taken yet */
     bool peer_is_loopback;
+    bool expects_proxy_header; /* before all else (connection_proxy.h) */
     char peer[SOCKET_ADDRESS_TEXT_SIZE];
 };
 

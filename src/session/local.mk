@@ -28,6 +28,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/connection_handshake.c \
 	src/session/connection_place.c \
 	src/session/connection_place.h \
+	src/session/connection_proxy.c \
+	src/session/connection_proxy.h \
 	src/session/consume_arguments.c \
 	src/session/consume_arguments.h \
 	src/session/dead_letters.c \

@@ -24,6 +24,11 @@ tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c
 tests_fuzz_fuzz_frame_LDADD = $(FUZZ_MAIN) $(AMQP_LIBS)
 tests_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LINK)
 
+FUZZ_TARGETS += tests/fuzz/fuzz_proxy
+tests_fuzz_fuzz_proxy_SOURCES = tests/fuzz/fuzz_proxy.c
+tests_fuzz_fuzz_proxy_LDADD = $(FUZZ_MAIN) $(NET_LIBS)
+tests_fuzz_fuzz_proxy_LDFLAGS = $(FUZZ_LINK)
+
 FUZZ_TARGETS += tests/fuzz/fuzz_segment
 tests_fuzz_fuzz_segment_SOURCES = tests/fuzz/fuzz_segment.c
 tests_fuzz_fuzz_segment_LDADD = $(FUZZ_MAIN) $(STORE_LIBS)

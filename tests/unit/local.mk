@@ -36,6 +36,7 @@ tests_unit_test_arena_SOURCES = tests/unit/test_arena.c
 tests_unit_test_arena_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 
 AUTH_TEST_LIBS = src/auth/libleveret_auth.a src/config/libleveret_config.a \
+	src/net/libleveret_net.a \
 	src/broker/libleveret_broker.a $(AMQP_LIBS) $(YAML_LIBS) $(CRYPTO_LIBS) $(PCRE2_LIBS)
 
 check_PROGRAMS += tests/unit/test_auth_password
@@ -291,6 +292,11 @@ TESTS += tests/unit/test_message
 tests_unit_test_message_SOURCES = tests/unit/test_message.c
 tests_unit_test_message_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_network
+TESTS += tests/unit/test_network
+tests_unit_test_network_SOURCES = tests/unit/test_network.c tests/unit/unit.h
+tests_unit_test_network_LDADD = $(NET_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_output
 TESTS += tests/unit/test_output
 tests_unit_test_output_SOURCES = tests/unit/test_output.c
@@ -325,6 +331,11 @@ check_PROGRAMS += tests/unit/test_policy
 TESTS += tests/unit/test_policy
 tests_unit_test_policy_SOURCES = tests/unit/test_policy.c
 tests_unit_test_policy_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_proxy_header
+TESTS += tests/unit/test_proxy_header
+tests_unit_test_proxy_header_SOURCES = tests/unit/test_proxy_header.c tests/unit/unit.h
+tests_unit_test_proxy_header_LDADD = $(NET_LIBS) $(CHECK_LIBS)
 
 check_PROGRAMS += tests/unit/test_queue
 TESTS += tests/unit/test_queue

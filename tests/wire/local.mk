@@ -168,6 +168,13 @@ TESTS += tests/wire/test_visibility
 tests_wire_test_visibility_SOURCES = tests/wire/test_visibility.c
 tests_wire_test_visibility_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_proxy
+TESTS += tests/wire/test_proxy
+tests_wire_test_proxy_SOURCES = tests/wire/test_proxy.c tests/wire/tls_client.c \
+	tests/wire/tls_client.h tests/wire/tls_files.c tests/wire/tls_files.h
+tests_wire_test_proxy_LDADD = $(WIRE_LIBS) src/leveretctl/libleveret_leveretctl.a $(BASE_LIBS) \
+	$(SSL_LIBS) $(CRYPTO_LIBS)
+
 check_PROGRAMS += tests/wire/test_tls
 TESTS += tests/wire/test_tls
 tests_wire_test_tls_SOURCES = tests/wire/test_tls.c tests/wire/tls_client.c \
