@@ -61,6 +61,8 @@ static const char *state_name(const struct connection *c)
     case CONNECTION_EXPECT_HEADER:
     case CONNECTION_EXPECT_START_OK:
         return "starting";
+    case CONNECTION_AUTHENTICATING:
+        return "securing";
     case CONNECTION_EXPECT_TUNE_OK:
         return "tuning";
     case CONNECTION_EXPECT_OPEN:

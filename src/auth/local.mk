@@ -4,6 +4,10 @@ src_auth_libleveret_auth_a_SOURCES = \
 	src/auth/accounts.h \
 	src/auth/base64.c \
 	src/auth/base64.h \
+	src/auth/login.c \
+	src/auth/login.h \
+	src/auth/login_backoff.c \
+	src/auth/login_backoff.h \
 	src/auth/password.c \
 	src/auth/password.h \
 	src/auth/permissions.c \

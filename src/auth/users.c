@@ -138,6 +138,13 @@ const char *auth_outcome_text(enum auth_outcome outcome)
         return "wrong password";
     case AUTH_LOOPBACK_ONLY:
         return "the user may only connect from a loopback address";
+    case AUTH_PENDING:
+        return "not known yet";
+    case AUTH_TOO_MANY_FAILURES:
+        return "too many logins from its address or as this user failed, and others wait already "
+               "(login.backoff_max_ms)";
+    case AUTH_TOO_MANY_WAITING:
+        return "too many logins wait to be checked";
     }
     return "refused";
 }

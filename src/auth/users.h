@@ -25,6 +25,10 @@ enum auth_outcome {
     AUTH_UNKNOWN_USER,
     AUTH_WRONG_PASSWORD,
     AUTH_LOOPBACK_ONLY,
+    /* Of auth/login.h. */
+    AUTH_PENDING,
+    AUTH_TOO_MANY_FAILURES,
+    AUTH_TOO_MANY_WAITING,
 };
 
 /* Adds a problem for each pattern that cannot be compiled and each password hash that is none (a

@@ -1,6 +1,7 @@
 #include "auth/verified.h"
 
 #include "base/random.h"
+#include "base/secret.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -14,12 +15,13 @@ enum verified_state {
     VERIFIED_READY,
 };
 
-static uint8_t process_key[VERIFIED_TAG_SIZE];
+static uint8_t *process_key; /* VERIFIED_TAG_SIZE bytes */
 static pthread_once_t process_key_once = PTHREAD_ONCE_INIT;
 
 static void draw_process_key(void)
 {
-    random_bytes(process_key, sizeof(process_key));
+    process_key = secret_alloc(VERIFIED_TAG_SIZE);
+    random_bytes(process_key, VERIFIED_TAG_SIZE);
 }
 
 /* A digest of the hash and the password. Returns false when memory is short or the password is too
@@ -35,7 +37,7 @@ static bool make_tag(const struct password_hash *hash, struct bytes password,
     pthread_once(&process_key_once, draw_process_key);
     memcpy(input, hash->key, PASSWORD_KEY_MAX);
     memcpy(input + PASSWORD_KEY_MAX, password.data, password.size);
-    good = HMAC(EVP_sha256(), process_key, sizeof(process_key), input,
+    good = HMAC(EVP_sha256(), process_key, VERIFIED_TAG_SIZE, input,
                 PASSWORD_KEY_MAX + password.size, tag, NULL) != NULL;
     OPENSSL_cleanse(input, PASSWORD_KEY_MAX + password.size);
     return good;

@@ -19,6 +19,8 @@ src_base_libleveret_base_a_SOURCES = \
 	src/base/pattern.h \
 	src/base/random.c \
 	src/base/random.h \
+	src/base/secret.c \
+	src/base/secret.h \
 	src/base/system_memory.c \
 	src/base/system_memory.h \
 	src/base/table.c \

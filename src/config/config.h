@@ -159,6 +159,15 @@ struct config_log {
     const char *path; /* NULL: standard error */
 };
 
+/* How passwords are looked at (auth/login.h). */
+struct config_login {
+    uint32_t threads;
+    uint32_t backoff_after;     /* failures of an address as a user that cost nothing */
+    uint32_t backoff_ms;        /* the first wait */
+    uint32_t backoff_max_ms;    /* 0: nobody waits */
+    uint32_t backoff_forget_ms; /* without a failure */
+};
+
 /* Bits of config_user.tags. */
 enum user_tag {
     USER_TAG_ADMINISTRATOR = 1 << 0,
@@ -330,6 +339,7 @@ struct config {
     struct config_disk disk;
     struct config_admin admin;
     struct config_log log;
+    struct config_login login;
     struct config_users users;
     bool users_are_default;             /* the file says nothing of users */
     struct config_names loopback_users; /* of the users that are not in the file */

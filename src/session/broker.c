@@ -223,6 +223,10 @@ int broker_init(struct broker *b, struct server *server, const char *version, co
     if (rc < 0)
         return rc;
     broker_users_configure(b, server->config, auth_database_current());
+    rc = logins_start(&b->logins, &server->config->login,
+                      (struct logins_upgrade){.call = broker_users_upgrade_hash, .context = b});
+    if (rc < 0)
+        return rc;
     alarms_init(&b->alarms, b, b->data.path);
     declare_topology(b, server->config, problems);
     return 0;
@@ -312,6 +316,7 @@ static void free_vhost_queues(struct vhost *v, void *context)
 
 void broker_release(struct broker *b)
 {
+    logins_stop(b->logins);
     broker_store_close(b);
     vhost_registry_each(&b->server->vhosts, free_vhost_queues, NULL);
     for (uint32_t i = 0; i < b->server->worker_count; i++)

@@ -4,6 +4,7 @@
 #define LEVERET_SESSION_BROKER_H
 
 #include "auth/accounts.h"
+#include "auth/login.h"
 #include "base/buffer.h"
 #include "config/config.h"
 #include "server/server.h"
@@ -23,6 +24,7 @@ struct broker {
     struct reply_registry replies;
     struct alarms alarms;
     struct accounts accounts; /* users at run time (session/broker_users.h) */
+    struct logins *logins;
 
     /* On disk (session/broker_store.h). */
     struct data_directory data;

@@ -19,6 +19,7 @@
 #ifndef LEVERET_SESSION_BROKER_USERS_H
 #define LEVERET_SESSION_BROKER_USERS_H
 
+#include "auth/password.h"
 #include "auth/users.h"
 #include "base/bytes.h"
 #include "config/config.h"
@@ -137,6 +138,11 @@ void broker_users_restore_topic_permission(struct broker *b,
  * says nothing of users has the user guest; it is made when no user is stored, and stored. */
 void broker_users_configure(struct broker *b, const struct config *config,
                             struct auth_database *file);
+
+/* Stores the hash of the password that `user` has just logged in with, unless it was changed since:
+ * a logins_upgrade, whose context is the broker. */
+void broker_users_upgrade_hash(void *context, const struct auth_user *user,
+                               const struct password_hash *hash);
 
 /* A virtual host is gone from the definitions: so are the permissions in it. */
 void broker_users_forget_vhost(struct broker *b, struct bytes vhost);

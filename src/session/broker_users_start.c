@@ -125,6 +125,28 @@ void broker_users_configure(struct broker *b, const struct config *config,
     accounts_unlock(a);
 }
 
+void broker_users_upgrade_hash(void *context, const struct auth_user *user,
+                               const struct password_hash *hash)
+{
+    struct broker *b = context;
+    const struct auth_user *stored;
+    struct auth_user *u;
+
+    accounts_lock(&b->accounts);
+    stored = accounts_stored(&b->accounts, user->name);
+    if (accounts_of_file(&b->accounts, user->name) == NULL && stored != NULL &&
+        stored->has_password && password_hash_equal(&stored->hash, &user->hash)) {
+        u = auth_user_copy(stored);
+        auth_user_set_hash(u, hash);
+        broker_users_store(b, u);
+        accounts_put_stored(&b->accounts, u);
+        accounts_publish(&b->accounts, user->name);
+        log_info("auth", "the password of user '%.*s' is stored in a better way now",
+                 BYTES_ARGS(user->name));
+    }
+    accounts_unlock(&b->accounts);
+}
+
 void broker_users_forget_vhost(struct broker *b, struct bytes vhost)
 {
     accounts_lock(&b->accounts);

@@ -188,6 +188,8 @@ void connection_free(struct connection *c)
     output_release(&c->output);
     auth_database_unref(c->auth);
     free(c->channels);
+    if (c->partial != NULL)
+        explicit_bzero(c->partial, c->partial_size);
     free(c->partial);
     free(c);
 }
@@ -565,6 +567,8 @@ static size_t handle_input(struct connection *c, const uint8_t *data, size_t siz
             return at - (size_t)used;
         if (c->ending != CONNECTION_GOES_ON)
             return size;
+        if (c->state == CONNECTION_AUTHENTICATING)
+            return at;
     }
     return c->state < CONNECTION_DRAINING ? at : size;
 }
@@ -595,6 +599,12 @@ static size_t handle_protocol_header(struct connection *c, const uint8_t *data, 
 
 static void keep_partial(struct connection *c, const uint8_t *data, size_t size)
 {
+    /* It may hold a password. */
+    if (c->state < CONNECTION_OPEN && c->partial != NULL) {
+        explicit_bzero(c->partial, c->partial_size);
+        free(c->partial);
+        c->partial = NULL;
+    }
     if (size == 0) {
         free(c->partial);
         c->partial = NULL;
@@ -637,6 +647,17 @@ static void log_loss(const struct connection *c, ssize_t result)
         log_warning("connection", "%s: lost: %s", c->peer,
                     result == 0 ? "closed by the peer without connection.close"
                                 : strerror((int)-result));
+}
+
+void connection_take_kept_input(struct connection *c)
+{
+    uint8_t *kept = c->partial;
+    size_t size = kept != NULL ? c->partial_size : 0;
+
+    c->partial = NULL;
+    c->partial_size = 0;
+    connection_take_input(c, bytes_of(kept, size));
+    free(kept);
 }
 
 /* Reads once, as much as the budget allows, behind what the last read left over. */
@@ -743,6 +764,7 @@ static void connection_on_timer(struct timer *t)
     switch (c->state) {
     case CONNECTION_EXPECT_HEADER:
     case CONNECTION_EXPECT_START_OK:
+    case CONNECTION_AUTHENTICATING:
     case CONNECTION_EXPECT_TUNE_OK:
     case CONNECTION_EXPECT_OPEN:
         log_warning("connection",

@@ -19,6 +19,7 @@
 
 struct channel;
 struct message;
+struct sasl_mechanism;
 struct server_listener;
 struct shard;
 struct vhost;
@@ -26,6 +27,7 @@ struct vhost;
 enum connection_state {
     CONNECTION_EXPECT_HEADER,
     CONNECTION_EXPECT_START_OK,
+    CONNECTION_AUTHENTICATING, /* its password is being looked at; nothing is read */
     CONNECTION_EXPECT_TUNE_OK,
     CONNECTION_EXPECT_OPEN,
     CONNECTION_OPEN,
@@ -57,6 +59,7 @@ enum read_pause {
     READ_PAUSED_BY_END = 1 << 3,     /* there is nothing to come */
     READ_PAUSED_BY_JOURNAL = 1 << 4, /* it publishes faster than a disk writes */
     READ_PAUSED_BY_REPLIES = 1 << 5, /* those that it answers do not read */
+    READ_PAUSED_BY_LOGIN = 1 << 7,   /* nobody knows yet who it is */
 };
 
 struct connection {
@@ -99,6 +102,7 @@ struct connection {
     int64_t last_read_ms;
     int64_t last_write_ms;
 
+    const struct sasl_mechanism *mechanism; /* that the peer chose */
     struct vhost *vhost;
     struct auth_database *auth; /* a reference */
     const struct auth_user *user;
@@ -177,6 +181,9 @@ int connection_on_method(struct connection *c, const struct amqp_method *m);
 
 /* The handshake's part of connection_on_method. */
 int connection_on_handshake_method(struct connection *c, const struct amqp_method *m);
+
+/* Handles what was kept of the input while nothing was read, as if it had just come. */
+void connection_take_kept_input(struct connection *c);
 
 /* Sends connection.start. */
 void connection_start(struct connection *c);

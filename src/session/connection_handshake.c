@@ -2,6 +2,7 @@
  * (AMQP 0-9-1 §2.2.4), and noticing that users or permissions changed later on. */
 #include "session/connection.h"
 
+#include "auth/login.h"
 #include "auth/sasl.h"
 #include "base/log.h"
 #include "server/vhost.h"
@@ -9,8 +10,10 @@
 #include "session/shard.h"
 #include "session/vhost_limits.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 
 static const struct {
@@ -89,27 +92,118 @@ static void send_tune(struct connection *c)
     connection_send(c, 0, &tune);
 }
 
+/* ---- Login ---- */
+
+/* The network that a peer comes from, as far as others there can be taken for it: an IPv4 address,
+ * or the first half of an IPv6 one. */
+static struct bytes network_of(const struct connection *c, uint8_t out[sizeof(struct in6_addr)])
+{
+    enum { IPV6_NETWORK_SIZE = 8 };
+    char host[SOCKET_ADDRESS_TEXT_SIZE];
+    const char *end = strrchr(c->peer, ':');
+    size_t size = end != NULL ? (size_t)(end - c->peer) : strlen(c->peer);
+
+    if (c->peer[0] != '[' || size < 2)
+        return bytes_of(c->peer, size);
+    memcpy(host, c->peer + 1, size - 2);
+    host[size - 2] = '\0';
+    if (inet_pton(AF_INET6, host, out) != 1)
+        return bytes_of(c->peer, size);
+    return bytes_of(out, IPV6_NETWORK_SIZE);
+}
+
+/* Takes over a reference to the snapshot that the user is in. */
+static void accept_login(struct connection *c, struct auth_database *db,
+                         const struct auth_user *user)
+{
+    c->auth = db;
+    c->auth_version = auth_database_version(db);
+    c->user = user;
+    send_tune(c);
+}
+
+static void finish_login(struct connection *c, const struct login *l)
+{
+    struct auth_database *db = auth_database_current();
+    const struct auth_user *user = auth_find_user(db, login_username(l));
+
+    /* What is in force now counts: it may have changed while the password was looked at. */
+    if (l->user != NULL && user != NULL && login_holds_for(l, user)) {
+        accept_login(c, db, user);
+        return;
+    }
+    auth_database_unref(db);
+    refuse_login(c, bytes_from_string(c->mechanism->name), login_username(l),
+                 l->user != NULL ? "the user was changed meanwhile"
+                                 : auth_outcome_text(l->outcome));
+}
+
+static void handle_login(struct worker *w, struct mail_record *r)
+{
+    struct login *l = *(struct login **)(void *)(r + 1);
+    struct shard *s = shard_of(w);
+    struct connection *c = connection_find(s, l->number);
+
+    if (c != NULL && c->state == CONNECTION_AUTHENTICATING) {
+        finish_login(c, l);
+        if (c->state != CONNECTION_DEAD) {
+            connection_resume_reading(c, READ_PAUSED_BY_LOGIN);
+            connection_take_kept_input(c);
+        }
+    }
+    login_end(s->broker->logins, l);
+}
+
+/* On a thread of the logins. */
+static void on_login_done(struct login *l)
+{
+    worker_post(l->context, handle_login, &l, sizeof(l));
+}
+
+/* Passwords that nobody has seen yet are looked at elsewhere; nothing is read until then. */
+static int log_in(struct connection *c, const struct sasl_credentials *credentials)
+{
+    uint8_t network[sizeof(struct in6_addr)];
+    const struct login_request request = {
+        .username = credentials->username,
+        .password = credentials->password,
+        .address = network_of(c, network),
+        .peer_is_loopback = c->peer_is_loopback,
+    };
+    struct auth_database *db = auth_database_current();
+    const struct auth_user *user;
+    enum auth_outcome outcome = login_begin(c->shard->broker->logins, &request, db, &user,
+                                            on_login_done, c->shard->worker, c->id);
+
+    if (user != NULL) {
+        accept_login(c, db, user);
+        return 0;
+    }
+    auth_database_unref(db);
+    if (outcome != AUTH_PENDING)
+        return refuse_login(c, bytes_from_string(c->mechanism->name), credentials->username,
+                            auth_outcome_text(outcome));
+    c->state = CONNECTION_AUTHENTICATING;
+    connection_pause_reading(c, READ_PAUSED_BY_LOGIN);
+    return 0;
+}
+
 static int on_start_ok(struct connection *c, const struct amqp_connection_start_ok *m)
 {
-    const struct sasl_mechanism *mechanism = sasl_mechanism_find(m->mechanism);
     struct sasl_credentials credentials;
-    enum auth_outcome outcome;
+    int rc;
 
     c->client_capabilities = read_capabilities(m->client_properties.encoded);
-    if (mechanism == NULL)
+    c->mechanism = sasl_mechanism_find(m->mechanism);
+    if (c->mechanism == NULL)
         return connection_fail(c, AMQP_COMMAND_INVALID, AMQP_CONNECTION_START_OK,
                                "unknown authentication mechanism '%.*s'", BYTES_ARGS(m->mechanism));
-    if (mechanism->start(m->response, &credentials) < 0)
+    if (c->mechanism->start(m->response, &credentials) < 0)
         return refuse_login(c, m->mechanism, bytes_of(NULL, 0), "malformed response");
-
-    c->auth = auth_database_current();
-    c->auth_version = auth_database_version(c->auth);
-    c->user = auth_login(c->auth, credentials.username, credentials.password, c->peer_is_loopback,
-                         &outcome);
-    if (c->user == NULL)
-        return refuse_login(c, m->mechanism, credentials.username, auth_outcome_text(outcome));
-    send_tune(c);
-    return 0;
+    rc = log_in(c, &credentials);
+    /* The password stays in no buffer of ours. */
+    explicit_bzero((void *)(uintptr_t)m->response.data, m->response.size);
+    return rc;
 }
 
 /* A limit that the peer may lower and not raise; 0 asks for none. */

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/secret.h"
 #include "broker/queue.h"
 #include "session/broker.h"
 #include "session/channel.h"
@@ -50,6 +51,8 @@ void shard_init(struct shard *s, struct worker *w, struct broker *b)
     s->read_budget = b->limits->read_budget_bytes;
     s->output_high_watermark = b->limits->output_high_watermark_bytes;
     s->read_area = memory_alloc(s->headroom + s->read_budget);
+    /* Passwords come in through it. */
+    secret_exclude_from_dumps(s->read_area, s->headroom + s->read_budget);
 }
 
 void shard_release(struct shard *s)

@@ -29,7 +29,7 @@ static struct auth_database *read_config(const char *yaml, struct config **confi
 {
     static const char LISTENER[] = "listeners: [{address: 127.0.0.1, port: 0}]\nworkers: 2\n";
     struct auth_database *previous = auth_database_current();
-    struct auth_database *users;
+    struct auth_database *users = NULL;
     struct config_problems problems;
     struct buffer text;
     int rc;
@@ -220,7 +220,7 @@ static bool expect(struct test_client *c, uint32_t method, char *reason)
     return id == method;
 }
 
-static bool shake_hands(struct test_client *c, const char *user, const char *password, char *reason)
+static void send_tune_ok_and_open(struct test_client *c)
 {
     const struct amqp_method tune_ok = {
         .id = AMQP_CONNECTION_TUNE_OK,
@@ -231,18 +231,43 @@ static bool shake_hands(struct test_client *c, const char *user, const char *pas
         .connection_open = {.virtual_host = bytes_from_string("/")},
     };
 
+    client_send(c, 0, &tune_ok);
+    client_send(c, 0, &open);
+}
+
+static const struct amqp_method CHANNEL_OPEN = {.id = AMQP_CHANNEL_OPEN};
+
+static bool shake_hands(struct test_client *c, const char *user, const char *password, char *reason)
+{
     send_all(c, bytes_of(AMQP_PROTOCOL_HEADER, AMQP_PROTOCOL_HEADER_SIZE));
     if (!expect(c, AMQP_CONNECTION_START, reason))
         return false;
     send_start_ok(c, user, password);
     if (!expect(c, AMQP_CONNECTION_TUNE, reason))
         return false;
-    client_send(c, 0, &tune_ok);
-    client_send(c, 0, &open);
+    send_tune_ok_and_open(c);
     if (!expect(c, AMQP_CONNECTION_OPEN_OK, reason))
         return false;
-    client_send(c, 1, &(struct amqp_method){.id = AMQP_CHANNEL_OPEN});
+    client_send(c, 1, &CHANNEL_OPEN);
     return expect(c, AMQP_CHANNEL_OPEN_OK, reason);
+}
+
+struct test_client *connect_test_client_ahead(struct test_broker *t, const char *user,
+                                              const char *password)
+{
+    struct test_client *c = memory_alloc_zeroed(1, sizeof(*c));
+
+    c->fd = connect_socket(t);
+    buffer_init(&c->input);
+    send_all(c, bytes_of(AMQP_PROTOCOL_HEADER, AMQP_PROTOCOL_HEADER_SIZE));
+    send_start_ok(c, user, password);
+    send_tune_ok_and_open(c);
+    client_send(c, 1, &CHANNEL_OPEN);
+    ck_assert(expect(c, AMQP_CONNECTION_START, NULL));
+    ck_assert(expect(c, AMQP_CONNECTION_TUNE, NULL));
+    ck_assert(expect(c, AMQP_CONNECTION_OPEN_OK, NULL));
+    ck_assert(expect(c, AMQP_CHANNEL_OPEN_OK, NULL));
+    return c;
 }
 
 struct test_client *connect_test_client(struct test_broker *t, const char *user,

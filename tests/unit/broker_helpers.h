@@ -38,6 +38,11 @@ struct test_client {
 struct test_client *connect_test_client(struct test_broker *t, const char *user,
                                         const char *password, char *reason);
 
+/* The same of a client that sends everything at once, before it has had an answer. What is refused
+ * fails the test. */
+struct test_client *connect_test_client_ahead(struct test_broker *t, const char *user,
+                                              const char *password);
+
 void close_test_client(struct test_client *c);
 
 void client_send(struct test_client *c, uint16_t channel, const struct amqp_method *m);

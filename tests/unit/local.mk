@@ -39,6 +39,16 @@ AUTH_TEST_LIBS = src/auth/libleveret_auth.a src/config/libleveret_config.a \
 	src/net/libleveret_net.a \
 	src/broker/libleveret_broker.a $(AMQP_LIBS) $(YAML_LIBS) $(CRYPTO_LIBS) $(PCRE2_LIBS)
 
+check_PROGRAMS += tests/unit/test_auth_login
+TESTS += tests/unit/test_auth_login
+tests_unit_test_auth_login_SOURCES = tests/unit/test_auth_login.c
+tests_unit_test_auth_login_LDADD = $(AUTH_TEST_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_auth_login_backoff
+TESTS += tests/unit/test_auth_login_backoff
+tests_unit_test_auth_login_backoff_SOURCES = tests/unit/test_auth_login_backoff.c
+tests_unit_test_auth_login_backoff_LDADD = $(AUTH_TEST_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_auth_password
 TESTS += tests/unit/test_auth_password
 tests_unit_test_auth_password_SOURCES = tests/unit/test_auth_password.c

@@ -1,4 +1,5 @@
 /* Users that are made, changed and deleted while the broker runs, as clients see it. */
+#include "base/clock.h"
 #include "session/broker_users.h"
 #include "tests/unit/broker_helpers.h"
 #include "tests/unit/unit.h"
@@ -408,6 +409,74 @@ static void *change_until_stopped(void *context)
     return NULL;
 }
 
+static void copy_hash(void *context, const struct broker_user_info *u)
+{
+    snprintf(context, 256, "%s", u->password_hash);
+}
+
+START_TEST(a_password_stored_as_rabbitmq_does_is_stored_better_after_a_login)
+{
+    struct test_broker *t = start_test_broker(ADMIN_YAML);
+    /* "secret" */
+    const struct broker_user u = {
+        .name = TEXT("u"), .password_hash = "AQID+pZ6Pnb0UVndEv7Z/IixwID1wAIIYQgpJXJwKxSYdiLa"};
+    char hash[256] = "";
+    const struct broker_users_visitor visitor = {.context = hash, .user = copy_hash};
+
+    ck_assert_int_eq(broker_user_add(&t->broker, &u, error), 0);
+    ck_assert_int_eq(set_permissions(t, "u", ".*"), 0);
+    expect_no_login(t, "u", "wrong", LOGIN_REFUSED);
+    ck_assert(broker_user_visit(TEXT("u"), &visitor));
+    ck_assert_ptr_nonnull(strstr(hash, "rabbit_password_hashing_sha256:"));
+    for (int i = 0; i < 2; i++) {
+        close_test_client(expect_login(t, "u", "secret"));
+        ck_assert(broker_user_visit(TEXT("u"), &visitor));
+        ck_assert_ptr_nonnull(strstr(hash, "$scrypt$"));
+        halt_test_broker(t);
+        restart_test_broker(t, ADMIN_YAML);
+    }
+    expect_no_login(t, "u", "wrong", LOGIN_REFUSED);
+    stop_test_broker(t);
+}
+END_TEST
+
+START_TEST(what_a_client_sends_ahead_waits_for_its_login)
+{
+    struct test_broker *t = start_test_broker(ADMIN_YAML);
+
+    /* The password is not known yet, then it is. */
+    for (int i = 0; i < 2; i++) {
+        struct test_client *c = connect_test_client_ahead(t, "admin", "admin");
+
+        ck_assert_int_eq(client_declare(c, "q", reason), 0);
+        close_test_client(c);
+    }
+    stop_test_broker(t);
+}
+END_TEST
+
+START_TEST(guessing_takes_longer_and_longer)
+{
+    struct test_broker *t = start_test_broker(
+        ADMIN_YAML "login: {backoff_after: 2, backoff_ms: 150, backoff_max_ms: 1000}\n");
+    int64_t start_ms = 0;
+
+    for (int i = 0; i < 3; i++) {
+        start_ms = clock_monotonic_ms();
+        expect_no_login(t, "admin", "wrong", LOGIN_REFUSED);
+    }
+    expect_no_login(t, "admin", "wrong", LOGIN_REFUSED);
+    ck_assert_int_ge(clock_monotonic_ms() - start_ms, 150);
+    expect_no_login(t, "admin", "wrong", LOGIN_REFUSED);
+    ck_assert_int_ge(clock_monotonic_ms() - start_ms, 150 + 300);
+    /* The right password has to wait as well, and somebody else need not. */
+    add_user_with_permissions(t, "u");
+    close_test_client(expect_login(t, "u", "pw"));
+    close_test_client(expect_login(t, "admin", "admin"));
+    stop_test_broker(t);
+}
+END_TEST
+
 START_TEST(threads_change_users_while_clients_come_and_go)
 {
     enum { THREADS = 2, ROUNDS = 25 };
@@ -441,4 +510,6 @@ UNIT_MAIN("broker_users", a_user_made_at_run_time_logs_in_and_outlives_a_restart
           users_of_the_configuration_may_get_permissions_at_run_time,
           guest_is_made_where_there_is_no_user_and_does_not_come_back,
           users_are_listed_with_what_they_may, what_cannot_be_is_refused_with_a_reason,
+          a_password_stored_as_rabbitmq_does_is_stored_better_after_a_login,
+          what_a_client_sends_ahead_waits_for_its_login, guessing_takes_longer_and_longer,
           threads_change_users_while_clients_come_and_go)

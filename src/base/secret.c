@@ -1,0 +1,39 @@
+#include "base/secret.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+void *secret_alloc(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED) {
+        fprintf(stderr, "leveret: out of memory for a secret\n");
+        abort();
+    }
+    /* Worth having and not worth failing for: a kernel without core dumps has not got it. */
+    (void)madvise(p, size, MADV_DONTDUMP);
+    return p;
+}
+
+void secret_free(void *p, size_t size)
+{
+    if (p == NULL)
+        return;
+    explicit_bzero(p, size);
+    munmap(p, size);
+}
+
+void secret_exclude_from_dumps(void *p, size_t size)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = ((uintptr_t)p + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)p + size) / page * page;
+
+    if (begin < end)
+        (void)madvise((void *)begin, end - begin, MADV_DONTDUMP);
+}
