@@ -210,6 +210,7 @@ void consumer_deliver(struct consumer *c, const struct entry *entry, struct effe
     if (!c->no_ack) {
         out->number = unacked_add(&c->unacked, entry);
         c->queue->unacked_count++;
+        c->queue->unacked_bytes += message_footprint(entry->message);
     }
     if (c->getter)
         return;
@@ -292,28 +293,37 @@ static bool delivered_too_often(const struct queue *q, const struct entry *entry
 }
 
 /* A delivery limit of n lets a message be delivered n + 1 times. */
-static void requeue(struct queue *q, struct entry *entry, int64_t now_ms, struct effects *out)
+static void requeue(struct queue *q, struct entry *entry, uint32_t body_size, int64_t now_ms,
+                    struct effects *out)
 {
     entry_count_delivery(entry);
     if (delivered_too_often(q, entry))
         queue_end_entry(q, entry, DEAD_LETTER_DELIVERY_LIMIT, out);
     else
-        queue_return(q, entry, now_ms, out);
+        queue_return(q, entry, body_size, now_ms, out);
 }
 
 void consumer_settle_entry(struct consumer *c, struct entry entry, enum settle_outcome outcome,
                            int64_t now_ms, struct effects *out)
 {
     struct queue *q = c->queue;
+    uint32_t body_size;
 
     q->unacked_count--;
+    if (entry.message != NULL) {
+        body_size = entry.message->body_size;
+        q->unacked_bytes -= message_footprint(entry.message);
+    } else {
+        body_size = unacked_forget_paged(&c->unacked);
+    }
     switch (outcome) {
     case SETTLE_ACK:
-        message_unref(entry.message);
+        if (entry.message != NULL)
+            message_unref(entry.message);
         queue_settled(q, &entry, out);
         break;
     case SETTLE_REQUEUE:
-        requeue(q, &entry, now_ms, out);
+        requeue(q, &entry, body_size, now_ms, out);
         break;
     case SETTLE_REJECT:
         queue_end_entry(q, &entry, DEAD_LETTER_REJECTED, out);
@@ -363,7 +373,7 @@ uint32_t consumer_settle(struct consumer *c, uint64_t first, uint64_t last,
 
         if (slot->number > last)
             break;
-        if (slot->entry.message == NULL)
+        if (unacked_is_settled(slot))
             continue;
         consumer_settle_entry(c, unacked_take(u, slot), outcome, now_ms, out);
         settled++;

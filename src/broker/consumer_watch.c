@@ -226,7 +226,7 @@ static uint32_t take_back(struct consumer *c, uint64_t first, uint64_t last, int
 
         if (slot->number > last)
             break;
-        if (slot->entry.message == NULL)
+        if (unacked_is_settled(slot))
             continue;
         tell_taken_back(c, slot->number, out, &told);
         consumer_settle_entry(c, unacked_take(u, slot), SETTLE_REQUEUE, now_ms, out);

@@ -13,7 +13,7 @@ static uint64_t code_of(uint64_t deadline)
 
 static bool is_settled(const struct unacked *u, uint32_t distance)
 {
-    return unacked_at(u, distance)->entry.message == NULL;
+    return unacked_is_settled(unacked_at(u, distance));
 }
 
 /* Where the delivery of a time in the heap is; `span` when the time stands for nothing any more. */

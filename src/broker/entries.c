@@ -191,11 +191,13 @@ void entries_add_delivered(struct entries *e, const struct entry *entry)
     entry_list_add(e->delivered, entry);
 }
 
-void entries_return(struct entries *e, const struct entry *entry)
+void entries_return(struct entries *e, const struct entry *entry, uint32_t body_size)
 {
     assert(entry->sequence < entries_head_sequence(e));
-    e->body_bytes += entry->message->body_size;
+    e->body_bytes += body_size;
     entries_add_delivered(e, entry);
+    if (entry->message == NULL)
+        entries_need_depth(e)->paged_bytes += body_size;
     if (e->depth != NULL)
         entries_depth_returned(e, entry->sequence);
 }

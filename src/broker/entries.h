@@ -114,9 +114,10 @@ static inline void entries_look_ahead(const struct entries *e)
         __builtin_prefetch(e->head->slots[e->head_index + ENTRIES_LOOK_AHEAD].message);
 }
 
-/* Puts an entry that was taken back in its place, with its reference. O(1) while they come back in
- * order, else O(log n) of those that did. */
-void entries_return(struct entries *e, const struct entry *entry);
+/* Puts an entry that was taken back in its place, with its reference; where its message is not in
+ * memory the body is taken to be of `body_size`. O(1) while they come back in order, else O(log n)
+ * of those that did. */
+void entries_return(struct entries *e, const struct entry *entry, uint32_t body_size);
 
 /* Whether there is a first entry and its message is in memory. */
 static inline bool entries_can_take(const struct entries *e)

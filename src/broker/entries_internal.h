@@ -119,6 +119,13 @@ bool entries_take_waiting_at(struct entries *e, uint64_t sequence, struct entry 
 
 /* ---- entries_paging.c ---- */
 
+/* Where a message is kept, after asking for a place when it has none; false when there is none. */
+bool entries_has_place(struct store_location *location, struct message *m,
+                       const struct entries_page *p);
+
+/* Lets go of a message. Returns the bytes given back. */
+uint64_t entries_let_go(struct message *m);
+
 /* An entry came back; the queue is deep. */
 void entries_depth_returned(struct entries *e, uint64_t sequence);
 

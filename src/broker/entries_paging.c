@@ -78,17 +78,15 @@ static bool find_page_start(const struct entries *e, uint64_t keep_first, uint64
     return *start < e->next_sequence;
 }
 
-/* Where a message is kept, after asking for a place when it has none. */
-static bool has_place(struct store_location *location, struct message *m,
-                      const struct entries_page *p)
+bool entries_has_place(struct store_location *location, struct message *m,
+                       const struct entries_page *p)
 {
     if (store_location_is_none(*location))
         *location = p->page(p->context, m);
     return !store_location_is_none(*location);
 }
 
-/* Returns the bytes given back. */
-static uint64_t let_go(struct message *m)
+uint64_t entries_let_go(struct message *m)
 {
     uint64_t given_back = 0;
 
@@ -134,9 +132,9 @@ static uint64_t page_out_delivered(struct entries *e, const struct entries_page 
         }
         e->depth->delivered_page_next = entry->sequence + 1;
         --*left;
-        if (has_place(&entry->location, entry->message, p)) {
+        if (entries_has_place(&entry->location, entry->message, p)) {
             e->depth->paged_bytes += entry->message->body_size;
-            given_back += let_go(entry_list_page(l, at));
+            given_back += entries_let_go(entry_list_page(l, at));
         }
         entry_list_next(l, &at);
         entry = entry_list_at(l, at);
@@ -151,7 +149,7 @@ static uint64_t page_out_one(struct entries *e, struct entry_place where,
     struct entry_slot *slot = entry_place_slot(where);
     struct message *m = slot->message;
 
-    if (m == NULL || !has_place(&slot->location, m, p))
+    if (m == NULL || !entries_has_place(&slot->location, m, p))
         return 0;
     slot->message = NULL;
     e->resident_bytes -= message_footprint(m);
@@ -159,7 +157,7 @@ static uint64_t page_out_one(struct entries *e, struct entry_place where,
     e->depth->paged++;
     if (entry_place_sequence(where) < e->depth->first_paged)
         e->depth->first_paged = entry_place_sequence(where);
-    return let_go(m);
+    return entries_let_go(m);
 }
 
 static uint64_t page_out_waiting(struct entries *e, const struct entries_page *p, uint32_t left)

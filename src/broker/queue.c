@@ -67,6 +67,11 @@ uint64_t queue_unacked_count(const struct queue *q)
     return q->unacked_count;
 }
 
+uint64_t queue_unacked_resident_bytes(const struct queue *q)
+{
+    return q->unacked_bytes;
+}
+
 uint64_t queue_ready_bytes(const struct queue *q)
 {
     return queue_sum_lanes(q, entries_body_bytes);
@@ -140,7 +145,8 @@ uint64_t queue_enqueue(struct queue *q, struct message *msg, struct store_locati
     return sequence;
 }
 
-void queue_return(struct queue *q, const struct entry *entry, int64_t now_ms, struct effects *out)
+void queue_return(struct queue *q, const struct entry *entry, uint32_t body_size, int64_t now_ms,
+                  struct effects *out)
 {
     struct effect *returned;
 
@@ -148,7 +154,7 @@ void queue_return(struct queue *q, const struct entry *entry, int64_t now_ms, st
         queue_end_entry(q, entry, DEAD_LETTER_EXPIRED, out);
         return;
     }
-    entries_return(queue_lane_with(q, entry->sequence), entry);
+    entries_return(queue_lane_with(q, entry->sequence), entry, body_size);
     if (queue_has_lanes(q))
         queue_lane_filled(q, queue_lane_of_sequence(entry->sequence));
     if (!store_location_is_none(entry->location)) {

@@ -128,6 +128,9 @@ uint32_t queue_consumer_count(const struct queue *q);
 uint64_t queue_unacked_count(const struct queue *q);
 uint64_t queue_ready_bytes(const struct queue *q);
 
+/* Bytes in memory of the unacked messages (message_footprint()). */
+uint64_t queue_unacked_resident_bytes(const struct queue *q);
+
 /* About how many ready messages have so many bytes, by their average: 1 to `most`. */
 uint32_t queue_messages_within(const struct queue *q, uint64_t bytes, uint32_t most);
 
@@ -345,6 +348,19 @@ typedef struct store_location (*queue_page)(void *context, struct message *m);
 uint64_t queue_page_out(struct queue *q, uint32_t lane, uint64_t keep_first,
                         uint64_t up_to_sequence, uint32_t max_messages, queue_page page,
                         void *context);
+
+/* Tells whether a message that has a location can be read from there: it is durable. */
+typedef bool (*queue_is_safe)(void *context, uint64_t sequence);
+
+/* Drops from memory unacked messages, the oldest of each consumer first, while there are more than
+ * `keep_bytes` of them. Those without a location get one from `page`. One that is not safe yet, or
+ * gets no location, ends the call for its consumer. An ack needs none of them again; one that comes
+ * back is read as others that are not in memory are, and so is one that is to be dead-lettered.
+ *
+ * Looks at `max_messages` at most and goes on where it stopped the next time. Returns the bytes of
+ * memory given back as queue_page_out() does. O(consumers + messages looked at). */
+uint64_t queue_page_out_unacked(struct queue *q, uint64_t keep_bytes, uint32_t max_messages,
+                                queue_is_safe is_safe, queue_page page, void *context);
 
 /* Makes queue_page_out() start over at the front: there is room again in the paging file, or
  * `keep_first` is lower than it was. */

@@ -44,6 +44,7 @@ struct queue {
     struct list ready_levels;     /* highest priority first */
     struct entries ready;
     uint64_t unacked_count;
+    uint64_t unacked_bytes; /* footprints of those that are in memory */
     const struct queue_options *options;
     void *owner;
     struct list *active;
@@ -91,13 +92,15 @@ struct consumer {
     struct list_node by_queue; /* in queue.consumers */
 };
 
-static_assert(sizeof(struct consumer) <= 128, "two cache lines, and the first for delivery");
+static_assert(sizeof(struct consumer) <= 136, "two cache lines, and the first for delivery");
 
 /* Links the queue into its active list or unlinks it, whichever its state asks for. */
 void queue_update_active(struct queue *q);
 
-/* Takes back an entry of a consumer, with its reference. */
-void queue_return(struct queue *q, const struct entry *entry, int64_t now_ms, struct effects *out);
+/* Takes back an entry of a consumer, with its reference. Its body is taken to be of `body_size`
+ * where it is not in memory. */
+void queue_return(struct queue *q, const struct entry *entry, uint32_t body_size, int64_t now_ms,
+                  struct effects *out);
 
 /* The entry, with its reference, leaves the queue for a reason of the queue's: to be dead-lettered,
  * or dropped. */

@@ -1,4 +1,4 @@
-#include "broker/entries_depth.h"
+#include "broker/entries_internal.h"
 #include "broker/queue_lanes.h"
 
 static uint64_t resident_bytes(const struct entries *e)
@@ -48,6 +48,56 @@ uint64_t queue_page_out(struct queue *q, uint32_t lane, uint64_t keep_first,
                                          .context = context,
                                      });
     queue_update_active(q);
+    return given_back;
+}
+
+struct unacked_paging {
+    uint64_t keep_bytes;
+    uint32_t left; /* that may be looked at */
+    queue_is_safe is_safe;
+    struct entries_page page;
+};
+
+/* Returns the bytes given back. */
+static uint64_t page_out_consumer(struct consumer *c, struct unacked_paging *p)
+{
+    struct unacked *u = &c->unacked;
+    struct unacked_slot *slot;
+    uint64_t given_back = 0;
+
+    while (c->queue->unacked_bytes > p->keep_bytes && p->left != 0 &&
+           (slot = unacked_next_to_page(u)) != NULL) {
+        struct entry *entry = &slot->entry;
+
+        p->left--;
+        if (!p->is_safe(p->page.context, entry->sequence) ||
+            !entries_has_place(&entry->location, entry->message, &p->page))
+            break;
+        c->queue->unacked_bytes -= message_footprint(entry->message);
+        given_back += entries_let_go(unacked_page(u, slot));
+    }
+    return given_back;
+}
+
+uint64_t queue_page_out_unacked(struct queue *q, uint64_t keep_bytes, uint32_t max_messages,
+                                queue_is_safe is_safe, queue_page page, void *context)
+{
+    struct unacked_paging p = {
+        .keep_bytes = keep_bytes,
+        .left = max_messages,
+        .is_safe = is_safe,
+        .page = {.page = page, .context = context},
+    };
+    uint64_t given_back = 0;
+
+    list_for_each(&q->consumers, node) {
+        struct consumer *c = container_of(node, struct consumer, by_queue);
+
+        if (q->unacked_bytes <= keep_bytes || p.left == 0)
+            break;
+        if (c->unacked.count != 0)
+            given_back += page_out_consumer(c, &p);
+    }
     return given_back;
 }
 

@@ -35,10 +35,10 @@ static void visit_unacked(const struct queue *q, void (*visit)(void *context, st
         const struct unacked *u = &container_of(node, struct consumer, by_queue)->unacked;
 
         for (uint32_t i = 0; i < u->span; i++) {
-            struct entry *entry = &unacked_at(u, i)->entry;
+            struct unacked_slot *slot = unacked_at(u, i);
 
-            if (entry->message != NULL)
-                visit(context, entry);
+            if (!unacked_is_settled(slot))
+                visit(context, &slot->entry);
         }
     }
 }

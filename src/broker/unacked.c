@@ -20,8 +20,10 @@ void unacked_free(struct unacked *u)
     assert(u->count == 0);
     free(u->slots);
     free(u->deadlines);
+    free(u->pages);
     u->slots = NULL;
     u->deadlines = NULL;
+    u->pages = NULL;
     u->capacity = 0;
 }
 
@@ -62,7 +64,7 @@ static void compact(struct unacked *u)
     for (uint32_t i = 0; i < u->span; i++) {
         const struct unacked_slot *slot = unacked_at(u, i);
 
-        if (slot->entry.message == NULL)
+        if (unacked_is_settled(slot))
             continue;
         if (u->deadlines != NULL)
             *unacked_deadline_at(u, kept) = *unacked_deadline_at(u, i);
@@ -127,6 +129,8 @@ static void reset(struct unacked *u)
 {
     u->first = 0;
     u->span = 0;
+    free(u->pages);
+    u->pages = NULL;
     if (u->capacity > KEPT_CAPACITY)
         unacked_free(u);
 }
@@ -137,10 +141,48 @@ void unacked_tidy(struct unacked *u)
         reset(u);
         return;
     }
-    while (unacked_at(u, 0)->entry.message == NULL) {
+    while (unacked_is_settled(unacked_at(u, 0))) {
         u->first = (u->first + 1) & (u->capacity - 1);
         u->span--;
     }
     if (u->span > SPARSE_SPAN && u->count < u->span / 4)
         compact(u);
+}
+
+/* ---- Paging ---- */
+
+struct unacked_slot *unacked_next_to_page(struct unacked *u)
+{
+    if (u->pages == NULL)
+        u->pages = memory_alloc_zeroed(1, sizeof(*u->pages));
+    for (uint32_t at = unacked_find(u, u->pages->next); at < u->span; at++) {
+        struct unacked_slot *slot = unacked_at(u, at);
+
+        if (!unacked_is_settled(slot)) {
+            u->pages->next = slot->number;
+            return slot;
+        }
+    }
+    u->pages->next = u->next_number;
+    return NULL;
+}
+
+struct message *unacked_page(struct unacked *u, struct unacked_slot *slot)
+{
+    struct message *m = slot->entry.message;
+
+    slot->entry.message = NULL;
+    u->pages->next = slot->number + 1;
+    u->pages->bytes += m->body_size;
+    u->pages->count++;
+    return m;
+}
+
+uint32_t unacked_forget_paged(struct unacked *u)
+{
+    uint32_t average = (uint32_t)(u->pages->bytes / u->pages->count);
+
+    u->pages->bytes -= average;
+    u->pages->count--;
+    return average;
 }

@@ -171,27 +171,55 @@ static struct store_location page(void *context, struct message *msg)
     return location;
 }
 
-static uint64_t page_out_lane(struct paging *p, struct queue_handle *queue, uint32_t lane)
+static uint64_t safe_below(const struct queue_handle *queue, uint32_t lane)
 {
     const struct durable_queue *d = queue->durable;
-    uint64_t safe_below = queue_next_sequence(queue->queue, lane);
+    uint64_t next = queue_next_sequence(queue->queue, lane);
 
-    if (d != NULL && durable_queue_safe_below(d, lane) < safe_below)
-        safe_below = durable_queue_safe_below(d, lane);
-    return queue_page_out(
-        queue->queue, lane,
-        queue_messages_within(queue->queue, PAGING_KEEP_BYTES, PAGING_KEEP_FIRST), safe_below - 1,
-        queue_messages_within(queue->queue, PAGING_UNWRITTEN_BYTES, PAGING_BATCH), page, p);
+    return d != NULL && durable_queue_safe_below(d, lane) < next ? durable_queue_safe_below(d, lane)
+                                                                 : next;
+}
+
+static uint64_t page_out_lane(struct paging *p, struct queue_handle *queue, uint32_t lane)
+{
+    return queue_page_out(queue->queue, lane,
+                          queue_messages_within(queue->queue, PAGING_KEEP_BYTES, PAGING_KEEP_FIRST),
+                          safe_below(queue, lane) - 1,
+                          queue_messages_within(queue->queue, PAGING_UNWRITTEN_BYTES, PAGING_BATCH),
+                          page, p);
+}
+
+struct unacked_context {
+    struct paging *paging;
+    const struct queue_handle *queue;
+};
+
+static bool is_safe(void *context, uint64_t sequence)
+{
+    const struct unacked_context *c = context;
+
+    return sequence < safe_below(c->queue, queue_lane_of_sequence(sequence));
+}
+
+static struct store_location page_unacked(void *context, struct message *msg)
+{
+    struct unacked_context *c = context;
+    struct store_location nowhere = {.segment = 0};
+
+    return journal_gathered_bytes(c->paging->pages) < PAGING_UNWRITTEN_BYTES ? page(c->paging, msg)
+                                                                             : nowhere;
 }
 
 /* What is delivered last goes first. */
 static uint64_t page_out(struct paging *p, struct queue_handle *queue)
 {
+    struct unacked_context unacked = {.paging = p, .queue = queue};
     uint64_t given_back = 0;
 
     for (uint32_t lane = 0; lane < queue_lane_count(queue->queue); lane++)
         given_back += page_out_lane(p, queue, lane);
-    return given_back;
+    return given_back + queue_page_out_unacked(queue->queue, PAGING_KEEP_BYTES, PAGING_BATCH,
+                                               is_safe, page_unacked, &unacked);
 }
 
 /* Page segments that failed, or that stood back for a journal without space, are asked again for
@@ -216,10 +244,21 @@ static void retry_pages(struct paging *p)
         queue_page_again(container_of(node, struct queue_handle, paging)->queue);
 }
 
+/* What is ready and what is unacked. */
+static uint64_t count_messages(const struct queue *q)
+{
+    return queue_message_count(q) + queue_unacked_count(q);
+}
+
+static uint64_t count_bytes(const struct queue *q)
+{
+    return queue_ready_bytes(q) + queue_unacked_resident_bytes(q);
+}
+
 static void unwatch_short(struct queue_handle *queue)
 {
-    if (queue_message_count(queue->queue) < PAGING_LONG_QUEUE / 2 &&
-        queue_ready_bytes(queue->queue) < PAGING_LONG_BYTES / 2)
+    if (count_messages(queue->queue) < PAGING_LONG_QUEUE / 2 &&
+        count_bytes(queue->queue) < PAGING_LONG_BYTES / 2)
         list_remove(&queue->paging);
 }
 
@@ -255,8 +294,8 @@ static void on_tick(struct timer *t)
 /* `body_size` spares queues of small messages the sum of their bytes. */
 static bool is_long(const struct queue *q, uint32_t body_size)
 {
-    return queue_message_count(q) >= PAGING_LONG_QUEUE ||
-           (body_size >= PAGING_LARGE_BODY && queue_ready_bytes(q) >= PAGING_LONG_BYTES);
+    return count_messages(q) >= PAGING_LONG_QUEUE ||
+           (body_size >= PAGING_LARGE_BODY && count_bytes(q) >= PAGING_LONG_BYTES);
 }
 
 void paging_watch(struct shard *s, struct queue_handle *queue, uint32_t body_size)
@@ -337,6 +376,7 @@ static void take_in(struct shard *s, struct queue_handle *queue, const uint64_t 
                     struct message *const *messages, uint32_t count)
 {
     queue_fetched(queue->queue, sequences, messages, count, &s->effects);
+    paging_watch(s, queue, UINT32_MAX);
     shard_run_effects(s);
     paging_ask_parked(s, queue);
 }

@@ -1,6 +1,6 @@
 /* Keeping deep queues on disk and not in memory: near the memory target the bodies of messages far
- * from the head of their queue leave memory, and come back when their turn nears. On the shard's
- * worker.
+ * from the head of their queue leave memory, and come back when their turn nears. So do those of
+ * messages that consumers hold unacked, and come back if the messages do. On the shard's worker.
  *
  * Stored messages (session/durable_log.h) are read back from the journal. Transient ones are
  * written to page segments first, which are the shard's own and mean nothing after a restart. */
@@ -42,7 +42,8 @@ int paging_open(struct paging *p, struct shard *s, const char *directory, uint64
 void paging_close(struct paging *p);
 
 /* After a message with a body of `body_size` bytes was enqueued, or messages of whatever size
- * (UINT32_MAX) came back: a queue that has become long is watched from now on. */
+ * (UINT32_MAX) came back or came from the disk: a queue that has become long, with what is unacked,
+ * is watched from now on. */
 void paging_watch(struct shard *s, struct queue_handle *queue, uint32_t body_size);
 
 /* The queue is deleted. */

@@ -166,22 +166,32 @@ void bulk_get(const struct broker *b, const struct bulk *k, uint32_t first, uint
     finish_consuming(&l);
 }
 
-void bulk_return(const struct broker *b, const struct bulk *k, uint32_t count)
+void bulk_hold(const struct broker *b, const struct bulk *k, uint32_t first, uint32_t count,
+               struct link *l)
 {
     amqp_basic_consume_t m = {.queue = amqp_cstring_bytes(k->queue)};
-    struct link l;
 
-    open_link(&l, b);
+    open_link(l, b);
     ck_assert_ptr_nonnull(
-        link_call(&l, AMQP_BASIC_CONSUME_METHOD, &m, AMQP_BASIC_CONSUME_OK_METHOD));
-    for (uint32_t i = 0; i < count; i++)
-        ck_assert_uint_eq(next_of(&l).method, AMQP_BASIC_DELIVER_METHOD);
-    link_drop(&l);
+        link_call(l, AMQP_BASIC_CONSUME_METHOD, &m, AMQP_BASIC_CONSUME_OK_METHOD));
+    for (uint32_t i = 0; i < count; i++) {
+        struct link_event e = next_of(l);
+
+        ck_assert_uint_eq(e.method, AMQP_BASIC_DELIVER_METHOD);
+        ck_assert_uint_eq(number_of(&e, k), first + i);
+    }
+}
+
+void bulk_reject_held(struct link *l)
+{
+    amqp_basic_nack_t all = {.delivery_tag = 0, .multiple = true};
+
+    ck_assert(link_send(l, AMQP_BASIC_NACK_METHOD, &all));
+    finish_consuming(l);
 }
 
 void bulk_reject(const struct broker *b, const struct bulk *k, uint32_t count)
 {
-    amqp_basic_nack_t all = {.delivery_tag = 0, .multiple = true};
     struct link l;
 
     ck_assert_uint_le(count, PREFETCH);
@@ -189,8 +199,7 @@ void bulk_reject(const struct broker *b, const struct bulk *k, uint32_t count)
     start_consuming(&l, k->queue);
     for (uint32_t i = 0; i < count; i++)
         ck_assert_uint_eq(next_of(&l).method, AMQP_BASIC_DELIVER_METHOD);
-    ck_assert(link_send(&l, AMQP_BASIC_NACK_METHOD, &all));
-    finish_consuming(&l);
+    bulk_reject_held(&l);
 }
 
 uint32_t bulk_take_all(const struct broker *b, const struct bulk *k, uint32_t *times,
@@ -231,6 +240,18 @@ uint32_t bulk_count(const struct broker *b, const char *queue)
     count = ok->message_count;
     link_drop(&l);
     return count;
+}
+
+void bulk_await_count(const struct broker *b, const char *queue, uint32_t count)
+{
+    int64_t deadline = now_ms() + 3 * deadline_ms();
+    const struct timespec step = {.tv_nsec = 20000000};
+
+    while (bulk_count(b, queue) != count) {
+        ck_assert_msg(now_ms() < deadline, "%u messages in queue %s instead of %u",
+                      bulk_count(b, queue), queue, count);
+        nanosleep(&step, NULL);
+    }
 }
 
 static void declare(const struct broker *b, amqp_queue_declare_t m)

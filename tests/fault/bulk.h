@@ -27,8 +27,13 @@ void bulk_drain(const struct broker *b, const struct bulk *k, uint32_t first, ui
 /* The same with basic.get. */
 void bulk_get(const struct broker *b, const struct bulk *k, uint32_t first, uint32_t count);
 
-/* Receives `count` messages and leaves: they go back. */
-void bulk_return(const struct broker *b, const struct bulk *k, uint32_t count);
+/* Receives the `count` messages from `first` on, one after the other, and keeps them unacked. They
+ * go back when the link is dropped. */
+void bulk_hold(const struct broker *b, const struct bulk *k, uint32_t first, uint32_t count,
+               struct link *l);
+
+/* Rejects all that is held, and drops the link. */
+void bulk_reject_held(struct link *l);
 
 /* Consumes and rejects `count` messages, all at once when the last has come. */
 void bulk_reject(const struct broker *b, const struct bulk *k, uint32_t count);
@@ -40,6 +45,7 @@ uint32_t bulk_take_all(const struct broker *b, const struct bulk *k, uint32_t *t
 
 /* Ready messages, as a passive declare tells; and both ends of a queue's life. */
 uint32_t bulk_count(const struct broker *b, const char *queue);
+void bulk_await_count(const struct broker *b, const char *queue, uint32_t count);
 void bulk_declare(const struct broker *b, const char *queue, bool durable);
 /* A durable one, whose rejected messages go to queue `dead`. */
 void bulk_declare_rejecting(const struct broker *b, const char *queue, const char *dead);

@@ -130,21 +130,51 @@ START_TEST(backlog_beyond_memory_is_on_disk_and_comes_back_in_order)
 END_TEST
 
 /* All is unacked at once, and comes back; twice, for then all has been delivered. */
-START_TEST(backlog_that_came_back_is_on_disk_again)
+START_TEST(backlog_that_is_unacked_or_came_back_is_on_disk)
 {
     const struct bulk *k = &kinds[_i];
     struct broker *b = broker_prepare();
+    struct link l;
 
-    broker_launch(b, PAGING_CONFIG, 1);
+    broker_launch(b, PAGING_CONFIG, 1 + _i);
     bulk_declare(b, k->queue, true);
     bulk_fill(b, k, 0, MESSAGES);
     for (int i = 0; i < 2; i++) {
-        bulk_return(b, k, MESSAGES);
+        bulk_hold(b, k, 0, MESSAGES, &l);
+        check_memory(b, k->persistent ? "persistent, unacked" : "transient, unacked");
+        link_drop(&l);
+        bulk_await_count(b, k->queue, MESSAGES);
         check_memory(b, k->persistent ? "persistent, requeued" : "transient, requeued");
     }
-    ck_assert_uint_eq(bulk_count(b, k->queue), MESSAGES);
     bulk_drain(b, k, 0, MESSAGES);
     await_small(b, k);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
+/* What is on the disk alone is read once more when it dies, and needs no reading when it is acked.
+ */
+START_TEST(unacked_backlog_is_dead_lettered)
+{
+    const struct bulk *k = &kinds[_i];
+    const struct bulk dead = {.queue = "dead", .size = k->size, .persistent = k->persistent};
+    uint32_t *times = calloc(MESSAGES, sizeof(*times));
+    struct broker *b = broker_prepare();
+    struct link l;
+
+    broker_launch(b, PAGING_CONFIG, 1);
+    bulk_declare(b, dead.queue, true);
+    bulk_declare_rejecting(b, k->queue, dead.queue);
+    bulk_fill(b, k, 0, MESSAGES);
+    bulk_hold(b, k, 0, MESSAGES, &l);
+    check_memory(b, "unacked");
+    bulk_reject_held(&l);
+    bulk_await_count(b, dead.queue, MESSAGES);
+    ck_assert_uint_eq(bulk_take_all(b, &dead, times, MESSAGES), MESSAGES);
+    for (uint32_t i = 0; i < MESSAGES; i++)
+        ck_assert_uint_eq(times[i], 1);
+    free(times);
+    await_small(b, &dead);
     ck_assert(broker_stop(b));
 }
 END_TEST
@@ -209,7 +239,8 @@ static Suite *make_suite(void)
     tcase_set_timeout(tcase, 60.0 * deadline_ms() / 1000.0);
     tcase_add_loop_test(tcase, backlog_beyond_memory_is_on_disk_and_comes_back_in_order, 0, 4);
     tcase_add_loop_test(tcase, backlog_of_large_messages_is_on_disk_and_comes_back_in_order, 0, 2);
-    tcase_add_loop_test(tcase, backlog_that_came_back_is_on_disk_again, 0, 2);
+    tcase_add_loop_test(tcase, backlog_that_is_unacked_or_came_back_is_on_disk, 0, 2);
+    tcase_add_loop_test(tcase, unacked_backlog_is_dead_lettered, 0, 2);
     tcase_add_test(tcase, paged_backlog_survives_a_kill);
     tcase_add_test(tcase, sparse_segments_are_compacted);
     suite_add_tcase(suite, tcase);

@@ -19,7 +19,8 @@ void forget_effects(struct queue_fixture *f)
     for (uint32_t i = 0; i < f->effects.count; i++) {
         const struct effect *e = &f->effects.items[i];
 
-        if (e->type == EFFECT_DEAD_LETTER || (e->type == EFFECT_DELIVER && e->number == 0))
+        if ((e->type == EFFECT_DEAD_LETTER && e->message != NULL) ||
+            (e->type == EFFECT_DELIVER && e->number == 0))
             message_unref(e->message);
     }
     f->effects.count = 0;
@@ -111,6 +112,19 @@ static struct store_location page(void *context, struct message *m)
 uint64_t page_out(struct queue_fixture *f, uint64_t keep_first)
 {
     return queue_page_out(f->queue, 0, keep_first, UINT64_MAX, UINT32_MAX, page, f);
+}
+
+static bool is_safe(void *context, uint64_t sequence)
+{
+    const struct queue_fixture *f = context;
+
+    return sequence <= f->safe_to;
+}
+
+uint64_t page_out_unacked(struct queue_fixture *f, uint64_t keep_bytes, uint64_t safe_to)
+{
+    f->safe_to = safe_to;
+    return queue_page_out_unacked(f->queue, keep_bytes, UINT32_MAX, is_safe, page, f);
 }
 
 uint32_t fetch(struct queue_fixture *f, uint32_t max)

@@ -14,7 +14,8 @@ struct queue_fixture {
     uint32_t body_size;   /* of what is published */
     uint64_t released;    /* locations */
     bool paging_fails;
-    uint32_t pages; /* the page function's answers */
+    uint32_t pages;   /* the page function's answers */
+    uint64_t safe_to; /* what is safe for page_out_unacked() */
 };
 
 void queue_start(struct queue_fixture *f);
@@ -39,6 +40,10 @@ bool deliver_some(struct queue_fixture *f, uint32_t budget);
 
 /* Pages out all that is durable behind the first `keep_first`. Returns the bytes given back. */
 uint64_t page_out(struct queue_fixture *f, uint64_t keep_first);
+
+/* Pages out what is unacked and has a number up to `safe_to`, but for `keep_bytes`. Returns the
+ * bytes given back. */
+uint64_t page_out_unacked(struct queue_fixture *f, uint64_t keep_bytes, uint64_t safe_to);
 
 /* Answers EFFECT_FETCH with up to `max` messages. Returns how many there were. */
 uint32_t fetch(struct queue_fixture *f, uint32_t max);

@@ -18,7 +18,8 @@ static void start(void)
 
 static uint64_t add(int64_t due_ms)
 {
-    uint64_t number = unacked_add(&unacked, &(struct entry){.message = message_ref(message)});
+    uint64_t number =
+        unacked_add(&unacked, &(struct entry){.message = message_ref(message), .sequence = 1});
 
     if (due_ms != EXPIRY_NEVER)
         delivery_deadlines_add(&deadlines, &unacked, due_ms);

@@ -117,7 +117,7 @@ START_TEST(returned_in_any_order_they_come_lowest_first)
     }
     for (uint32_t i = 0; i < COUNT; i++) {
         taken[i].delivery_count = taken[i].sequence & ENTRY_DELIVERIES_MAX;
-        entries_return(&entries, &taken[i]);
+        entries_return(&entries, &taken[i], 0);
     }
     ck_assert_uint_eq(entries_count(&entries), COUNT + 10);
     for (uint64_t i = 1; i <= COUNT + 10; i++) {
@@ -141,7 +141,7 @@ START_TEST(memory_of_many_returned_goes_with_the_last)
     for (uint32_t i = 0; i < COUNT; i++)
         taken[i] = take();
     for (uint32_t i = 0; i < COUNT; i++)
-        entries_return(&entries, &taken[i]);
+        entries_return(&entries, &taken[i], 0);
     take_and_drop(COUNT);
     ck_assert_ptr_null(entries.delivered);
     finish();
@@ -158,7 +158,7 @@ START_TEST(few_that_come_and_go_in_order_need_little_memory)
     for (uint32_t i = 0; i < COUNT; i++)
         taken[i] = take();
     for (uint32_t i = 0; i < COUNT; i++) {
-        entries_return(&entries, &taken[i]);
+        entries_return(&entries, &taken[i], 0);
         if (i >= 3)
             take_and_drop(1);
     }
@@ -259,7 +259,7 @@ START_TEST(returned_entries_are_taken_from_anywhere)
     for (uint32_t i = 0; i < 100; i++)
         taken[i] = take();
     for (uint32_t i = 100; i-- != 0;)
-        entries_return(&entries, &taken[i]);
+        entries_return(&entries, &taken[i], 0);
     take_out(50);
     take_out(1);
     take_out(100);
@@ -267,7 +267,7 @@ START_TEST(returned_entries_are_taken_from_anywhere)
     /* It comes back amid the others. */
     taken[0] = take();
     ck_assert_uint_eq(take_sequence(), 4);
-    entries_return(&entries, &taken[0]);
+    entries_return(&entries, &taken[0], 0);
     for (uint64_t s = 3; s < 100; s++) {
         if (s != 4 && s != 50)
             ck_assert_uint_eq(take_sequence(), s);

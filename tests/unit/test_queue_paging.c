@@ -84,6 +84,107 @@ START_TEST(many_that_came_back_leave_memory_too)
 }
 END_TEST
 
+START_TEST(unacked_messages_leave_memory_and_an_ack_needs_none)
+{
+    struct consumer *c;
+
+    queue_start(&f);
+    publish_stored(&f, 100);
+    c = consume_all(&f);
+    deliver_some(&f, 100);
+    forget_effects(&f);
+    ck_assert_uint_eq(queue_unacked_resident_bytes(f.queue), 100 * FOOTPRINT);
+    ck_assert_uint_eq(page_out_unacked(&f, 0, 100), 100 * FOOTPRINT);
+    ck_assert_uint_eq(queue_unacked_resident_bytes(f.queue), 0);
+    ck_assert_uint_eq(queue_unacked_count(f.queue), 100);
+    ck_assert_uint_eq(consumer_settle(c, 1, 100, SETTLE_ACK, 0, &f.effects), 100);
+    for (uint64_t n = 1; n <= 100; n++)
+        expect_effect(&f, EFFECT_SETTLED, n);
+    expect_no_effect(&f);
+    ck_assert_uint_eq(queue_unacked_count(f.queue), 0);
+    queue_finish(&f);
+}
+END_TEST
+
+START_TEST(unacked_messages_on_disk_come_back_to_their_place)
+{
+    struct consumer *c;
+
+    queue_start(&f);
+    publish_stored(&f, 100);
+    c = consume_all(&f);
+    deliver_some(&f, 60);
+    page_out_unacked(&f, 0, 40);
+    ck_assert_uint_eq(queue_unacked_resident_bytes(f.queue), 20 * FOOTPRINT);
+    consumer_settle(c, 11, 60, SETTLE_REQUEUE, 0, &f.effects);
+    ck_assert_uint_eq(queue_message_count(f.queue), 90);
+    ck_assert_uint_eq(queue_paged_count(f.queue), 30);
+    ck_assert_uint_eq(queue_ready_bytes(f.queue), 90 * 8);
+    forget_effects(&f);
+    deliver_some(&f, 100);
+    expect_effect(&f, EFFECT_FETCH, 0);
+    expect_no_effect(&f);
+    ck_assert_uint_eq(fetch(&f, 100), 30);
+    deliver_some(&f, 100);
+    for (uint64_t n = 11; n <= 100; n++)
+        expect_delivered(&f, n, n <= 60 ? 1 : 0);
+    forget_effects(&f);
+    queue_finish(&f);
+}
+END_TEST
+
+START_TEST(unacked_message_on_disk_is_dead_lettered_from_there)
+{
+    struct consumer *c;
+    const struct effect *dead;
+
+    queue_start(&f);
+    f.options.has_dead_letter_exchange = true;
+    publish_stored(&f, 2);
+    c = consume_all(&f);
+    deliver_some(&f, 2);
+    forget_effects(&f);
+    page_out_unacked(&f, FOOTPRINT, 2);
+    ck_assert_uint_eq(queue_unacked_resident_bytes(f.queue), FOOTPRINT);
+    consumer_settle(c, 1, 2, SETTLE_REJECT, 0, &f.effects);
+    ck_assert_uint_eq(f.effects.count, 3);
+    dead = &f.effects.items[0];
+    ck_assert_int_eq(dead->type, EFFECT_DEAD_LETTER);
+    ck_assert_ptr_null(dead->message);
+    ck_assert_uint_eq(dead->location.offset, 1);
+    dead = &f.effects.items[1];
+    ck_assert_int_eq(dead->type, EFFECT_DEAD_LETTER);
+    ck_assert_ptr_nonnull(dead->message);
+    ck_assert_int_eq(f.effects.items[2].type, EFFECT_SETTLED);
+    f.next_effect = f.effects.count;
+    forget_effects(&f);
+    queue_finish(&f);
+}
+END_TEST
+
+START_TEST(unacked_message_without_a_location_gets_one_or_stays)
+{
+    struct consumer *c;
+
+    queue_start(&f);
+    publish_plain(&f, 10);
+    c = consume_all(&f);
+    deliver_some(&f, 10);
+    forget_effects(&f);
+    f.paging_fails = true;
+    ck_assert_uint_eq(page_out_unacked(&f, 0, 10), 0);
+    ck_assert_uint_eq(f.pages, 1);
+    f.paging_fails = false;
+    ck_assert_uint_eq(page_out_unacked(&f, 0, 10), 10 * FOOTPRINT);
+    ck_assert_uint_eq(page_out_unacked(&f, 0, 10), 0);
+    ck_assert_uint_eq(f.pages, 11);
+    consumer_settle(c, 1, 10, SETTLE_ACK, 0, &f.effects);
+    expect_effect(&f, EFFECT_SETTLED, 1);
+    forget_effects(&f);
+    queue_finish(&f);
+}
+END_TEST
+
 START_TEST(what_is_not_durable_yet_stays)
 {
     queue_start(&f);
@@ -499,8 +600,12 @@ END_TEST
 
 UNIT_MAIN("queue_paging", deep_messages_leave_memory_and_the_first_stay,
           what_came_back_counts_among_the_first, many_that_came_back_leave_memory_too,
-          what_is_not_durable_yet_stays, no_message_is_looked_at_twice,
-          call_goes_on_where_the_last_one_stopped, message_without_a_location_gets_one_once,
+          unacked_messages_leave_memory_and_an_ack_needs_none,
+          unacked_messages_on_disk_come_back_to_their_place,
+          unacked_message_on_disk_is_dead_lettered_from_there,
+          unacked_message_without_a_location_gets_one_or_stays, what_is_not_durable_yet_stays,
+          no_message_is_looked_at_twice, call_goes_on_where_the_last_one_stopped,
+          message_without_a_location_gets_one_once,
           message_that_cannot_be_paged_stays_until_there_is_room,
           message_in_use_elsewhere_gives_nothing_back,
           queue_that_lacks_its_first_message_asks_once_and_rests,

@@ -101,6 +101,8 @@ struct model_consumer {
     uint32_t numbers[ENTRIES]; /* the message under number n is at n - 1, 0 when settled */
     uint64_t count;
     uint32_t unacked;
+    uint32_t paged;       /* of them not in memory */
+    uint64_t paged_bytes; /* taken for those */
 };
 
 struct simulation {
@@ -639,8 +641,13 @@ static void model_settle_one(struct model_consumer *c, uint32_t sequence,
 {
     struct model_queue *q = c->queue;
     struct model_entry *entry = &q->entries[sequence - 1];
+    uint64_t paged_bytes = 0;
 
     c->unacked--;
+    if (entry->paged) {
+        paged_bytes = c->paged_bytes / c->paged--;
+        c->paged_bytes -= paged_bytes;
+    }
     if (c->pool != NULL)
         c->pool->in_use--;
     switch (outcome) {
@@ -659,6 +666,7 @@ static void model_settle_one(struct model_consumer *c, uint32_t sequence,
             model_end(q, sequence, DEAD_LETTER_EXPIRED);
         } else {
             entry->state = ENTRY_READY;
+            q->paged_bytes[entry->lane] += paged_bytes;
             if (entry->sequence < q->delivered_page_next[entry->lane])
                 q->delivered_page_next[entry->lane] = entry->sequence;
             expect_stored(EFFECT_RETURNED, q, sequence);
@@ -795,13 +803,24 @@ static void require_state(const struct model_queue *q, uint32_t lane)
     require(kept == sim.kept.count, "%" PRIu32 " kept instead of %" PRIu32, sim.kept.count, kept);
 }
 
+/* Of those that are in memory. */
+static uint64_t model_unacked_bytes(const struct model_queue *q)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = q->first_left; i < q->count; i++) {
+        if (q->entries[i].state == ENTRY_UNACKED && !q->entries[i].paged)
+            bytes += message_footprint(q->entries[i].message);
+    }
+    return bytes;
+}
+
 static void require_counts(struct model_queue *q)
 {
     uint64_t resident_bytes = 0;
-    uint64_t bytes = 0;
+    uint64_t bytes = model_bytes(q);
     uint32_t unacked = 0;
 
-    bytes = model_bytes(q);
     for (uint32_t i = q->first_left; i < q->count; i++) {
         if (model_is_waiting(&q->entries[i]) && !q->entries[i].paged)
             resident_bytes += message_footprint(q->entries[i].message);
@@ -829,6 +848,9 @@ static void require_counts(struct model_queue *q)
             queue_ready_bytes(q->real), bytes);
     require(queue_unacked_count(q->real) == unacked, "unacked %" PRIu64 " instead of %" PRIu32,
             queue_unacked_count(q->real), unacked);
+    require(queue_unacked_resident_bytes(q->real) == model_unacked_bytes(q),
+            "unacked bytes %" PRIu64 " instead of %" PRIu64, queue_unacked_resident_bytes(q->real),
+            model_unacked_bytes(q));
     require(queue_consumer_count(q->real) == model_consumer_count(q), "consumer count");
     while (q->first_left < q->count && q->entries[q->first_left].state == ENTRY_GONE)
         q->first_left++;
@@ -1205,11 +1227,10 @@ static struct store_location answer_page(void *context, struct message *m)
     return sim.pages[asked];
 }
 
-/* A message that waits is looked at: the paging file may be full. */
-static void model_page_out_one(struct model_queue *q, struct model_entry *entry)
+/* A message that is in memory is looked at: the paging file may be full. Returns whether it is on
+ * the disk then. */
+static bool model_page(struct model_entry *entry)
 {
-    if (entry->paged)
-        return;
     if (store_location_is_none(entry->location)) {
         if (!chance(10))
             entry->location = store_message(entry->message);
@@ -1217,7 +1238,12 @@ static void model_page_out_one(struct model_queue *q, struct model_entry *entry)
         sim.pages[sim.page_count++] = entry->location;
     }
     entry->paged = !store_location_is_none(entry->location);
-    if (entry->paged)
+    return entry->paged;
+}
+
+static void model_page_out_one(struct model_queue *q, struct model_entry *entry)
+{
+    if (!entry->paged && model_page(entry))
         q->paged_bytes[entry->lane] += entry->message->body_size;
 }
 
@@ -1336,6 +1362,57 @@ static void command_page_out(uint32_t most)
     model_page_out(q, lane, keep_first, up_to, max_waiting);
     /* The test has a reference to every message. */
     require(queue_page_out(q->real, lane, keep_first, up_to, max, answer_page, NULL) == 0,
+            "bytes given back");
+    require(sim.pages_asked == sim.page_count, "asked to page %" PRIu32 " messages not %" PRIu32,
+            sim.pages_asked, sim.page_count);
+    settle_world(q);
+}
+
+static bool answer_is_safe(void *context, uint64_t sequence)
+{
+    const uint64_t *safe_to = context;
+
+    return sequence <= *safe_to;
+}
+
+static void model_page_out_consumer(struct model_consumer *c, uint64_t keep_bytes, uint64_t safe_to,
+                                    uint32_t *left)
+{
+    for (uint64_t n = 0; n < c->count; n++) {
+        struct model_entry *entry;
+
+        if (model_unacked_bytes(c->queue) <= keep_bytes || *left == 0)
+            return;
+        if (c->numbers[n] == 0)
+            continue;
+        entry = &c->queue->entries[c->numbers[n] - 1];
+        if (entry->paged)
+            continue;
+        --*left;
+        if (entry->sequence > safe_to || !model_page(entry))
+            return;
+        c->paged++;
+        c->paged_bytes += entry->message->body_size;
+    }
+}
+
+static void command_page_out_unacked(uint32_t most)
+{
+    struct model_queue *q = some_queue();
+    uint64_t keep_bytes = below(3) * below(1000);
+    uint64_t safe_to = UINT64_MAX;
+    uint32_t max = below(1 + 4 * most);
+    uint32_t left = max;
+
+    if (chance(20) && q->count != 0)
+        safe_to = q->entries[below(q->count)].sequence;
+    sim.page_count = 0;
+    sim.pages_asked = 0;
+    for (struct consumer *c = queue_first_consumer(q->real); c != NULL;
+         c = queue_next_consumer(q->real, c))
+        model_page_out_consumer(consumer_session(c), keep_bytes, safe_to, &left);
+    require(queue_page_out_unacked(q->real, keep_bytes, max, answer_is_safe, answer_page,
+                                   &safe_to) == 0,
             "bytes given back");
     require(sim.pages_asked == sim.page_count, "asked to page %" PRIu32 " messages not %" PRIu32,
             sim.pages_asked, sim.page_count);
@@ -1901,7 +1978,10 @@ static void step(uint32_t scale)
         command_recreate();
         return;
     case PAGE_OUT:
-        command_page_out(10 * scale);
+        if (chance(40))
+            command_page_out_unacked(10 * scale);
+        else
+            command_page_out(10 * scale);
         return;
     case FETCH:
         command_fetch(10 * scale);
