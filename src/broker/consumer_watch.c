@@ -239,6 +239,7 @@ static uint32_t take_back(struct consumer *c, uint64_t first, uint64_t last, int
 uint32_t consumer_extend(struct consumer *c, uint64_t first, uint64_t last, int64_t timeout_ms,
                          int64_t now_ms, struct effects *out)
 {
+    uint32_t distance;
     uint32_t held;
 
     if (timeout_ms == 0)
@@ -249,7 +250,7 @@ uint32_t consumer_extend(struct consumer *c, uint64_t first, uint64_t last, int6
     if (held == 0)
         return 0;
     queue_need_extra(c->queue)->leases.extended += held;
-    if (timeout_ms != 0 && c->unacked.deadlines != NULL)
-        ask_timer(c, now_ms + timeout_ms, out);
+    if (timeout_ms != 0)
+        ask_timer(c, delivery_deadlines_first(&c->watch->deadlines, &c->unacked, &distance), out);
     return held;
 }

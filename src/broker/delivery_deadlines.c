@@ -65,12 +65,13 @@ static uint32_t move_all(struct delivery_deadlines *d, struct unacked *u, uint64
     for (uint32_t i = 0; i < u->span; i++) {
         uint64_t *deadline = unacked_deadline_at(u, i);
 
-        if (*deadline != 0)
-            *deadline = code;
+        if (*deadline == 0 || is_settled(u, i))
+            continue;
+        *deadline = code;
+        d->latest = code;
     }
     expiry_heap_clear(&d->heap);
     d->next = 0;
-    d->latest = code;
     return u->count;
 }
 

@@ -62,7 +62,9 @@ struct model_queue {
     uint32_t letter_bytes;       /* of their bodies */
     struct model_consumer *sole; /* the single active consumer */
     bool trimming;               /* since a new limit */
-    uint32_t generation;         /* of `real` */
+    uint64_t expired;            /* deliveries that were taken back */
+    uint64_t extended;
+    uint32_t generation; /* of `real` */
 };
 
 /* A read that is under way. */
@@ -99,6 +101,10 @@ struct model_consumer {
     uint64_t age;              /* when it came */
     uint64_t turn;             /* among able equals the lowest is next */
     uint32_t numbers[ENTRIES]; /* the message under number n is at n - 1, 0 when settled */
+    int64_t due_ms[ENTRIES];   /* when it goes back */
+    bool moved[ENTRIES];       /* its time is not in the order of the numbers */
+    int64_t latest_ms;         /* of those in order */
+    int64_t timer_ms;          /* asked for */
     uint64_t count;
     uint32_t unacked;
     uint32_t paged;       /* of them not in memory */
@@ -546,9 +552,62 @@ static bool model_take_credit(struct model_consumer *c)
     return true;
 }
 
+static int64_t model_visibility_ms(const struct model_consumer *c)
+{
+    if (c->options.no_ack)
+        return EXPIRY_NEVER;
+    if (c->options.visibility_timeout_ms != 0)
+        return c->options.visibility_timeout_ms;
+    return c->queue->rules.visibility_timeout_ms;
+}
+
+static void model_ask_consumer_timer(struct model_consumer *c, int64_t due_ms)
+{
+    struct effect *timer;
+
+    if (due_ms >= c->timer_ms)
+        return;
+    c->timer_ms = due_ms;
+    timer = expect(EFFECT_CONSUMER_TIMER, c->queue);
+    timer->consumer = c->real;
+    timer->due_ms = due_ms;
+}
+
+/* The last delivery begins to wait for its settlement. */
+static void model_watch(struct model_consumer *c, int64_t now_ms)
+{
+    int64_t timeout_ms = model_visibility_ms(c);
+    uint64_t last = c->count - 1;
+
+    c->due_ms[last] = timeout_ms != EXPIRY_NEVER ? now_ms + timeout_ms : EXPIRY_NEVER;
+    if (timeout_ms == EXPIRY_NEVER)
+        return;
+    if (c->unacked == 1)
+        c->latest_ms = 0;
+    c->moved[last] = c->due_ms[last] < c->latest_ms;
+    if (!c->moved[last])
+        c->latest_ms = c->due_ms[last];
+    model_ask_consumer_timer(c, c->due_ms[last]);
+}
+
+/* The number of the delivery that goes back next, 0 when none does. */
+static uint64_t model_next_due(const struct model_consumer *c)
+{
+    uint64_t next = 0;
+
+    for (uint64_t n = 1; n <= c->count; n++) {
+        if (c->numbers[n - 1] == 0 || c->due_ms[n - 1] == EXPIRY_NEVER)
+            continue;
+        if (next == 0 || c->due_ms[n - 1] < c->due_ms[next - 1] ||
+            (c->due_ms[n - 1] == c->due_ms[next - 1] && c->moved[next - 1] && !c->moved[n - 1]))
+            next = n;
+    }
+    return next;
+}
+
 /* Gives the entry to `c`, or, when that is NULL, to a basic.get without acknowledgement. */
 static void model_hand_out(struct model_queue *q, uint32_t sequence, struct model_consumer *c,
-                           struct effect *out)
+                           int64_t now_ms, struct effect *out)
 {
     struct model_entry *entry = &q->entries[sequence - 1];
 
@@ -570,6 +629,7 @@ static void model_hand_out(struct model_queue *q, uint32_t sequence, struct mode
     c->unacked++;
     out->number = c->count;
     out->consumer = c->real;
+    model_watch(c, now_ms);
 }
 
 static uint32_t model_hand_out_some(struct model_queue *q, uint32_t budget, int64_t now_ms)
@@ -582,7 +642,7 @@ static uint32_t model_hand_out_some(struct model_queue *q, uint32_t budget, int6
         if (c == NULL)
             break;
         if (model_take_credit(c)) {
-            model_hand_out(q, model_first_ready(q), c, expect(EFFECT_DELIVER, q));
+            model_hand_out(q, model_first_ready(q), c, now_ms, expect(EFFECT_DELIVER, q));
             c->turn = sim.clock++;
             delivered++;
         }
@@ -697,6 +757,103 @@ static uint32_t model_settle(struct model_consumer *c, uint64_t first, uint64_t 
     if (settled != 0 && outcome == SETTLE_REQUEUE)
         model_keep_limits(c->queue);
     return settled;
+}
+
+/* The delivery goes back, whoever took it; `told` is the effect that tells of those before it. */
+static struct effect *model_take_back(struct model_consumer *c, uint64_t number,
+                                      struct effect *told)
+{
+    if (told == NULL || told->sequence + 1 != number) {
+        told = expect(EFFECT_TAKEN_BACK, c->queue);
+        told->consumer = c->real;
+        told->number = number;
+    }
+    told->sequence = number;
+    model_settle_one(c, c->numbers[number - 1], SETTLE_REQUEUE);
+    c->numbers[number - 1] = 0;
+    return told;
+}
+
+static void model_begin_taking_back(struct model_consumer *c)
+{
+    if (!model_drops_head(c->queue))
+        return;
+    model_serve(c->queue, sim.now_ms);
+    model_update_active(c->queue);
+}
+
+static void model_end_taking_back(struct model_consumer *c, uint32_t taken)
+{
+    model_update_turn(c);
+    if (taken != 0)
+        model_keep_limits(c->queue);
+}
+
+static void model_take_back_due(struct model_consumer *c, uint32_t budget)
+{
+    struct effect *told = NULL;
+    uint64_t next = model_next_due(c);
+    uint32_t taken = 0;
+
+    if (next == 0 || c->due_ms[next - 1] > sim.now_ms)
+        return;
+    model_begin_taking_back(c);
+    while (taken < budget && (next = model_next_due(c)) != 0 && c->due_ms[next - 1] <= sim.now_ms) {
+        told = model_take_back(c, next, told);
+        taken++;
+    }
+    model_end_taking_back(c, taken);
+    c->queue->expired += taken;
+}
+
+static uint32_t model_release_now(struct model_consumer *c, uint64_t first, uint64_t last)
+{
+    struct effect *told = NULL;
+    uint32_t taken = 0;
+
+    model_begin_taking_back(c);
+    for (uint64_t n = 1; n <= c->count; n++) {
+        if (n < first || n > last || c->numbers[n - 1] == 0)
+            continue;
+        told = model_take_back(c, n, told);
+        taken++;
+    }
+    model_end_taking_back(c, taken);
+    return taken;
+}
+
+static uint64_t model_oldest(const struct model_consumer *c)
+{
+    uint64_t n = 1;
+
+    while (c->numbers[n - 1] == 0)
+        n++;
+    return n;
+}
+
+static uint32_t model_extend(struct model_consumer *c, uint64_t first, uint64_t last,
+                             int64_t timeout_ms)
+{
+    int64_t due_ms = sim.now_ms + timeout_ms;
+    bool all = c->unacked != 0 && first <= model_oldest(c) && last >= c->count;
+    uint32_t held = 0;
+    uint64_t next;
+
+    for (uint64_t n = 1; n <= c->count; n++) {
+        if (n < first || n > last || c->numbers[n - 1] == 0)
+            continue;
+        held++;
+        if (c->due_ms[n - 1] == EXPIRY_NEVER)
+            continue;
+        c->moved[n - 1] = !all;
+        c->due_ms[n - 1] = due_ms;
+        if (all)
+            c->latest_ms = due_ms;
+    }
+    next = model_next_due(c);
+    if (held != 0 && next != 0)
+        model_ask_consumer_timer(c, c->due_ms[next - 1]);
+    return held;
 }
 
 /* The queue's time to expire begins anew. */
@@ -852,6 +1009,8 @@ static void require_counts(struct model_queue *q)
             "unacked bytes %" PRIu64 " instead of %" PRIu64, queue_unacked_resident_bytes(q->real),
             model_unacked_bytes(q));
     require(queue_consumer_count(q->real) == model_consumer_count(q), "consumer count");
+    require(queue_lease_counts(q->real).expired == q->expired, "expired deliveries");
+    require(queue_lease_counts(q->real).extended == q->extended, "extended deliveries");
     while (q->first_left < q->count && q->entries[q->first_left].state == ENTRY_GONE)
         q->first_left++;
 }
@@ -1066,6 +1225,31 @@ static void command_settle(void)
         refill_pool(c->pool);
 }
 
+static void command_extend(void)
+{
+    struct model_consumer *c = some_consumer();
+    int64_t timeout_ms = chance(30) ? 0 : 1 + (int64_t)below(40);
+    uint64_t first, last;
+    uint32_t held;
+
+    if (c == NULL)
+        return;
+    first = below((uint32_t)c->count + 2);
+    last = chance(70) ? first : first + below(1 + (uint32_t)c->count);
+    if (chance(20)) {
+        first = 0;
+        last = UINT64_MAX;
+    }
+    held = timeout_ms == 0 ? model_release_now(c, first, last)
+                           : model_extend(c, first, last, timeout_ms);
+    c->queue->extended += held;
+    require(consumer_extend(c->real, first, last, timeout_ms, sim.now_ms, &sim.effects) == held,
+            "extended not %" PRIu32, held);
+    settle_world(c->queue);
+    if (c->pool != NULL)
+        refill_pool(c->pool);
+}
+
 static void command_consume(void)
 {
     struct model_consumer *c = &sim.consumers[below(CONSUMERS)];
@@ -1074,12 +1258,14 @@ static void command_consume(void)
 
     if (c->real != NULL)
         return;
-    *c = (struct model_consumer){.queue = q};
+    *c = (struct model_consumer){.queue = q, .timer_ms = EXPIRY_NEVER};
     c->options.no_ack = chance(20);
     c->options.exclusive = chance(10);
     c->options.getter = chance(20);
     c->options.priority = (int32_t)below(4) - 2;
     c->options.prefetch = below(5) * below(5);
+    if (chance(20))
+        c->options.visibility_timeout_ms = 1 + below(40);
     if (c->options.getter)
         c->options.no_ack = false;
     if (!c->options.getter && chance(40)) {
@@ -1162,7 +1348,7 @@ static enum queue_get_outcome model_get(struct model_queue *q, struct model_cons
 
     if (model_can_take(q, sim.now_ms)) {
         *got = (struct effect){.type = EFFECT_DELIVER, .queue = q->real};
-        model_hand_out(q, model_first_ready(q), c, got);
+        model_hand_out(q, model_first_ready(q), c, sim.now_ms, got);
     } else if (model_first_ready(q) == 0) {
         return QUEUE_GET_EMPTY;
     } else {
@@ -1619,6 +1805,8 @@ static void choose_limits(struct model_queue *q, bool all)
         q->rules.max_length_bytes = below(100);
     if (all || chance(30))
         q->rules.delivery_limit = below(4);
+    if (chance(30))
+        q->rules.visibility_timeout_ms = 1 + below(40);
 }
 
 /* Some queues have all rules at once. */
@@ -1656,6 +1844,8 @@ static void create_queue(struct model_queue *q)
     q->timer_ms = EXPIRY_NEVER;
     q->letters = 0;
     q->letter_bytes = 0;
+    q->expired = 0;
+    q->extended = 0;
     q->sole = NULL;
     q->trimming = false;
     q->generation++;
@@ -1767,6 +1957,8 @@ static void command_restart(void)
     q->used_ms = 0;
     q->letters = 0;
     q->letter_bytes = 0;
+    q->expired = 0;
+    q->extended = 0;
     q->sole = NULL;
     q->trimming = false;
     for (uint32_t lane = 0; lane < LANES; lane++) {
@@ -1791,10 +1983,32 @@ static void command_restart(void)
     settle_world(q);
 }
 
+/* The consumers' timers, which may have to wait, and what is due may be more than is done. */
+static void pass_time_of_consumers(void)
+{
+    for (struct model_consumer *c = sim.consumers; c < sim.consumers + CONSUMERS; c++) {
+        uint32_t budget = chance(50) ? UINT32_MAX : 1 + below(4);
+        uint64_t next;
+
+        if (c->real == NULL || c->timer_ms > sim.now_ms || chance(10))
+            continue;
+        c->timer_ms = EXPIRY_NEVER;
+        model_take_back_due(c, budget);
+        next = model_next_due(c);
+        if (next != 0)
+            model_ask_consumer_timer(c, c->due_ms[next - 1]);
+        require(consumer_on_time(c->real, sim.now_ms, budget, &sim.effects).up_to == 0, "overdue");
+        settle_world(c->queue);
+        if (c->pool != NULL)
+            refill_pool(c->pool);
+    }
+}
+
 /* Time passes, and a timer that was asked for may have to wait. */
 static void command_pass_time(void)
 {
     sim.now_ms += below(3) * below(20);
+    pass_time_of_consumers();
     for (struct model_queue *q = sim.queues; q < sim.queues + QUEUES; q++) {
         uint32_t next;
 
@@ -1881,6 +2095,7 @@ enum command_index {
     BULK,
     DELIVER,
     SETTLE,
+    EXTEND,
     CONSUME,
     CANCEL,
     RELEASE,
@@ -1904,17 +2119,29 @@ enum command_index {
 };
 
 static const struct command commands[COMMANDS] = {
-    [ENQUEUE] = {"enqueue", 25},     [BULK] = {"enqueue many", 1},
-    [DELIVER] = {"deliver", 30},     [SETTLE] = {"settle", 25},
-    [CONSUME] = {"consume", 8},      [CANCEL] = {"cancel", 2},
-    [RELEASE] = {"release", 2},      [PAUSE] = {"pause", 3},
-    [RESUME] = {"resume", 4},        [GET] = {"get", 5},
-    [PURGE] = {"purge", 1},          [LIMIT] = {"limit a pool", 3},
-    [RECREATE] = {"recreate", 1},    [PAGE_OUT] = {"page out", 5},
-    [FETCH] = {"fetch", 20},         [FETCHED] = {"fetched", 30},
-    [RELOCATE] = {"relocate", 2},    [RESTART] = {"restart", 1},
-    [PASS_TIME] = {"pass time", 10}, [USE] = {"use", 1},
-    [CHANGE] = {"change", 1},        [TRIM] = {"trim", 2},
+    [ENQUEUE] = {"enqueue", 25},
+    [BULK] = {"enqueue many", 1},
+    [DELIVER] = {"deliver", 30},
+    [SETTLE] = {"settle", 25},
+    [EXTEND] = {"extend", 4},
+    [CONSUME] = {"consume", 8},
+    [CANCEL] = {"cancel", 2},
+    [RELEASE] = {"release", 2},
+    [PAUSE] = {"pause", 3},
+    [RESUME] = {"resume", 4},
+    [GET] = {"get", 5},
+    [PURGE] = {"purge", 1},
+    [LIMIT] = {"limit a pool", 3},
+    [RECREATE] = {"recreate", 1},
+    [PAGE_OUT] = {"page out", 5},
+    [FETCH] = {"fetch", 20},
+    [FETCHED] = {"fetched", 30},
+    [RELOCATE] = {"relocate", 2},
+    [RESTART] = {"restart", 1},
+    [PASS_TIME] = {"pass time", 10},
+    [USE] = {"use", 1},
+    [CHANGE] = {"change", 1},
+    [TRIM] = {"trim", 2},
     [LETTERS] = {"letters", 2},
 };
 
@@ -1949,6 +2176,9 @@ static void step(uint32_t scale)
         return;
     case SETTLE:
         command_settle();
+        return;
+    case EXTEND:
+        command_extend();
         return;
     case CONSUME:
         command_consume();
