@@ -235,12 +235,13 @@ def holds_a_delivery_longer_by_a_lease():
         channel = connection.channel()
         channel.confirm_delivery()
         queue = channel.queue_declare("", exclusive=True,
-                                      arguments={"x-visibility-timeout": 300}).method.queue
+                                      arguments={"x-visibility-timeout": 60000}).method.queue
         channel.basic_publish("", queue, b"short")
         channel.basic_publish("", queue, b"long")
         short = take(channel, queue)[0]
         held = take(channel, queue)[0]
-        lease(channel, held.delivery_tag, 60000)
+        lease(channel, held.delivery_tag, 90000)
+        lease(channel, short.delivery_tag, 10)
         again, _, body = take(channel, queue)
         equal((body, again.redelivered), (b"short", True))
         try:

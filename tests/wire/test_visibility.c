@@ -6,9 +6,9 @@
 #include "tests/wire/harness.h"
 
 enum {
-    SHORT_MS = 60,
+    SHORT_MS = 30,
     LONG_MS = 3600000,
-    CONNECTIONS = 6, /* so many that some are not on the queue's worker */
+    CONNECTIONS = 4, /* so many that some are not on the queue's worker */
 };
 
 static struct channel *given_queue(int32_t timeout_ms)
@@ -23,24 +23,19 @@ START_TEST(delivery_goes_back_when_its_time_is_up)
 {
     struct channel *ch = given_queue(SHORT_MS);
     struct channel *other = connect_channel();
-    struct delivery d;
 
-    qos(ch, 1, 0);
     consume(ch, "q", "c", 0, NO_ARGS);
     publish(ch, "q", "a");
-    d = expect_delivery(ch, "a", 0);
-    qos(other, 1, 0);
+    expect_delivery(ch, "a", 0);
+    cancel(ch, "c");
+    await_message_count(ch, "q", 1);
     consume(other, "q", "c", 0, ARGS(arg_int("x-visibility-timeout", LONG_MS)));
-    publish(ch, "q", "b");
-    expect_delivery(other, "b", 0);
-    ack(other, 1, 0);
-    /* That one is the next that has the turn. */
     expect_delivery(other, "a", REDELIVERED);
-    ack(ch, d.tag, 0);
-    expect_nothing(ch, "q");
-    ack(other, 2, 0);
-    publish(ch, "q", "c");
-    expect_delivery(ch, "c", 0);
+    ack(ch, 1, 0);
+    ck_assert_uint_eq(message_count(ch, "q"), 0);
+    cancel(other, "c");
+    close_channel(other);
+    expect_get(ch, "q", "a", REDELIVERED | NO_ACK);
 }
 END_TEST
 
@@ -49,18 +44,18 @@ START_TEST(credit_comes_back_with_the_message)
     struct channel *ch = given_queue(SHORT_MS);
     struct delivery d;
 
-    qos(ch, 2, 0);
-    consume(ch, "q", "c", 0, NO_ARGS);
     publish(ch, "q", "a");
     publish(ch, "q", "b");
+    publish(ch, "q", "c");
+    qos(ch, 2, 0);
+    consume(ch, "q", "c", 0, NO_ARGS);
     for (uint64_t round = 0; round < 3; round++) {
         d = expect_delivery(ch, "a", round != 0 ? REDELIVERED : 0);
         ck_assert_uint_eq(d.tag, 2 * round + 1);
         expect_delivery(ch, "b", round != 0 ? REDELIVERED : 0);
     }
-    ack(ch, 6, MULTIPLE);
-    expect_nothing(ch, "q");
-    ck_assert_uint_eq(message_count(ch, "q"), 0);
+    cancel(ch, "c");
+    await_message_count(ch, "q", 3);
 }
 END_TEST
 
@@ -78,7 +73,9 @@ START_TEST(credit_of_the_channel_comes_back)
     expect_delivery_to(ch, "q", "a", 0);
     cancel(ch, "q");
     publish(other, "r", "b");
-    expect_delivery_to(ch, "r", "b", 0);
+    /* It may have come once more before the cancel. */
+    while (strcmp(expect_delivery(ch, NULL, ANY_REDELIVERED).consumer_tag, "r") != 0) {
+    }
     await_message_count(other, "q", 1);
 }
 END_TEST
@@ -88,7 +85,7 @@ START_TEST(settling_late_is_no_error)
     for (int i = 0; i < CONNECTIONS; i++) {
         struct channel *ch = connect_channel();
 
-        declare_queue(ch, "q", 0, ARGS(arg_int("x-visibility-timeout", SHORT_MS / 2)));
+        declare_queue(ch, "q", 0, ARGS(arg_int("x-visibility-timeout", SHORT_MS)));
         publish(ch, "q", "a");
         publish(ch, "q", "b");
         publish(ch, "q", "c");
@@ -97,18 +94,19 @@ START_TEST(settling_late_is_no_error)
         expect_delivery(ch, "b", 0);
         expect_delivery(ch, "c", 0);
         expect_delivery(ch, "a", REDELIVERED);
-        expect_delivery(ch, "b", REDELIVERED);
-        expect_delivery(ch, "c", REDELIVERED);
+        cancel(ch, "c");
+        await_message_count(ch, "q", 3);
         ack(ch, 1, 0);
         nack(ch, 2, 0);
         reject(ch, 3, 0);
-        /* All but one: late ones among them. */
-        ack(ch, 6, MULTIPLE);
-        expect_nothing(ch, "q");
-        ack(ch, 6, 0);
-        expect_channel_error(ch, 406, "PRECONDITION_FAILED - unknown delivery tag 6");
+        ack(ch, 4, MULTIPLE);
+        ck_assert_uint_eq(message_count(ch, "q"), 3);
+        ack(ch, 4, 0);
+        while (next_method(ch) == AMQP_BASIC_DELIVER_METHOD)
+            expect_delivery(ch, NULL, REDELIVERED);
+        expect_channel_error(ch, 406, "PRECONDITION_FAILED - unknown delivery tag 4");
         reopen_channel(ch);
-        ck_assert_uint_eq(delete_queue(ch, "q", 0), 0);
+        ck_assert_uint_eq(delete_queue(ch, "q", 0), 3);
     }
 }
 END_TEST
@@ -118,11 +116,11 @@ START_TEST(tag_that_never_was_is_an_error)
     struct channel *ch = given_queue(SHORT_MS);
 
     publish(ch, "q", "a");
-    consume(ch, "q", "c", 0, NO_ARGS);
-    expect_delivery(ch, "a", 0);
-    expect_delivery(ch, "a", REDELIVERED);
-    ack(ch, 7, 0);
-    expect_channel_error(ch, 406, "PRECONDITION_FAILED - unknown delivery tag 7");
+    expect_get(ch, "q", "a", 0);
+    await_message_count(ch, "q", 1);
+    ack(ch, 1, 0);
+    ack(ch, 2, 0);
+    expect_channel_error(ch, 406, "PRECONDITION_FAILED - unknown delivery tag 2");
 }
 END_TEST
 
@@ -130,7 +128,7 @@ END_TEST
 START_TEST(expired_tags_are_known_for_long)
 {
     enum { ROUNDS = 30, MESSAGES = 20 };
-    struct channel *ch = given_queue(20);
+    struct channel *ch = given_queue(5);
 
     for (int i = 0; i < MESSAGES; i++)
         publish(ch, "q", "a");
@@ -154,7 +152,6 @@ START_TEST(message_from_a_get_goes_back)
 
     publish(ch, "q", "a");
     d = expect_get(ch, "q", "a", 0);
-    expect_get_empty(ch, "q");
     await_message_count(ch, "q", 1);
     ack(ch, d.tag, 0);
     expect_get(ch, "q", "a", REDELIVERED | NO_ACK);
@@ -164,7 +161,7 @@ END_TEST
 
 START_TEST(delivery_that_needs_no_ack_does_not_go_back)
 {
-    struct channel *ch = given_queue(20);
+    struct channel *ch = given_queue(5);
     struct channel *other = open_channel(ch->client);
 
     publish(ch, "q", "a");
@@ -186,20 +183,19 @@ START_TEST(time_of_the_consumer_counts)
 {
     struct channel *ch = connect_channel();
     struct channel *quick = open_channel(ch->client);
+    struct channel *plain = open_channel(ch->client);
 
     declare_queue(ch, "q", 0, ARGS(arg_int("x-visibility-timeout", LONG_MS)));
     publish(ch, "q", "a");
-    consume(quick, "q", "c", 0, ARGS(arg_int("x-visibility-timeout", 20)));
+    consume(quick, "q", "c", 0, ARGS(arg_int("x-visibility-timeout", SHORT_MS)));
     expect_delivery(quick, "a", 0);
     expect_delivery(quick, "a", REDELIVERED);
-    cancel(quick, "c");
-    await_message_count(ch, "q", 1);
 
     declare_queue(ch, "plain", 0, NO_ARGS);
     publish(ch, "plain", "b");
-    consume(quick, "plain", "c", 0, ARGS(arg_long("x-visibility-timeout", 20)));
-    expect_delivery(quick, "b", 0);
-    expect_delivery(quick, "b", REDELIVERED);
+    consume(plain, "plain", "c", 0, ARGS(arg_long("x-visibility-timeout", SHORT_MS)));
+    expect_delivery(plain, "b", 0);
+    expect_delivery(plain, "b", REDELIVERED);
 }
 END_TEST
 
@@ -265,24 +261,23 @@ START_TEST(ack_of_a_transaction_may_come_too_late)
 {
     for (int i = 0; i < CONNECTIONS; i++) {
         struct channel *ch = connect_channel();
-        struct channel *tx = connect_channel();
-        struct delivery d;
+        struct channel *late = connect_channel();
+        struct channel *in_time = open_channel(late->client);
 
-        declare_queue(ch, "q", 0, ARGS(arg_int("x-visibility-timeout", SHORT_MS / 2)));
-        tx_select(tx);
-        consume(tx, "q", "c", 0, NO_ARGS);
+        declare_queue(ch, "q", 0, ARGS(arg_int("x-visibility-timeout", SHORT_MS)));
+        tx_select(late);
+        tx_select(in_time);
+        consume(late, "q", "c", 0, NO_ARGS);
         publish(ch, "q", "a");
-        d = expect_delivery(tx, "a", 0);
-        ack(tx, d.tag, 0);
-        cancel(tx, "c");
+        ack(late, expect_delivery(late, "a", 0).tag, 0);
+        cancel(late, "c");
         await_message_count(ch, "q", 1);
-        tx_commit(tx);
+        tx_commit(late);
         ck_assert_uint_eq(message_count(ch, "q"), 1);
-        /* One in time is done. */
-        d = expect_get(tx, "q", "a", REDELIVERED);
-        ack(tx, d.tag, 0);
-        tx_commit(tx);
-        ck_assert_uint_eq(message_count(ch, "q"), 0);
+        consume(in_time, "q", "c", 0, ARGS(arg_int("x-visibility-timeout", LONG_MS)));
+        ack(in_time, expect_delivery(in_time, "a", REDELIVERED).tag, 0);
+        tx_commit(in_time);
+        close_channel(in_time);
         ck_assert_uint_eq(delete_queue(ch, "q", 0), 0);
     }
 }
@@ -404,18 +399,17 @@ START_TEST(channel_is_closed_after_the_consumer_timeout)
         struct channel *ch = connect_channel();
         struct channel *slow = connect_channel();
 
-        declare_queue(ch, "q", 0, ARGS(arg_int("x-consumer-timeout", SHORT_MS / 2)));
+        declare_queue(ch, "q", 0, ARGS(arg_int("x-consumer-timeout", SHORT_MS)));
         publish(ch, "q", "a");
         publish(ch, "q", "b");
         consume(slow, "q", "c", 0, NO_ARGS);
         expect_delivery(slow, "a", 0);
         expect_delivery(slow, "b", 0);
-        ack(slow, 1, 0);
-        expect_timed_out(slow, SHORT_MS / 2);
-        ck_assert_uint_eq(message_count(ch, "q"), 1);
+        expect_timed_out(slow, SHORT_MS);
+        ck_assert_uint_eq(message_count(ch, "q"), 2);
         reopen_channel(slow);
-        expect_get(slow, "q", "b", REDELIVERED);
-        expect_timed_out(slow, SHORT_MS / 2);
+        expect_get(slow, "q", "a", REDELIVERED);
+        expect_timed_out(slow, SHORT_MS);
         delete_queue(ch, "q", 0);
     }
 }
@@ -435,42 +429,22 @@ START_TEST(consumer_has_its_own_timeout)
 }
 END_TEST
 
-START_TEST(consumer_that_acks_in_time_stays)
-{
-    struct channel *ch = connect_channel();
-    struct channel *slow = open_channel(ch->client);
-
-    declare_queue(ch, "q", 0, ARGS(arg_int("x-consumer-timeout", SHORT_MS)));
-    declare_queue(ch, "clock", 0, ARGS(arg_int("x-visibility-timeout", SHORT_MS / 4)));
-    consume(slow, "q", "c", 0, NO_ARGS);
-    publish(ch, "clock", "tick");
-    consume(ch, "clock", "c", 0, NO_ARGS);
-    /* For twice the timeout. */
-    for (int i = 0; i < 8; i++) {
-        expect_delivery(ch, "tick", ANY_REDELIVERED);
-        publish(ch, "q", "a");
-        ack(slow, expect_delivery(slow, "a", 0).tag, 0);
-    }
-    expect_nothing(slow, "q");
-}
-END_TEST
-
 /* What a transaction settles is no longer waited for. */
 START_TEST(ack_in_a_transaction_is_in_time)
 {
+    enum { TIMEOUT_MS = 500 };
     struct channel *ch = connect_channel();
     struct channel *tx = open_channel(ch->client);
 
-    declare_queue(ch, "q", 0, ARGS(arg_int("x-consumer-timeout", SHORT_MS / 2)));
-    declare_queue(ch, "clock", 0, ARGS(arg_int("x-visibility-timeout", SHORT_MS / 2)));
+    declare_queue(ch, "q", 0, ARGS(arg_int("x-consumer-timeout", TIMEOUT_MS)));
+    declare_queue(ch, "clock", 0, ARGS(arg_int("x-visibility-timeout", TIMEOUT_MS + 100)));
     tx_select(tx);
     consume(tx, "q", "c", 0, NO_ARGS);
     publish(ch, "q", "a");
     ack(tx, expect_delivery(tx, "a", 0).tag, 0);
     publish(ch, "clock", "tick");
-    consume(ch, "clock", "c", 0, NO_ARGS);
-    for (int i = 0; i < 5; i++)
-        expect_delivery(ch, "tick", ANY_REDELIVERED);
+    expect_get(ch, "clock", "tick", 0);
+    await_message_count(ch, "clock", 1);
     tx_commit(tx);
     ck_assert_uint_eq(message_count(ch, "q"), 0);
 }
@@ -499,7 +473,6 @@ static Suite *make_suite(void)
     tcase_add_test(visibility, ack_and_deadline_have_one_winner);
     tcase_add_test(consumer, channel_is_closed_after_the_consumer_timeout);
     tcase_add_test(consumer, consumer_has_its_own_timeout);
-    tcase_add_test(consumer, consumer_that_acks_in_time_stays);
     tcase_add_test(consumer, ack_in_a_transaction_is_in_time);
     return s;
 }
