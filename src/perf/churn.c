@@ -162,6 +162,7 @@ static void churn_free(struct churn *churn)
     for (uint32_t i = 0; churn->churners != NULL && i < churn->options->connections; i++)
         client_free(&churn->churners[i].client);
     free(churn->churners);
+    client_target_release(&churn->target);
     if (churn->loop.input != NULL)
         loop_free(&churn->loop);
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/table.h"
+#include "perf/tls.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -56,7 +57,16 @@ int client_target_init(struct client_target *t, const struct perf_options *o, ch
     t->heartbeat_s = o->heartbeat_s;
     t->broker = &o->broker;
     freeaddrinfo(found);
-    return 0;
+    if (!o->broker.tls)
+        return 0;
+    t->tls = perf_tls_context(o, error, error_size);
+    return t->tls != NULL ? 0 : -1;
+}
+
+void client_target_release(struct client_target *t)
+{
+    SSL_CTX_free(t->tls);
+    t->tls = NULL;
 }
 
 void client_init(struct client *c, const struct client_target *target,
@@ -73,6 +83,10 @@ void client_init(struct client *c, const struct client_target *target,
 
 static void client_close_socket(struct client *c)
 {
+    if (c->ssl != NULL && SSL_in_init(c->ssl) == 0)
+        SSL_shutdown(c->ssl);
+    SSL_free(c->ssl);
+    c->ssl = NULL;
     if (c->fd >= 0)
         close(c->fd);
     c->fd = -1;
@@ -139,6 +153,14 @@ int client_start(struct client *c)
         return -1;
     }
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (c->target->tls != NULL) {
+        c->ssl = perf_tls_connect(c->target->tls, c->fd, c->target->broker->host);
+        if (c->ssl == NULL) {
+            client_fail(c, "no memory for TLS");
+            client_close_socket(c);
+            return -1;
+        }
+    }
     rc = connect(c->fd, (const struct sockaddr *)&c->target->address, c->target->address_size);
     if (rc != 0 && errno != EINPROGRESS) {
         client_fail(c, "connect to %s:%u: %s", c->target->broker->host, c->target->broker->port,
@@ -181,6 +203,42 @@ void client_send_bulk(struct client *c, struct bytes frames, int64_t now_ns)
     client_flush(c, now_ns);
 }
 
+/* As send(2); a failure of TLS is the client's. */
+static ssize_t client_write(struct client *c, const uint8_t *data, size_t size)
+{
+    char error[256];
+    ssize_t sent;
+
+    if (c->ssl == NULL)
+        return send(c->fd, data, size, MSG_NOSIGNAL);
+    sent = perf_tls_write(c->ssl, data, size, error, sizeof(error));
+    if (sent == 0) {
+        errno = EPIPE;
+        return -1;
+    }
+    if (sent < 0 && errno == EPROTO) {
+        client_fail(c, "%s", error);
+        errno = EPROTO;
+    }
+    return sent;
+}
+
+/* As recv(2), likewise. */
+static ssize_t client_receive(struct client *c, uint8_t *out, size_t size)
+{
+    char error[256];
+    ssize_t got;
+
+    if (c->ssl == NULL)
+        return recv(c->fd, out, size, 0);
+    got = perf_tls_read(c->ssl, out, size, error, sizeof(error));
+    if (got < 0 && errno == EPROTO) {
+        client_fail(c, "%s", error);
+        errno = EPROTO;
+    }
+    return got;
+}
+
 void client_flush(struct client *c, int64_t now_ns)
 {
     c->wants_output = false;
@@ -192,12 +250,12 @@ void client_flush(struct client *c, int64_t now_ns)
         bool bulk = c->bulk.size != 0;
         const uint8_t *data = bulk ? c->bulk.data : c->output.data + c->output_sent;
         size_t size = bulk ? c->bulk.size : c->output.size - c->output_sent;
-        ssize_t sent = send(c->fd, data, size, MSG_NOSIGNAL);
+        ssize_t sent = client_write(c, data, size);
 
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            c->wants_output = true;
+            c->wants_output = c->ssl == NULL || !perf_tls_wants_input(c->ssl);
             return;
         }
         if (sent < 0) {
@@ -528,7 +586,9 @@ static size_t client_parse(struct client *c, struct bytes in)
     return used;
 }
 
-static void client_read(struct client *c, uint8_t *input)
+/* Reads what there is, up to the size of the input. Returns whether more may be there of which the
+ * socket says nothing: TLS holds it. */
+static bool client_read(struct client *c, uint8_t *input)
 {
     static const char *const steps[] = {
         [CLIENT_STARTING] = " at the start of the handshake",
@@ -542,9 +602,9 @@ static void client_read(struct client *c, uint8_t *input)
 
     if (held != 0)
         memcpy(input, c->rest.data, held);
-    got = recv(c->fd, input + held, CLIENT_INPUT_SIZE - held, 0);
+    got = client_receive(c, input + held, CLIENT_INPUT_SIZE - held);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
-        return;
+        return false;
     if (got <= 0) {
         const char *step = c->state <= CLIENT_CHANNEL_OPENING ? steps[c->state] : NULL;
 
@@ -553,7 +613,7 @@ static void client_read(struct client *c, uint8_t *input)
         else
             client_fail(c, "the broker dropped the connection%s%s%s", step != NULL ? step : "",
                         got < 0 ? ": " : "", got < 0 ? strerror(errno) : "");
-        return;
+        return false;
     }
 
     c->received_ns = clock_monotonic_ns();
@@ -561,6 +621,7 @@ static void client_read(struct client *c, uint8_t *input)
     buffer_clear(&c->rest);
     if (used < held + (size_t)got)
         buffer_append(&c->rest, bytes_of(input + used, held + (size_t)got - used));
+    return c->ssl != NULL && held + (size_t)got == CLIENT_INPUT_SIZE;
 }
 
 static void client_on_connected(struct client *c)
@@ -584,7 +645,8 @@ void client_ready(struct client *c, uint32_t events, uint8_t *input, int64_t now
     if (c->state == CLIENT_CONNECTING && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0)
         client_on_connected(c);
     if (!client_ended(c) && (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0)
-        client_read(c, input);
+        while (client_read(c, input) && !client_ended(c))
+            ;
     if (!client_ended(c) && (c->output.size != 0 || c->bulk.size != 0))
         client_flush(c, now_ns);
     client_end_if_over(c);

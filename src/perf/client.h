@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "perf/options.h"
 
+#include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -41,6 +42,7 @@ struct client_target {
     socklen_t address_size;
     uint32_t heartbeat_s;
     const struct broker_address *broker;
+    SSL_CTX *tls; /* NULL: none */
 };
 
 /* A message that came. */
@@ -70,6 +72,7 @@ struct client_events {
 /* Fields are for reading, but for `events` and `context`. */
 struct client {
     int fd;
+    SSL *ssl; /* NULL: without TLS */
     enum client_state state;
     const struct client_events *events;
     void *context;
@@ -99,9 +102,12 @@ struct client {
     char error[400];
 };
 
-/* Resolves the host name. Returns 0, or -1 with `error` filled in. */
+/* Resolves the host name and readies TLS. Returns 0, or -1 with `error` filled in. */
 int client_target_init(struct client_target *t, const struct perf_options *o, char *error,
                        size_t error_size);
+
+/* Frees what it has; once for a target and its copies. A zeroed one is fine. */
+void client_target_release(struct client_target *t);
 
 /* Readies a client; allocates nothing. */
 void client_init(struct client *c, const struct client_target *target,

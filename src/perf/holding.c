@@ -182,6 +182,7 @@ int holding_run_connections(const struct perf_options *o, struct report *report)
     holding_close(&h);
     free(h.clients);
     loop_free(&h.loop);
+    client_target_release(&h.target);
     return rc;
 }
 
@@ -237,5 +238,6 @@ out:
     client_disconnect(&control);
     client_free(&control);
     loop_free(&h.loop);
+    client_target_release(&h.target);
     return rc;
 }

@@ -301,6 +301,7 @@ static void load_free(struct load *l)
     }
     free(l->arrivals);
     client_free(&l->control);
+    client_target_release(&l->target);
 }
 
 /* ---- the run ---- */

@@ -31,12 +31,14 @@ src_perf_libleveret_perf_a_SOURCES = \
 	src/perf/sequence.h \
 	src/perf/slab.c \
 	src/perf/slab.h \
+	src/perf/tls.c \
+	src/perf/tls.h \
 	src/perf/topology.c \
 	src/perf/topology.h \
 	src/perf/worker.c \
 	src/perf/worker.h
 
-PERF_LIBS = src/perf/libleveret_perf.a $(AMQP_LIBS) -lm
+PERF_LIBS = src/perf/libleveret_perf.a $(AMQP_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS) -lm
 
 bin_PROGRAMS += leveret-perf
 leveret_perf_SOURCES = src/perf/leveret_perf.c

@@ -91,19 +91,20 @@ static bool address_read_host(struct broker_address *a, const char *from, const 
 
 int broker_address_parse(struct broker_address *a, const char *uri, char *error, size_t error_size)
 {
-    static const char scheme[] = "amqp://";
     const char *at;
     const char *authority_end;
     const char *user_end;
 
     *a = (struct broker_address){
         .user = "guest", .password = "guest", .host = "localhost", .vhost = "/", .port = 5672};
-    if (strncmp(uri, "amqps://", 8) == 0)
-        return address_error(error, error_size, "amqps:// is not supported, only amqp://");
-    if (strncmp(uri, scheme, sizeof(scheme) - 1) != 0)
-        return address_error(error, error_size, "an address begins with amqp://");
+    if (strncmp(uri, "amqps://", 8) == 0) {
+        a->tls = true;
+        a->port = 5671;
+    } else if (strncmp(uri, "amqp://", 7) != 0) {
+        return address_error(error, error_size, "an address begins with amqp:// or amqps://");
+    }
 
-    at = uri + sizeof(scheme) - 1;
+    at = strchr(uri, '/') + 2;
     authority_end = at + strcspn(at, "/?");
     user_end = memchr(at, '@', (size_t)(authority_end - at));
     if (user_end != NULL) {

@@ -61,7 +61,13 @@ static const struct option_row {
     SECTION("Connection"),
     ROW("uri", "URI", OPTION_URI, broker, 0, 0,
         "where the broker is: amqp://user:password@host:port/vhost, each part with a default "
-        "(amqp://guest:guest@localhost:5672/%2f)"),
+        "(amqp://guest:guest@localhost:5672/%2f); amqps:// is TLS, on port 5671"),
+    ROW("ca", "FILE", OPTION_STRING, ca, 0, 0,
+        "PEM file of the authorities that the broker's certificate is held to (the system's)"),
+    ROW("cert", "FILE", OPTION_STRING, cert, 0, 0, "PEM file of the certificate to show (none)"),
+    ROW("key", "FILE", OPTION_STRING, key, 0, 0, "PEM file of its key"),
+    ROW("insecure", NULL, OPTION_FLAG, insecure, 0, 0,
+        "take whatever certificate the broker shows"),
     ROW("heartbeat", "S", OPTION_U32, heartbeat_s, 0, 65535,
         "seconds between heartbeats; 0 turns them off (60)"),
     ROW("threads", "N", OPTION_U32, threads, 1, 64, "threads that make the load (1)"),
@@ -457,6 +463,10 @@ static enum options_outcome check(const struct perf_options *o, char *error, siz
         return fail(error, error_size, "--producers and --consumers: both are 0");
     if (o->max_in_flight != 0 && o->consumers == 0)
         return fail(error, error_size, "--max-in-flight: needs consumers");
+    if ((o->cert == NULL) != (o->key == NULL))
+        return fail(error, error_size, "--cert and --key: one needs the other");
+    if ((o->ca != NULL || o->cert != NULL || o->insecure) && !o->broker.tls)
+        return fail(error, error_size, "--ca, --cert and --insecure: need an --uri of amqps://");
     return OPTIONS_RUN;
 }
 

@@ -54,6 +54,7 @@ struct broker_address {
     char host[256];
     char vhost[256];
     uint16_t port;
+    bool tls;
 };
 
 /* Strings are borrowed from the command line. */
@@ -61,6 +62,10 @@ struct perf_options {
     enum perf_mode mode;
     uint64_t count; /* the N of the modes that take one */
     struct broker_address broker;
+    const char *ca;   /* PEM file; NULL: the system's authorities */
+    const char *cert; /* PEM files; NULL: no certificate is shown */
+    const char *key;
+    bool insecure; /* whatever certificate the broker shows is good */
     uint32_t heartbeat_s;
     uint32_t threads;
 
@@ -122,8 +127,9 @@ void options_print_help(FILE *out);
 /* The word on the command line for a mode. */
 const char *perf_mode_name(enum perf_mode mode);
 
-/* Reads amqp://user:password@host:port/vhost; parts left out keep their default (guest, guest,
- * localhost, 5672, /). Returns 0, or -EINVAL with `error` filled in. */
+/* Reads amqp://user:password@host:port/vhost, or amqps:// for TLS; parts left out keep their
+ * default (guest, guest, localhost, 5672 or 5671, /). Returns 0, or -EINVAL with `error` filled in.
+ */
 int broker_address_parse(struct broker_address *a, const char *uri, char *error, size_t error_size);
 
 /* Reads `1024`, `100..2000` or `100:0.9,10000:0.1` (ranges allowed in lists). Returns 0 or

@@ -34,6 +34,7 @@ class Broker:
     """What leveret and RabbitMQ have in common: a process, a port, a directory, a log."""
 
     name = ""
+    perf_options = []  # what leveret-perf needs to know beside the uri
 
     def __init__(self):
         self.process = None
@@ -132,9 +133,12 @@ class Leveret(Broker):
     def start(self):
         self.directory = tempfile.mkdtemp(prefix="leveret-bench-")
         with open(self.path("leveret.yaml"), "w") as f:
-            f.write("listeners:\n  - address: 127.0.0.1\n    port: 0\n")
+            f.write(f"listeners:\n{self.listener()}")
             f.write(f"workers: {self.workers}\n{self.settings}")
         self.run()
+
+    def listener(self):
+        return "  - address: 127.0.0.1\n    port: 0\n"
 
     def run(self):
         begun = time.monotonic()
@@ -183,7 +187,7 @@ class RabbitMq(Broker):
         self.port = free_port()
         epmd_port = free_port()
         with open(self.path("rabbitmq.conf"), "w") as f:
-            f.write(f"listeners.tcp.1 = 127.0.0.1:{self.port}\n")
+            f.write(self.settings())
         with open(self.path("enabled_plugins"), "w") as f:
             f.write("[].\n")
         environment = {
@@ -206,6 +210,9 @@ class RabbitMq(Broker):
         )
         self.spawn([self.server], environment)
         self.wait_until(self.is_up)
+
+    def settings(self):
+        return f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
 
     def is_up(self):
         if not accepts(self.port):

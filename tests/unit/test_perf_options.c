@@ -75,8 +75,10 @@ static const struct {
     {"--header novalue", "--header: 'novalue' is not KEY=VALUE"},
     {"--header =v", "--header"},
     {"--type rainbow", "--type: 'rainbow' is not one of default"},
-    {"--uri http://x", "--uri: an address begins with amqp://"},
-    {"--uri amqps://x", "--uri: amqps:// is not supported"},
+    {"--uri http://x", "--uri: an address begins with amqp:// or amqps://"},
+    {"--uri amqps://x --cert a", "--cert and --key: one needs the other"},
+    {"--uri amqps://x --key a", "--cert and --key: one needs the other"},
+    {"--insecure", "--ca, --cert and --insecure: need an --uri of amqps://"},
     {"--uri amqp://h:0", "--uri: malformed host or port"},
     {"--uri amqp://h:70000", "--uri: malformed host or port"},
     {"--uri amqp://a%zz@h", "--uri: malformed user"},
@@ -138,7 +140,12 @@ START_TEST(an_address_is_decoded_part_by_part)
     ck_assert_uint_eq(a.port, 77);
     ck_assert_str_eq(a.vhost, "v/h");
 
+    ck_assert_int_eq(broker_address_parse(&a, "amqps://example", error, sizeof(error)), 0);
+    ck_assert_str_eq(a.host, "example");
+    ck_assert_uint_eq(a.port, 5671);
+    ck_assert(a.tls);
     ck_assert_int_eq(broker_address_parse(&a, "amqp://example:99", error, sizeof(error)), 0);
+    ck_assert(!a.tls);
     ck_assert_str_eq(a.host, "example");
     ck_assert_uint_eq(a.port, 99);
     ck_assert_str_eq(a.vhost, "/");

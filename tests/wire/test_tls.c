@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/wire/raw.h"
@@ -465,6 +466,46 @@ START_TEST(a_consumer_that_does_not_read_holds_up_nobody)
 }
 END_TEST
 
+/* Runs leveret-perf against the TLS listener. Returns its exit status. */
+static int run_perf(const char *const options[])
+{
+    const char *argv[16] = {"leveret-perf"};
+    size_t count = 0;
+    int status;
+    pid_t pid;
+
+    for (; options[count] != NULL; count++)
+        argv[count + 1] = options[count];
+    argv[count + 1] = "--no-progress";
+    pid = fork();
+    if (pid == 0) {
+        execv("./leveret-perf", (char *const *)(uintptr_t)argv);
+        _exit(127);
+    }
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+START_TEST(leveret_perf_speaks_it)
+{
+    char uri[64];
+    const char *const trusting[] = {"--uri",      uri,   "--ca",   tls_file("ca.pem"),
+                                    "--messages", "500", "--size", "100..40000",
+                                    "--confirms", "50",  NULL};
+    const char *const churning[] = {"churn",         "--uri", uri,      "--insecure",
+                                    "--connections", "3",     "--time", "0.2",
+                                    "--warmup",      "0",     NULL};
+    const char *const doubting[] = {"--uri", uri, "--ca", tls_file("stranger.pem"), NULL};
+
+    start(SERVER);
+    snprintf(uri, sizeof(uri), "amqps://localhost:%u", (unsigned)tls_port);
+    ck_assert_int_eq(run_perf(trusting), 0);
+    ck_assert_int_eq(run_perf(churning), 0);
+    ck_assert_int_eq(run_perf(doubting), 1);
+    stop();
+}
+END_TEST
+
 START_TEST(a_handshake_may_come_byte_by_byte)
 {
     struct tls_client *c;
@@ -840,6 +881,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, certificates_that_end_soon_are_warned_of);
     tcase_add_test(tcase, messages_of_all_sizes_come_through);
     tcase_add_test(tcase, a_consumer_that_does_not_read_holds_up_nobody);
+    tcase_add_test(tcase, leveret_perf_speaks_it);
     tcase_add_loop_test(tcase, a_handshake_may_come_byte_by_byte, 0, 2);
     tcase_add_test(tcase, data_may_come_in_the_segment_that_ends_the_handshake);
     tcase_add_loop_test(tcase, the_end_is_told_by_close_notify, 0, 2);

@@ -1,0 +1,207 @@
+"""What TLS costs: messages, handshakes and idle connections, beside RabbitMQ and OpenSSL's own
+programs with the same certificate."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+
+import brokers
+from measures import CPU, RATE, ratio_text, show
+
+SIZE = 1024
+IDLE = 5000
+
+
+class TlsLeveret(brokers.Leveret):
+    """leveretd with one listener, which speaks TLS."""
+
+    def __init__(self, program, certificates, workers=0):
+        super().__init__(program, workers=workers)
+        self.certificates = certificates
+        self.perf_options = certificates.perf_options
+
+    @property
+    def uri(self):
+        return f"amqps://guest:guest@localhost:{self.port}/%2f"
+
+    def listener(self):
+        return (f"{super().listener()}    tls:\n"
+                f"      certificate: {self.certificates.path('server_certificate.pem')}\n"
+                f"      key: {self.certificates.path('server_key.pem')}\n")
+
+
+class TlsRabbitMq(brokers.RabbitMq):
+    """RabbitMQ with a listener for TLS beside its plain one."""
+
+    def __init__(self, certificates):
+        super().__init__()
+        self.certificates = certificates
+        self.perf_options = certificates.perf_options
+        self.tls_port = brokers.free_port()
+
+    @property
+    def uri(self):
+        return f"amqps://guest:guest@localhost:{self.tls_port}/%2f"
+
+    def settings(self):
+        return (f"{super().settings()}"
+                f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\n"
+                f"ssl_options.certfile = {self.certificates.path('server_certificate.pem')}\n"
+                f"ssl_options.keyfile = {self.certificates.path('server_key.pem')}\n"
+                "ssl_options.verify = verify_none\n"
+                "ssl_options.versions.1 = tlsv1.3\n")
+
+    def is_up(self):
+        return super().is_up() and brokers.accepts(self.tls_port)
+
+
+class Certificates:
+    """A CA and a server's certificate, as leveretctl makes them."""
+
+    def __init__(self, build):
+        self.directory = tempfile.mkdtemp(prefix="leveret-bench-tls-")
+        subprocess.run([os.path.join(build, "leveretctl"), "tls", "generate", self.directory],
+                       stdout=subprocess.DEVNULL, check=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    @property
+    def perf_options(self):
+        return ["--ca", self.path("ca_certificate.pem")]
+
+
+def tls_leveret(bench, certificates):
+    return TlsLeveret(bench.leveretd, certificates, workers=bench.arguments.workers)
+
+
+@contextlib.contextmanager
+def tls_rabbit(bench, certificates):
+    """RabbitMQ, stopped while another is measured; None without."""
+    if bench.arguments.no_rabbitmq or not brokers.RabbitMq.installed():
+        yield None
+        return
+    with TlsRabbitMq(certificates) as rabbit:
+        rabbit.pause()
+        yield rabbit
+
+
+def cipher_us_per_message():
+    """What OpenSSL's speed gives for decrypting a message and encrypting it again."""
+    done = subprocess.run(
+        ["openssl", "speed", "-mr", "-seconds", "1", "-bytes", str(SIZE), "-evp", "aes-256-gcm"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    bytes_per_s = float(re.search(r"^\+F:.*:([0-9.]+)$", done.stdout, re.MULTILINE).group(1))
+    return 2 * SIZE / bytes_per_s * 1e6
+
+
+def run_messages(bench):
+    scenario = "tls-1k"
+    options = (f"--size {SIZE} --autoack --max-in-flight 2000 --warmup 1 "
+               f"--time {bench.arguments.time}")
+    with Certificates(bench.build) as certificates, tls_rabbit(bench, certificates) as rabbit:
+        for _ in range(bench.runs):
+            with bench.leveret() as plain:
+                bench.keep(scenario, "plain", bench.measure(plain, options))
+            with tls_leveret(bench, certificates) as leveret:
+                bench.keep(scenario, "leveret", bench.measure(leveret, options))
+            bench.keep(scenario, "openssl", {"us": cipher_us_per_message()})
+            if rabbit is not None:
+                rabbit.resume()
+                bench.keep(scenario, "rabbitmq", bench.measure(rabbit, options))
+                rabbit.pause()
+    with_tls = bench.median(scenario, "leveret", CPU)
+    without = bench.median(scenario, "plain", CPU)
+    cipher = bench.median(scenario, "openssl", "us")
+    more = (with_tls - without) / cipher
+    bench.at_most(scenario, "TLS 1.3, 1 KiB: what it adds, over AES-256-GCM of the bytes, µs", more,
+                  2, f"({show(with_tls)} - {show(without)}) / {show(cipher)} = {show(more, 1)}")
+    bench.at_least(scenario, "TLS 1.3, 1 KiB: processor time per delivery, µs",
+                   bench.ratio(scenario, CPU, "rabbitmq", "leveret"), 8,
+                   ratio_text(bench, scenario, CPU, "rabbitmq", "leveret"))
+    bench.row(scenario, "TLS 1.3, 1 KiB: deliveries per second", "",
+              bench.median(scenario, "leveret", RATE),
+              ratio_text(bench, scenario, RATE, "leveret", "rabbitmq", 0), None)
+
+
+def handshakes_per_s(bench, port):
+    """Full handshakes that openssl s_time gets through one after the other."""
+    seconds = max(1, round(bench.arguments.time))
+    done = subprocess.run(
+        ["openssl", "s_time", "-connect", f"127.0.0.1:{port}", "-new", "-time", str(seconds),
+         "-tls1_3"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        check=False)
+    found = re.search(r"(\d+) connections in (\d+) real seconds", done.stdout)
+    if found is None:
+        raise brokers.BrokerError(f"openssl s_time: {done.stdout}{done.stderr}")
+    return int(found.group(1)) / int(found.group(2))
+
+
+@contextlib.contextmanager
+def openssl_server(certificates):
+    port = brokers.free_port()
+    server = subprocess.Popen(
+        ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-quiet",
+         "-cert", certificates.path("server_certificate.pem"),
+         "-key", certificates.path("server_key.pem")],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not brokers.accepts(port):
+            if server.poll() is not None:
+                raise brokers.BrokerError("openssl s_server ended")
+            time.sleep(0.01)
+        yield port
+    finally:
+        server.kill()
+        server.wait()
+
+
+def run_handshakes(bench):
+    scenario = "tls-handshakes"
+    with Certificates(bench.build) as certificates, tls_rabbit(bench, certificates) as rabbit:
+        for _ in range(bench.runs):
+            with tls_leveret(bench, certificates) as leveret:
+                bench.keep(scenario, "leveret", {"per_s": handshakes_per_s(bench, leveret.port)})
+            with openssl_server(certificates) as port:
+                bench.keep(scenario, "openssl", {"per_s": handshakes_per_s(bench, port)})
+            if rabbit is not None:
+                rabbit.resume()
+                bench.keep(scenario, "rabbitmq",
+                           {"per_s": handshakes_per_s(bench, rabbit.tls_port)})
+                rabbit.pause()
+    bench.at_least(scenario, "full handshakes of openssl s_time per second, beside s_server",
+                   bench.ratio(scenario, "per_s", "leveret", "openssl"), 0.7,
+                   ratio_text(bench, scenario, "per_s", "leveret", "openssl", 0))
+    bench.at_least(scenario, "full handshakes of openssl s_time per second, beside RabbitMQ",
+                   bench.ratio(scenario, "per_s", "leveret", "rabbitmq"), 3,
+                   ratio_text(bench, scenario, "per_s", "leveret", "rabbitmq", 0))
+
+
+def run_idle(bench):
+    scenario = "tls-idle"
+    with Certificates(bench.build) as certificates:
+        for _ in range(bench.runs):
+            with tls_leveret(bench, certificates) as leveret:
+                bench.keep(scenario, "leveret",
+                           bench.measure(leveret, f"idle-connections {IDLE} --hold 1"))
+    measured = bench.median(scenario, "leveret", "broker_bytes_each")
+    bench.at_most(scenario, f"memory, bytes: idle TLS connection with a channel ({IDLE:,})",
+                  measured, 20480, show(measured, 1))
+
+
+SCENARIOS = [
+    ("tls-1k", run_messages),
+    ("tls-handshakes", run_handshakes),
+    ("tls-idle", run_idle),
+]
