@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* Exchanges that follow changed policies in one go. */
+#define FOLLOW_BUDGET 16
+
 struct topology {
     _Atomic uint64_t epoch;
     void *vhost;
@@ -533,12 +536,19 @@ struct policy_set *topology_policies(struct topology *t)
     return &t->policies;
 }
 
-void topology_policies_changed(struct topology *t)
+static void follow_policies(struct hash_node *n, void *context)
 {
-    for (struct hash_node *n = hash_map_first(&t->exchanges); n != NULL;
-         n = hash_map_next(&t->exchanges, n))
-        exchange_follow(container_of(n, struct exchange, by_name), &t->policies);
+    struct topology *t = context;
+
+    exchange_follow(container_of(n, struct exchange, by_name), &t->policies);
+}
+
+size_t topology_follow_policies(struct topology *t, size_t cursor)
+{
+    size_t next = hash_map_scan(&t->exchanges, cursor, FOLLOW_BUDGET, follow_policies, t);
+
     raise_epoch(t);
+    return next;
 }
 
 /* Walking */

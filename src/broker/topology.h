@@ -236,12 +236,14 @@ void route_hint_follow(const struct route_hint *hint);
 
 /* ---- Policies ---- */
 
-/* Those of this virtual host. Whoever has changed them calls topology_policies_changed(), under the
- * same lock; that queues follow is up to their homes (queue_handle_follow()). */
+/* Those of this virtual host. Whoever has changed them has the exchanges follow, with
+ * topology_follow_policies(); that queues follow is up to their homes (queue_handle_follow()). */
 struct policy_set *topology_policies(struct topology *t);
 
-/* Has the exchanges follow: a policy may say their alternate exchange. O(exchanges). */
-void topology_policies_changed(struct topology *t);
+/* Has some exchanges follow the policies, which may say their alternate exchange: a few a call, so
+ * that the lock may be given back in between. `cursor` is 0 in the first call, then what the last
+ * one returned; 0 is the end. */
+size_t topology_follow_policies(struct topology *t, size_t cursor);
 
 /* The policy that applies to the exchange, or NULL. */
 const struct policy *exchange_policy(const struct exchange *e);

@@ -269,7 +269,7 @@ static void check_policies(struct checker *c, const struct config_policies *all,
             config_problems_add(c->problems, c->config->file, p->line,
                                 "duplicate policy '%.*s' in vhost '%.*s' (first on line %u)",
                                 BYTES_ARGS(p->name), BYTES_ARGS(p->vhost), earlier->line);
-        if (p->name.size != 0 && p->definition.count != 0)
+        if (p->name.size != 0 && p->definition_line != 0)
             check_policy(c, p, kind == NAME_OPERATOR_POLICY);
     }
 }

@@ -316,6 +316,7 @@ struct config_policy {
     uint32_t priority;
     struct table definition;
     unsigned line;
+    unsigned definition_line; /* 0: it is missing */
 };
 
 struct config_policies {

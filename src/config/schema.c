@@ -963,6 +963,7 @@ static const struct config_key POLICY_KEYS[] = {
      .type = CONFIG_TYPE_ARGUMENTS,
      .required = true,
      FIELD(config_policy, definition),
+     .line_offset = offsetof(struct config_policy, definition_line),
      .doc = "What it says, such as message-ttl (docs/policies.md)."},
     END_OF_KEYS,
 };

@@ -74,6 +74,24 @@ static int refuse_configured(const struct vhost *v, const struct policy_declarat
                   kind_of(d->operator_policy), BYTES_ARGS(d->name), BYTES_ARGS(v->name));
 }
 
+/* A few at a time: many exchanges keep no publisher waiting. */
+static void follow_exchanges(struct vhost *v)
+{
+    size_t cursor = 0;
+
+    do {
+        vhost_lock_write(v);
+        cursor = topology_follow_policies(v->topology, cursor);
+        vhost_unlock(v);
+    } while (cursor != 0);
+}
+
+static void follow(struct broker *b, struct vhost *v, struct policies_done done)
+{
+    follow_exchanges(v);
+    policy_walk_start(b, done);
+}
+
 /* Under the lock. */
 static int set(struct broker *b, struct vhost *v, const struct policy *p, struct refusal *r)
 {
@@ -84,7 +102,6 @@ static int set(struct broker *b, struct vhost *v, const struct policy *p, struct
     if (former != NULL && policy_declaration(former)->from_configuration)
         return refuse_configured(v, d, r);
     if (policy_set_put(policies, p)) {
-        topology_policies_changed(v->topology);
         store(b, v, d);
         tell_set(v, d);
     }
@@ -110,7 +127,7 @@ int broker_policies_set(struct broker *b, struct bytes vhost, const struct polic
     vhost_unlock(v);
     policy_unref(p);
     if (rc == 0)
-        policy_walk_start(b, done);
+        follow(b, v, done);
     return rc;
 }
 
@@ -132,7 +149,6 @@ static int clear(struct broker *b, struct vhost *v, struct bytes name, bool oper
     log_info("policy", "%s '%.*s' in vhost '%.*s' is cleared", kind_of(operator_policy),
              BYTES_ARGS(name), BYTES_ARGS(v->name));
     policy_set_remove(policies, name, operator_policy);
-    topology_policies_changed(v->topology);
     return 0;
 }
 
@@ -148,7 +164,7 @@ int broker_policies_clear(struct broker *b, struct bytes vhost, struct bytes nam
     rc = clear(b, v, name, operator_policy, r);
     vhost_unlock(v);
     if (rc == 0)
-        policy_walk_start(b, done);
+        follow(b, v, done);
     return rc;
 }
 
@@ -197,7 +213,7 @@ void broker_policies_restore(struct broker *b, const struct policy_definition *d
     }
     policy_set_put(policies, p);
     policy_unref(p);
-    topology_policies_changed(v->topology);
+    follow_exchanges(v);
 }
 
 /* ---- The configuration's ---- */
@@ -315,9 +331,7 @@ static void configure_vhost(struct vhost *v, void *context)
 
     configure_row(c, v, &c->config->policies, false);
     configure_row(c, v, &c->config->operator_policies, true);
-    vhost_lock_write(v);
-    topology_policies_changed(v->topology);
-    vhost_unlock(v);
+    follow_exchanges(v);
 }
 
 /* Returns whether anything changed. */

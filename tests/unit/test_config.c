@@ -611,6 +611,62 @@ START_TEST(queue_arguments_are_checked)
 }
 END_TEST
 
+START_TEST(policies_are_read)
+{
+    struct config *c = loaded("policies:\n"
+                              "- name: p\n"
+                              "  pattern: ^q\\.\n"
+                              "  apply_to: queues\n"
+                              "  priority: 7\n"
+                              "  definition: {max-length: 5, overflow: reject-publish}\n"
+                              "operator_policies:\n"
+                              "- {name: p, pattern: '', definition: {expires: 1}}\n"
+                              "vhost_limits:\n"
+                              "- {max_queues: 3}\n");
+    const struct config_policy *p = &c->policies.items[0];
+
+    ck_assert_uint_eq(c->policies.count, 1);
+    ck_assert(bytes_equal_string(p->vhost, "/") && bytes_equal_string(p->pattern, "^q\\."));
+    ck_assert(bytes_equal_string(p->apply_to, "queues"));
+    ck_assert_uint_eq(p->priority, 7);
+    ck_assert_int_eq(table_get(&p->definition, "max-length")->integer, 5);
+    ck_assert_uint_eq(c->operator_policies.count, 1);
+    ck_assert(bytes_equal_string(c->operator_policies.items[0].apply_to, "all"));
+    ck_assert_uint_eq(c->vhost_limits.items[0].max_queues, 3);
+    ck_assert_uint_eq(c->vhost_limits.items[0].max_connections, 0);
+    config_free(c);
+}
+END_TEST
+
+START_TEST(policies_are_checked)
+{
+    static const struct bad_case CASES[] = {
+        {"policies:\n- {name: p, pattern: a}\n",
+         "2: 'definition' is missing in an entry of policies\n"},
+        {"policies:\n- {name: p, pattern: a, definition: {}}\n",
+         "2: policy 'p' in vhost '/': its definition is empty\n"},
+        {"policies:\n- {name: p, pattern: (a, definition: {expires: 1}}\n",
+         "2: policy 'p' in vhost '/': its pattern is no regular expression: missing closing "
+         "parenthesis (at offset 2)\n"},
+        {"policies:\n- {name: p, pattern: a, definition: {x: 1}}\n",
+         "2: policy 'p' in vhost '/': 'x' is not a recognised setting\n"},
+        {"operator_policies:\n- {name: p, pattern: a, definition: {overflow: drop-head}}\n",
+         "2: operator policy 'p' in vhost '/': 'overflow' is not a recognised setting\n"},
+        {"policies:\n"
+         "- {name: p, pattern: a, definition: {expires: 1}}\n"
+         "- {name: p, pattern: b, vhost: v, definition: {expires: 1}}\n"
+         "- {name: p, pattern: b, definition: {expires: 1}}\n",
+         "3: unknown vhost 'v'\n"
+         "4: duplicate policy 'p' in vhost '/' (first on line 2)\n"},
+        {"vhost_limits:\n- {max_queues: 1}\n- {vhost: v}\n- {max_connections: 1}\n",
+         "3: unknown vhost 'v'\n"
+         "4: duplicate limits of vhost '/' (first on line 2)\n"},
+    };
+
+    EXPECT_ALL(CASES);
+}
+END_TEST
+
 START_TEST(all_problems_are_found_in_the_order_of_their_lines)
 {
     static const struct bad_case CASE = {
@@ -833,6 +889,7 @@ UNIT_MAIN("config", without_a_file_guest_gets_in_from_loopback,
           names_are_unique_only_within_their_scope, references_must_lead_somewhere,
           required_keys_and_contradictions_are_named,
           topology_that_the_broker_would_refuse_is_refused, queue_arguments_are_checked,
+          policies_are_read, policies_are_checked,
           all_problems_are_found_in_the_order_of_their_lines, passwords_never_reach_a_message,
           problems_beyond_the_maximum_are_counted, a_full_list_of_problems_hides_no_unknown_vhost,
           problems_print_a_line_each, listeners_are_bounded,

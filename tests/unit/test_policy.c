@@ -557,6 +557,15 @@ static void declare_direct(struct topology *t, const char *name, const char *arg
     ck_assert_int_eq(topology_declare_exchange(t, &d, &refusal), 0);
 }
 
+static void follow_all(struct topology *t)
+{
+    size_t cursor = 0;
+
+    do {
+        cursor = topology_follow_policies(t, cursor);
+    } while (cursor != 0);
+}
+
 static void set_policy(struct topology *t, const char *definition)
 {
     const struct policy_declaration d = declaration("p", "^x", "all", 0, definition);
@@ -564,7 +573,7 @@ static void set_policy(struct topology *t, const char *definition)
 
     policy_set_put(topology_policies(t), p);
     policy_unref(p);
-    topology_policies_changed(t);
+    follow_all(t);
 }
 
 START_TEST(policy_gives_exchanges_an_alternate)
@@ -602,7 +611,7 @@ START_TEST(policy_gives_exchanges_an_alternate)
     set_policy(t, "alternate-exchange=ae2");
     expect_alternate(t, "x", "q2");
     policy_set_remove(topology_policies(t), text("p"), false);
-    topology_policies_changed(t);
+    follow_all(t);
     expect_alternate(t, "x", NULL);
     expect_alternate(t, "xa", "q2");
     ck_assert_ptr_null(exchange_policy(topology_find_exchange(t, text("x"))));

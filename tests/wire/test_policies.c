@@ -239,6 +239,51 @@ START_TEST(delivery_limit_counts_for_messages_that_are_there)
 }
 END_TEST
 
+/* Publishes one message; returns whether the queue took it. */
+static bool is_taken(const char *queue)
+{
+    bool multiple;
+
+    publish(publisher, queue, "x");
+    if (next_method(publisher) == AMQP_BASIC_NACK_METHOD) {
+        expect_confirm_nack(publisher);
+        return false;
+    }
+    expect_confirm(publisher, &multiple);
+    return true;
+}
+
+/* What waits to be confirmed takes room in its queue; without the policy it is dropped. */
+START_TEST(letters_wait_for_as_long_as_the_policy_says)
+{
+    int64_t deadline = now_ms() + deadline_ms();
+
+    given(HEAD
+          "dead_letters: {retry_min_ms: 20, retry_max_ms: 60}\n"
+          "policies:\n" POLICY("p", "^q", "dead-letter-strategy: at-least-once, " DEAD_LETTERS));
+    declare_queue(ch, "q", DURABLE,
+                  ARGS(arg_string("x-queue-type", "quorum"), arg_int("x-max-length", 1),
+                       arg_string("x-overflow", "reject-publish")));
+    ck_assert(is_taken("q"));
+    reject(ch, expect_get(ch, "q", "x", 0).tag, 0);
+    await_message_count(ch, "q", 0);
+    ck_assert(!is_taken("q"));
+    declare_queue(ch, "dead", 0, NO_ARGS);
+    expect_dead("x", "rejected");
+    delete_queue(ch, "dead", 0);
+    while (!is_taken("q"))
+        ck_assert(now_ms() < deadline);
+
+    reject(ch, expect_get(ch, "q", "x", 0).tag, 0);
+    await_message_count(ch, "q", 0);
+    ck_assert(!is_taken("q"));
+    reload(HEAD "policies: []\n");
+    while (!is_taken("q"))
+        ck_assert(now_ms() < deadline);
+    finish();
+}
+END_TEST
+
 START_TEST(exchange_gets_an_alternate_and_loses_it)
 {
     given(HEAD);
@@ -319,6 +364,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, unused_queue_goes_when_its_new_time_is_over);
     tcase_add_test(tcase, rejected_message_takes_the_way_that_the_policy_says_now);
     tcase_add_test(tcase, delivery_limit_counts_for_messages_that_are_there);
+    tcase_add_test(tcase, letters_wait_for_as_long_as_the_policy_says);
     tcase_add_test(tcase, exchange_gets_an_alternate_and_loses_it);
     tcase_add_test(tcase, every_queue_follows);
     tcase_add_test(tcase, wrong_policy_leaves_the_former_ones_in_force);
