@@ -109,8 +109,9 @@ static void take_states(struct merge_queue **map, const struct scanned *s)
             continue;
         raise(&q->found.delivered_below, states[i].delivered_below);
         q->head = states[i].head;
-        q->runs = SCANNED(&s->scan, runs, struct state_run) + states[i].runs;
         q->run_count = states[i].run_count;
+        q->runs =
+            q->run_count != 0 ? SCANNED(&s->scan, runs, struct state_run) + states[i].runs : NULL;
     }
 }
 
