@@ -127,6 +127,19 @@ const struct auth_user *auth_login(const struct auth_database *db, struct bytes 
     return *outcome == AUTH_ACCEPTED ? user : NULL;
 }
 
+const struct auth_user *auth_login_proved(const struct auth_database *db, struct bytes username,
+                                          bool peer_is_loopback, enum auth_outcome *outcome)
+{
+    const struct auth_user *user = user_table_find(&db->users, username);
+
+    *outcome = AUTH_ACCEPTED;
+    if (user == NULL)
+        *outcome = AUTH_UNKNOWN_USER;
+    else if (user->loopback_only && !peer_is_loopback)
+        *outcome = AUTH_LOOPBACK_ONLY;
+    return *outcome == AUTH_ACCEPTED ? user : NULL;
+}
+
 const char *auth_outcome_text(enum auth_outcome outcome)
 {
     switch (outcome) {

@@ -75,6 +75,11 @@ const struct auth_user *auth_login(const struct auth_database *db, struct bytes 
                                    struct bytes password, bool peer_is_loopback,
                                    enum auth_outcome *outcome);
 
+/* The user of that name, which was proved already, by a certificate for one. Returns it, or NULL;
+ * *outcome as above. */
+const struct auth_user *auth_login_proved(const struct auth_database *db, struct bytes username,
+                                          bool peer_is_loopback, enum auth_outcome *outcome);
+
 /* What to write in the log: "wrong password", … A static string. */
 const char *auth_outcome_text(enum auth_outcome outcome);
 

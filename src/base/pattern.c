@@ -141,6 +141,35 @@ static void report(const struct pattern *p, int rc)
                     BYTES_ARGS(p->text), rc);
 }
 
+bool pattern_extract(const struct pattern *p, struct bytes name, struct bytes *part)
+{
+    pcre2_match_data *data;
+    const PCRE2_SIZE *ends;
+    int rc;
+
+    *part = name;
+    if (p->always)
+        return true;
+    data = pcre2_match_data_create_from_pattern(p->code, NULL);
+    if (data == NULL) {
+        log_error("pattern", "'%.*s' cannot be matched: out of memory", BYTES_ARGS(p->text));
+        return false;
+    }
+    rc = pcre2_match(p->code, (PCRE2_SPTR)(name.size != 0 ? (const char *)name.data : ""),
+                     name.size, 0, 0, data, p->context);
+    if (rc < 0 && rc != PCRE2_ERROR_NOMATCH)
+        report(p, rc);
+    if (rc > 0) {
+        /* A group that took no part, or an end before its start (\K), is nothing. */
+        ends = pcre2_get_ovector_pointer(data) + (rc > 1 ? 2 : 0);
+        *part = bytes_of(NULL, 0);
+        if (ends[0] != PCRE2_UNSET && ends[0] < ends[1])
+            *part = bytes_of(name.data + ends[0], ends[1] - ends[0]);
+    }
+    pcre2_match_data_free(data);
+    return rc > 0;
+}
+
 bool pattern_matches(const struct pattern *p, struct bytes name, struct pattern_scratch *s)
 {
     int rc;

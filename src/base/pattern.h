@@ -45,4 +45,8 @@ struct bytes pattern_text(const struct pattern *p);
  * comparison where the name begins with others. */
 bool pattern_matches(const struct pattern *p, struct bytes name, struct pattern_scratch *s);
 
+/* As pattern_matches(), and says in `part` what of the name the pattern's first group stood for, or
+ * the whole pattern when it has none. For what is rare: it allocates. */
+bool pattern_extract(const struct pattern *p, struct bytes name, struct bytes *part);
+
 #endif

@@ -70,6 +70,8 @@ struct config_tls {
     bool session_tickets;
     uint32_t ticket_rotation_s;
     bool kernel_tls;
+    enum tls_name user_from;
+    const char *user_pattern; /* NULL: all of the name */
 };
 
 /* From where proxies connect that begin with a PROXY header. */

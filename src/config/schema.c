@@ -65,6 +65,14 @@ static const struct config_choice TLS_VERSIONS[] = {
     {.name = NULL},
 };
 
+static const struct config_choice TLS_NAMES[] = {
+    {"common_name", TLS_NAME_COMMON},
+    {"san_dns", TLS_NAME_SAN_DNS},
+    {"san_email", TLS_NAME_SAN_EMAIL},
+    {"distinguished_name", TLS_NAME_DISTINGUISHED},
+    {.name = NULL},
+};
+
 static const struct config_key TLS_KEYS[] = {
     PATH(config_tls, certificate, true,
          "PEM file of the certificate, the intermediate ones behind it."),
@@ -139,6 +147,18 @@ static const struct config_key TLS_KEYS[] = {
      .default_text = "true",
      FIELD(config_tls, kernel_tls),
      .doc = "Whether the kernel encrypts, where it can."},
+    {.name = "user_from",
+     .type = CONFIG_TYPE_CHOICE,
+     .default_text = "common_name",
+     FIELD(config_tls, user_from),
+     .choices = TLS_NAMES,
+     .doc = "What in a client's certificate names the user that EXTERNAL logs in."},
+    {.name = "user_pattern",
+     .type = CONFIG_TYPE_STRING,
+     .min = 1,
+     .max = 1024,
+     FIELD(config_tls, user_pattern),
+     .doc = "Pattern for that name: its first group, or all it matches, is the user."},
     END_OF_KEYS,
 };
 

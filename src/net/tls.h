@@ -35,6 +35,14 @@ struct tls_identity {
     const char *passphrase_file; /* whose first line decrypts the key; NULL: it is not encrypted */
 };
 
+/* The name in a certificate that says who its owner is. */
+enum tls_name {
+    TLS_NAME_COMMON,  /* CN of the subject */
+    TLS_NAME_SAN_DNS, /* the first alternative name of that type; likewise the next */
+    TLS_NAME_SAN_EMAIL,
+    TLS_NAME_DISTINGUISHED, /* the whole subject, as RFC 4514 writes it: CN=app,O=Example */
+};
+
 /* Strings are only read while a context is created. */
 struct tls_options {
     /* The first one is shown to whoever names no host or one that none of them is for. */
@@ -52,6 +60,8 @@ struct tls_options {
     bool session_tickets;     /* not while peers are verified: a ticket would go on vouching */
     uint32_t ticket_rotation_s;
     bool kernel_tls; /* let the kernel encrypt where it can */
+    enum tls_name user_from;
+    const char *user_pattern; /* what of that name is the user; NULL: all of it */
 };
 
 /* ---- Contexts: immutable and reference counted. Any thread. ---- */
@@ -104,5 +114,11 @@ const char *stream_tls_cipher(const struct stream *s);
 
 /* Whether the kernel encrypts what is written. */
 bool stream_tls_kernel_sends(const struct stream *s);
+
+/* Writes the user that the peer's certificate names, zero-terminated: what user_pattern takes out
+ * of the name that user_from says. Returns 0; -ENOENT when the peer showed no certificate that was
+ * verified (or the stream is plain), or one without such a name, or the pattern does not match;
+ * -EINVAL when the name holds a zero byte; -E2BIG when it needs more than `size` bytes. */
+int stream_tls_peer_user(const struct stream *s, char *out, size_t size);
 
 #endif

@@ -35,6 +35,8 @@ struct shown {
 struct tls_context {
     atomic_uint references;
     struct tls_tickets *tickets; /* NULL: none are given */
+    enum tls_name user_from;
+    struct pattern *user_pattern; /* or NULL */
     size_t count;
     struct shown shown[];
 };
@@ -328,6 +330,17 @@ static int add_identity(struct tls_context *c, const struct tls_options *o,
     return load_identity(s, i, error);
 }
 
+static int set_user(struct tls_context *c, const struct tls_options *o, char *error)
+{
+    char why[PATTERN_ERROR_SIZE];
+
+    c->user_from = o->user_from;
+    if (o->user_pattern == NULL)
+        return 0;
+    c->user_pattern = pattern_compile(bytes_from_string(o->user_pattern), why);
+    return c->user_pattern != NULL ? 0 : fail(error, "user_pattern: %s", why);
+}
+
 int tls_context_create(struct tls_context **out, const struct tls_options *o, char *error)
 {
     struct tls_context *c =
@@ -337,16 +350,20 @@ int tls_context_create(struct tls_context **out, const struct tls_options *o, ch
     atomic_init(&c->references, 1);
     if (gives_tickets(o))
         c->tickets = tls_tickets_create(o->ticket_rotation_s);
+    if (set_user(c, o, error) < 0)
+        goto fail;
     for (size_t i = 0; i < o->identity_count; i++) {
-        if (add_identity(c, o, &o->identities[i], error) < 0) {
-            tls_context_unref(c);
-            *out = NULL;
-            return -1;
-        }
+        if (add_identity(c, o, &o->identities[i], error) < 0)
+            goto fail;
     }
     ERR_clear_error();
     *out = c;
     return 0;
+
+fail:
+    tls_context_unref(c);
+    *out = NULL;
+    return -1;
 }
 
 struct tls_context *tls_context_ref(struct tls_context *c)
@@ -364,6 +381,7 @@ void tls_context_unref(struct tls_context *c)
         free(c->shown[i].path);
     }
     tls_tickets_unref(c->tickets);
+    pattern_free(c->user_pattern);
     free(c);
 }
 
@@ -379,6 +397,16 @@ void tls_context_inherit(struct tls_context *c, const struct tls_context *former
 SSL *tls_context_new_ssl(struct tls_context *c)
 {
     return SSL_new(c->shown[0].ssl);
+}
+
+enum tls_name tls_context_user_from(const struct tls_context *c)
+{
+    return c->user_from;
+}
+
+const struct pattern *tls_context_user_pattern(const struct tls_context *c)
+{
+    return c->user_pattern;
 }
 
 size_t tls_context_certificate_count(const struct tls_context *c)

@@ -2,12 +2,17 @@
 #ifndef LEVERET_NET_TLS_CONTEXT_H
 #define LEVERET_NET_TLS_CONTEXT_H
 
+#include "base/pattern.h"
 #include "net/tls.h"
 
 #include <openssl/ssl.h>
 
 /* A new connection's state, or NULL without memory. */
 SSL *tls_context_new_ssl(struct tls_context *c);
+
+/* How a peer's certificate names a user; `pattern` is NULL without one. */
+enum tls_name tls_context_user_from(const struct tls_context *c);
+const struct pattern *tls_context_user_pattern(const struct tls_context *c);
 
 /* Why a connection is refused: the first reason stays. */
 struct tls_complaint {

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "net/tls_context.h"
+#include "net/tls_stream.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -415,6 +416,20 @@ bool stream_tls_established(const struct stream *s)
     const struct tls_stream *t = s->transport;
 
     return stream_is_tls(s) && t->turn == NULL;
+}
+
+SSL *stream_tls_ssl(const struct stream *s)
+{
+    const struct tls_stream *t = s->transport;
+
+    return stream_tls_established(s) ? t->ssl : NULL;
+}
+
+const struct tls_context *stream_tls_context(const struct stream *s)
+{
+    const struct tls_stream *t = s->transport;
+
+    return t->context;
 }
 
 const char *stream_tls_error(const struct stream *s)

@@ -37,6 +37,8 @@ static int load(struct tls_context **out, const struct config_tls *tls, char *er
         .session_tickets = tls->session_tickets,
         .ticket_rotation_s = tls->ticket_rotation_s,
         .kernel_tls = tls->kernel_tls,
+        .user_from = tls->user_from,
+        .user_pattern = tls->user_pattern,
     };
     int rc;
 

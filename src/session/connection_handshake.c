@@ -5,6 +5,7 @@
 #include "auth/login.h"
 #include "auth/sasl.h"
 #include "base/log.h"
+#include "net/tls.h"
 #include "server/vhost.h"
 #include "session/broker.h"
 #include "session/shard.h"
@@ -27,6 +28,8 @@ static const struct {
 
 void connection_start(struct connection *c)
 {
+    char user[LOGIN_NAME_MAX + 1];
+    bool has_certificate = stream_tls_peer_user(&c->stream, user, sizeof(user)) == 0;
     const struct amqp_method start = {
         .id = AMQP_CONNECTION_START,
         .connection_start =
@@ -34,7 +37,7 @@ void connection_start(struct connection *c)
                 .version_major = 0,
                 .version_minor = 9,
                 .server_properties.encoded = buffer_bytes(&c->shard->broker->server_properties),
-                .mechanisms = bytes_from_string(sasl_mechanism_names()),
+                .mechanisms = bytes_from_string(sasl_mechanism_names(has_certificate)),
                 .locales = bytes_from_string("en_US"),
             },
     };
@@ -188,6 +191,27 @@ static int log_in(struct connection *c, const struct sasl_credentials *credentia
     return 0;
 }
 
+static int log_in_by_certificate(struct connection *c)
+{
+    char name[LOGIN_NAME_MAX + 1];
+    struct auth_database *db;
+    const struct auth_user *user;
+    enum auth_outcome outcome;
+
+    if (stream_tls_peer_user(&c->stream, name, sizeof(name)) < 0)
+        return refuse_login(c, bytes_from_string(c->mechanism->name), bytes_of(NULL, 0),
+                            "no certificate that names a user (tls.user_from, tls.user_pattern)");
+    db = auth_database_current();
+    user = auth_login_proved(db, bytes_from_string(name), c->peer_is_loopback, &outcome);
+    if (user != NULL) {
+        accept_login(c, db, user);
+        return 0;
+    }
+    auth_database_unref(db);
+    return refuse_login(c, bytes_from_string(c->mechanism->name), bytes_from_string(name),
+                        auth_outcome_text(outcome));
+}
+
 static int on_start_ok(struct connection *c, const struct amqp_connection_start_ok *m)
 {
     struct sasl_credentials credentials;
@@ -200,6 +224,8 @@ static int on_start_ok(struct connection *c, const struct amqp_connection_start_
                                "unknown authentication mechanism '%.*s'", BYTES_ARGS(m->mechanism));
     if (c->mechanism->start(m->response, &credentials) < 0)
         return refuse_login(c, m->mechanism, bytes_of(NULL, 0), "malformed response");
+    if (c->mechanism->by_certificate)
+        return log_in_by_certificate(c);
     rc = log_in(c, &credentials);
     /* The password stays in no buffer of ours. */
     explicit_bzero((void *)(uintptr_t)m->response.data, m->response.size);

@@ -106,5 +106,40 @@ START_TEST(match_without_end_counts_as_none)
 }
 END_TEST
 
+START_TEST(what_a_pattern_takes_out_is_its_first_group_or_all_it_matches)
+{
+    static const struct {
+        const char *pattern;
+        const char *name;
+        const char *part; /* NULL: no match */
+    } cases[] = {
+        {"", "app", "app"},
+        {".*", "app", "app"},
+        {"a+", "baac", "aa"},
+        {"^CN=([^,]+)", "CN=app,O=Example", "app"},
+        {"^(.*)@example\\.org$", "app@example.org", "app"},
+        {"^(.*)@example\\.org$", "app@example.com", NULL},
+        {"^(?:x(a)|y(b))$", "yb", ""},
+        {"(a)(b)", "ab", "a"},
+        {"x*", "app", ""},
+        {"^a", "", NULL},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char error[PATTERN_ERROR_SIZE] = "";
+        struct pattern *p = pattern_compile(text(cases[i].pattern), error);
+        struct bytes part;
+        bool found = pattern_extract(p, text(cases[i].name), &part);
+
+        ck_assert_msg(found == (cases[i].part != NULL), "%s", cases[i].pattern);
+        if (found)
+            ck_assert_msg(bytes_equal_string(part, cases[i].part), "%s: %.*s", cases[i].pattern,
+                          BYTES_ARGS(part));
+        pattern_free(p);
+    }
+}
+END_TEST
+
 UNIT_MAIN("pattern", pattern_is_found_as_the_regular_expression_says, what_is_no_pattern_is_refused,
+          what_a_pattern_takes_out_is_its_first_group_or_all_it_matches,
           match_without_end_counts_as_none)

@@ -83,6 +83,13 @@ TESTS += tests/wire/test_handshake
 tests_wire_test_handshake_SOURCES = tests/wire/test_handshake.c
 tests_wire_test_handshake_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_external
+TESTS += tests/wire/test_external
+tests_wire_test_external_SOURCES = tests/wire/test_external.c tests/wire/tls_files.c \
+	tests/wire/tls_files.h
+tests_wire_test_external_LDADD = $(WIRE_LIBS) src/leveretctl/libleveret_leveretctl.a $(BASE_LIBS) \
+	$(SSL_LIBS) $(CRYPTO_LIBS)
+
 check_PROGRAMS += tests/wire/test_hash_exchanges
 TESTS += tests/wire/test_hash_exchanges
 tests_wire_test_hash_exchanges_SOURCES = tests/wire/test_hash_exchanges.c

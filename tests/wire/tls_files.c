@@ -74,6 +74,11 @@ static void make_client(const char *name, const struct certificate *issuer, long
     certificate_release(&c);
 }
 
+void tls_files_add_client(const char *name)
+{
+    make_client(name, &authority, -DAY, DAY);
+}
+
 void tls_files_add_server(const char *name, const char *common_name, long valid_s)
 {
     char names[128];

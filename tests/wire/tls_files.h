@@ -14,4 +14,7 @@ const char *tls_file(const char *name);
  * and for this host, valid for so many seconds. */
 void tls_files_add_server(const char *name, const char *common_name, long valid_s);
 
+/* Makes another client's certificate of the first authority, with its common name NAME. */
+void tls_files_add_client(const char *name);
+
 #endif

@@ -1,0 +1,203 @@
+/* SASL EXTERNAL: who a client with a certificate is. */
+#include "tests/wire/tls_files.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/wire/raw.h"
+
+static const char CONFIG[] =
+    "listeners:\n"
+    "  - {address: 127.0.0.1, port: @PORT@}\n"
+    "  - address: 127.0.0.1\n"
+    "    port: 0\n"
+    "    tls:\n"
+    "      certificate: %s\n"
+    "      key: %s\n"
+    "      ca: %s\n"
+    "      verify: %s\n"
+    "%s"
+    "workers: @WORKERS@\n"
+    "log: {level: debug}\n"
+    "users:\n"
+    "  - {name: guest, password: guest, loopback_only: true}\n"
+    "  - {name: host.clients.example, password: x}\n"
+    "  - {name: someone@clients.example, password: x}\n"
+    "  - {name: someone, password: x}\n"
+    "  - {name: CN=guest, password: x}\n"
+    "permissions:\n"
+    "  - {user: guest, configure: .*, write: .*, read: .*}\n"
+    "  - {user: host.clients.example, configure: .*, write: .*, read: .*}\n"
+    "  - {user: someone@clients.example, configure: .*, write: .*, read: .*}\n"
+    "  - {user: someone, configure: .*, write: .*, read: .*}\n"
+    "  - {user: CN=guest, configure: .*, write: .*, read: .*}\n";
+
+static struct broker *broker;
+static struct client_tls over;
+
+static void start(const char *verify, const char *rule)
+{
+    char config[8192];
+
+    snprintf(config, sizeof(config), CONFIG, tls_file("server.pem"), tls_file("server_key.pem"),
+             tls_file("ca.pem"), verify, rule);
+    broker = broker_start_with_workers(config, 2);
+    over = (struct client_tls){.port = broker_listener_port(broker, 1),
+                               .ca = tls_file("ca.pem"),
+                               .certificate = tls_file("guest.pem"),
+                               .key = tls_file("guest_key.pem"),
+                               .external = true};
+    use_tls(&over);
+}
+
+static void stop(void)
+{
+    use_tls(NULL);
+    raw_close_all();
+    ck_assert_msg(broker_stop(broker), "the broker did not end well");
+}
+
+static void expect_log(const char *text)
+{
+    if (broker_log_awaits(broker, text))
+        return;
+    broker_show_log(broker);
+    ck_abort_msg("the log lacks '%s'", text);
+}
+
+/* Whether the mechanism is offered on the listener that clients use now: librabbitmq asks for no
+ * other. */
+static bool gets_in(void)
+{
+    return try_connect(broker, "whoever", "", "/").reply_type == AMQP_RESPONSE_NORMAL;
+}
+
+static const struct {
+    const char *rule;
+    const char *user;
+} RULES[] = {
+    {"", "guest"},
+    {"      user_from: common_name\n", "guest"},
+    {"      user_from: san_dns\n", "host.clients.example"},
+    {"      user_from: san_email\n", "someone@clients.example"},
+    {"      user_from: san_email\n      user_pattern: ^(.*)@clients\\.example$\n", "someone"},
+    {"      user_from: distinguished_name\n", "CN=guest"},
+    {"      user_from: distinguished_name\n      user_pattern: \"^CN=([^,]+)\"\n", "guest"},
+};
+
+START_TEST(the_rule_says_who_it_is)
+{
+    char line[128];
+    struct channel *ch;
+
+    start(_i % 2 == 0 ? "peer" : "require", RULES[_i].rule);
+    ch = open_channel(connect_client_to(broker));
+    snprintf(line, sizeof(line), "user %s opened vhost /", RULES[_i].user);
+    expect_log(line);
+    declare_queue(ch, "q", 0, NO_ARGS);
+    close_client(ch->client);
+    stop();
+}
+END_TEST
+
+START_TEST(a_name_that_no_user_has_is_refused)
+{
+    tls_files_add_client("nobody");
+    start("peer", "");
+    over.certificate = tls_file("nobody.pem");
+    over.key = tls_file("nobody_key.pem");
+    ck_assert(!gets_in());
+    expect_log("login of user 'nobody' was refused using mechanism EXTERNAL: unknown user");
+    stop();
+}
+END_TEST
+
+START_TEST(a_name_that_the_pattern_does_not_match_is_nobody)
+{
+    start("peer", "      user_pattern: ^app-\n");
+    ck_assert(!gets_in());
+    stop();
+}
+END_TEST
+
+/* Without a certificate that was verified there is nobody: not offered, and refused when asked for
+ * all the same. */
+START_TEST(without_a_certificate_it_is_not_offered)
+{
+    struct raw *r;
+
+    start("peer", "");
+    over.certificate = NULL;
+    ck_assert(!gets_in());
+    r = raw_connect(broker);
+    raw_send_protocol_header(r);
+    raw_expect_method(r, 0, AMQP_CONNECTION_START_METHOD);
+    raw_send_start_ok(r, "authentication_failure_close", "EXTERNAL", "guest", 5);
+    raw_expect_connection_error(r, 403, "ACCESS_REFUSED*", 0);
+    expect_log("using mechanism EXTERNAL: no certificate that names a user");
+    stop();
+}
+END_TEST
+
+/* verify: none asks for no certificate, so whatever a client has says nothing. */
+START_TEST(an_unverified_certificate_says_nothing)
+{
+    start("none", "");
+    ck_assert(!gets_in());
+    stop();
+}
+END_TEST
+
+START_TEST(a_password_is_as_good_with_a_certificate)
+{
+    start("require", "");
+    over.external = false;
+    close_client(connect_client_to(broker));
+    stop();
+}
+END_TEST
+
+START_TEST(a_pattern_that_is_none_is_told_with_the_configuration)
+{
+    char path[512];
+    char output[4096];
+    char *arguments[] = {(char *)(uintptr_t) "--check-config", (char *)(uintptr_t) "--config", path,
+                         NULL};
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/bad.yaml", scratch_directory());
+    f = fopen(path, "w");
+    fprintf(f,
+            "listeners:\n  - tls:\n      certificate: %s\n      key: %s\n"
+            "      user_pattern: \"(\"\n",
+            tls_file("server.pem"), tls_file("server_key.pem"));
+    fclose(f);
+    ck_assert_int_eq(leveretd_run(arguments, NULL, output, sizeof(output)), 1);
+    ck_assert_msg(strstr(output, "bad.yaml:3: TLS: user_pattern: missing closing parenthesis") !=
+                      NULL,
+                  "%s", output);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("external");
+    TCase *tcase = tcase_create("external");
+
+    tcase_set_timeout(tcase, 60);
+    suite_add_tcase(suite, tcase);
+    tcase_add_loop_test(tcase, the_rule_says_who_it_is, 0, sizeof(RULES) / sizeof(RULES[0]));
+    tcase_add_test(tcase, a_name_that_no_user_has_is_refused);
+    tcase_add_test(tcase, a_name_that_the_pattern_does_not_match_is_nobody);
+    tcase_add_test(tcase, without_a_certificate_it_is_not_offered);
+    tcase_add_test(tcase, an_unverified_certificate_says_nothing);
+    tcase_add_test(tcase, a_password_is_as_good_with_a_certificate);
+    tcase_add_test(tcase, a_pattern_that_is_none_is_told_with_the_configuration);
+    return suite;
+}
+
+int main(void)
+{
+    tls_files_make();
+    return wire_main_alone(make_suite);
+}
