@@ -60,6 +60,26 @@ START_TEST(messages_of_one_moment_are_one_run)
 }
 END_TEST
 
+/* A run counts in 23 bits. */
+START_TEST(moment_of_more_messages_than_a_run_holds_takes_two)
+{
+    const uint64_t most = (1u << 23) - 1;
+
+    start();
+    for (uint64_t s = 1; s <= most + 10; s++)
+        add(s, 5);
+    ck_assert_uint_eq(runs.count, 2);
+    ck_assert_uint_eq(heap.count, 0);
+    ck_assert_int_eq(at_head(1), 5);
+    ck_assert_int_eq(at_head(most), 5);
+    ck_assert_int_eq(at_head(most + 1), 5);
+    ck_assert_uint_eq(runs.count, 1);
+    ck_assert_int_eq(at_head(most + 10), 5);
+    ck_assert_int_eq(at_head(most + 11), EXPIRY_NEVER);
+    finish();
+}
+END_TEST
+
 START_TEST(messages_that_never_expire_are_told_from_others)
 {
     start();
@@ -174,6 +194,7 @@ START_TEST(what_is_gone_behind_one_that_stays_costs_nothing)
 END_TEST
 
 UNIT_MAIN("expiry", times_are_kept_to_the_millisecond, messages_of_one_moment_are_one_run,
+          moment_of_more_messages_than_a_run_holds_takes_two,
           messages_that_never_expire_are_told_from_others,
           next_in_order_passes_over_what_is_gone_or_out_of_order, heap_gives_times_in_order,
           filtered_heap_has_what_is_needed_once,
