@@ -36,7 +36,7 @@ dist_check_SCRIPTS += tests/bench/test_allocations
 TESTS += tests/bench/test_allocations
 
 EXTRA_DIST += tests/bench/brokers.py tests/bench/durable.py tests/bench/measures.py \
-	tests/bench/run tests/bench/tls.py
+	tests/bench/queues.py tests/bench/run tests/bench/tls.py
 
 bench: tests/bench/relay$(EXEEXT) tests/bench/relay_feed$(EXEEXT) \
 	tests/bench/sync_floor$(EXEEXT) \
