@@ -408,6 +408,44 @@ START_TEST(delivery_counts_go_on)
 }
 END_TEST
 
+/* One goes back when its time is up, and is delivered again; it is held when the broker ends. */
+START_TEST(deliveries_under_a_timeout_are_ready_again)
+{
+    enum { SHORT_MS = 20, LONG_MS = 3600000 };
+    struct broker *b = broker_prepare();
+    struct channel *ch;
+    struct delivery d;
+
+    broker_launch(b, CONFIG, lives[_i][0]);
+    ch = channel_to(b);
+    declare_queue(
+        ch, "q", DURABLE,
+        ARGS(arg_int("x-visibility-timeout", SHORT_MS), arg_string("x-queue-type", "quorum")));
+    confirm_select(ch);
+    publish_persistent(ch, "q", NULL, "a");
+    await_confirms(ch);
+    expect_get(ch, "q", "a", 0);
+    await_message_count(ch, "q", 1);
+    consume(ch, "q", "c", 0, ARGS(arg_int("x-visibility-timeout", LONG_MS)));
+    d = expect_delivery(ch, "a", REDELIVERED);
+    ck_assert(field_is_int(header(&d, "x-delivery-count"), 1));
+    close_client(ch->client);
+    ch = channel_to(b);
+    await_message_count(ch, "q", 1);
+    expect_get(ch, "q", "a", REDELIVERED);
+    drop_client(ch->client);
+    restart(b, lives[_i][1]);
+    ch = channel_to(b);
+    ck_assert_uint_eq(message_count(ch, "q"), 1);
+    d = expect_get(ch, "q", "a", REDELIVERED);
+    ck_assert(field_is_int(header(&d, "x-delivery-count"), 3));
+    /* And the timeout counts as before. */
+    await_message_count(ch, "q", 1);
+    close_client(ch->client);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
 START_TEST(priorities_keep_their_order)
 {
     struct broker *b = broker_prepare();
@@ -506,6 +544,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tcase, vhosts_keep_their_own, 0, LIVES);
     tcase_add_loop_test(tcase, clocks_go_on, 0, LIVES);
     tcase_add_loop_test(tcase, delivery_counts_go_on, 0, LIVES);
+    tcase_add_loop_test(tcase, deliveries_under_a_timeout_are_ready_again, 0, LIVES);
     tcase_add_loop_test(tcase, priorities_keep_their_order, 0, LIVES);
     tcase_add_loop_test(tcase, dead_letters_keep_their_story, 0, LIVES);
     suite_add_tcase(suite, tcase);

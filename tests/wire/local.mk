@@ -18,6 +18,11 @@ TESTS += tests/wire/test_admin
 tests_wire_test_admin_SOURCES = tests/wire/test_admin.c
 tests_wire_test_admin_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_attacks
+TESTS += tests/wire/test_attacks
+tests_wire_test_attacks_SOURCES = tests/wire/test_attacks.c
+tests_wire_test_attacks_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_backpressure
 TESTS += tests/wire/test_backpressure
 tests_wire_test_backpressure_SOURCES = tests/wire/test_backpressure.c
