@@ -112,3 +112,8 @@ json_t *json_from_table(const struct table *t)
     }
     return object;
 }
+
+json_t *json_from_policy(const struct policy *p)
+{
+    return p != NULL ? json_from_bytes(policy_declaration(p)->name) : json_null();
+}

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/bytes.h"
 #include "base/table.h"
+#include "broker/policy.h"
 
 #include <jansson.h>
 #include <stdint.h>
@@ -21,5 +22,8 @@ json_t *json_from_table(const struct table *t);
 json_t *json_from_count(uint64_t n);
 
 json_t *json_from_value(const struct value *v);
+
+/* The policy's name; null of NULL. The caller owns it. */
+json_t *json_from_policy(const struct policy *p);
 
 #endif

@@ -26,6 +26,7 @@ struct queue_figures {
     uint64_t ready_bytes;
     uint64_t paged;
     uint32_t consumers;
+    struct policy_match applies; /* a reference each */
 };
 
 struct queue_batch {
@@ -51,6 +52,16 @@ static void find_queue(struct queue_handle *h, void *context)
     b->items[b->count++] = (struct queue_figures){.handle = queue_handle_ref(h)};
 }
 
+static void note_policies(struct queue_figures *f)
+{
+    const struct queue_effective *e = f->handle->effective;
+
+    if (e != NULL && e->policy != NULL)
+        f->applies.policy = policy_ref(e->policy);
+    if (e != NULL && e->operator_policy != NULL)
+        f->applies.operator_policy = policy_ref(e->operator_policy);
+}
+
 /* On a worker: those of the batch that are at home here. */
 static void count_messages(struct shard *s, void *context)
 {
@@ -71,6 +82,7 @@ static void count_messages(struct shard *s, void *context)
         f->ready_bytes = queue_ready_bytes(q);
         f->paged = queue_paged_count(q);
         f->consumers = queue_consumer_count(q);
+        note_policies(f);
     }
 }
 
@@ -79,6 +91,19 @@ static json_t *type_of(const struct queue_handle *h)
     const struct value *type = table_get(&h->options.arguments, "x-queue-type");
 
     return type != NULL ? json_from_value(type) : json_string("classic");
+}
+
+static json_t *effective_definition(const struct policy_match *m)
+{
+    struct arena arena;
+    struct table merged;
+    json_t *definition;
+
+    arena_init(&arena);
+    merged = policy_merge_definitions(&arena, m);
+    definition = json_from_table(&merged);
+    arena_free(&arena);
+    return definition;
 }
 
 static json_t *row_of(const struct queue_figures *f, const struct vhost *v)
@@ -95,6 +120,9 @@ static json_t *row_of(const struct queue_figures *f, const struct vhost *v)
     if (h->owner != 0)
         json_object_set_new(row, "owner_pid", json_from_count(h->owner));
     json_object_set_new(row, "arguments", json_from_table(&h->options.arguments));
+    json_object_set_new(row, "policy", json_from_policy(f->applies.policy));
+    json_object_set_new(row, "operator_policy", json_from_policy(f->applies.operator_policy));
+    json_object_set_new(row, "effective_policy_definition", effective_definition(&f->applies));
     json_object_set_new(row, "messages", json_from_count(f->ready + f->unacked));
     json_object_set_new(row, "messages_ready", json_from_count(f->ready));
     json_object_set_new(row, "messages_unacknowledged", json_from_count(f->unacked));
@@ -123,6 +151,8 @@ static void add_queues(struct vhost *v, void *context)
         for (size_t i = 0; i < b->count; i++) {
             if (b->items[i].there)
                 listing_add(&f->listing, row_of(&b->items[i], v));
+            policy_unref(b->items[i].applies.policy);
+            policy_unref(b->items[i].applies.operator_policy);
             queue_handle_unref(b->items[i].handle);
         }
         b->count = 0;

@@ -60,6 +60,7 @@ static void find_exchange(const struct exchange *e, void *context)
     json_object_set_new(row, "auto_delete", json_boolean(exchange_auto_delete(e)));
     json_object_set_new(row, "internal", json_boolean(exchange_internal(e)));
     json_object_set_new(row, "arguments", json_from_table(exchange_arguments(e)));
+    json_object_set_new(row, "policy", json_from_policy(exchange_policy(e)));
     json_array_append_new(f->rows, row);
 }
 

@@ -28,8 +28,9 @@ struct list_command {
 static const struct column VHOST_COLUMNS[] = {{"name", NULL}, {"tracing", NULL}, {NULL, NULL}};
 
 static const struct column EXCHANGE_COLUMNS[] = {
-    {"name", NULL},     {"type", NULL},      {"durable", NULL}, {"auto_delete", NULL},
-    {"internal", NULL}, {"arguments", NULL}, {"vhost", NULL},   {NULL, NULL},
+    {"name", NULL},        {"type", NULL},     {"durable", NULL},
+    {"auto_delete", NULL}, {"internal", NULL}, {"arguments", NULL},
+    {"policy", NULL},      {"vhost", NULL},    {NULL, NULL},
 };
 
 static const struct column QUEUE_COLUMNS[] = {
@@ -39,6 +40,9 @@ static const struct column QUEUE_COLUMNS[] = {
     {"arguments", NULL},
     {"exclusive", NULL},
     {"owner_pid", NULL},
+    {"policy", NULL},
+    {"operator_policy", NULL},
+    {"effective_policy_definition", NULL},
     {"messages_ready", NULL},
     {"messages_unacknowledged", NULL},
     {"messages", NULL},

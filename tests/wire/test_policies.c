@@ -333,6 +333,45 @@ START_TEST(every_queue_follows)
 }
 END_TEST
 
+/* ---- What is listed ---- */
+
+static void expect_listed(char *const arguments[], const char *expected)
+{
+    static char output[4096];
+
+    ck_assert(broker_log_awaits(broker, "is ready"));
+    ck_assert_int_eq(leveretctl_run(broker, arguments, output, sizeof(output)), 0);
+    ck_assert_str_eq(output, expected);
+}
+
+START_TEST(what_applies_is_listed)
+{
+    static char *const queues[] = {
+        "list_queues", "-s", "name", "policy", "operator_policy", "effective_policy_definition",
+        NULL};
+    static char *const exchanges[] = {"list_exchanges", "-s", "name", "policy", NULL};
+
+    given(HEAD "policies:\n" POLICY("p", "^q", "max-length: 7, overflow: reject-publish") POLICY(
+        "x", "^amq.(t|d)",
+        "alternate-exchange: amq.fanout") "operator_policies:\n" POLICY("o", "^q2",
+                                                                        "max-length: 3"));
+    declare_queue(ch, "other", 0, NO_ARGS);
+    declare_queue(ch, "q1", 0, NO_ARGS);
+    declare_queue(ch, "q2", 0, NO_ARGS);
+    expect_listed(queues, "other\t\t\t{}\n"
+                          "q1\tp\t\t{\"max-length\":7,\"overflow\":\"reject-publish\"}\n"
+                          "q2\tp\to\t{\"max-length\":3,\"overflow\":\"reject-publish\"}\n");
+    expect_listed(exchanges, "\t\n"
+                             "amq.direct\tx\n"
+                             "amq.fanout\t\n"
+                             "amq.headers\t\n"
+                             "amq.lease\t\n"
+                             "amq.match\t\n"
+                             "amq.topic\tx\n");
+    finish();
+}
+END_TEST
+
 /* ---- What is wrong ---- */
 
 START_TEST(wrong_policy_leaves_the_former_ones_in_force)
@@ -367,6 +406,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, letters_wait_for_as_long_as_the_policy_says);
     tcase_add_test(tcase, exchange_gets_an_alternate_and_loses_it);
     tcase_add_test(tcase, every_queue_follows);
+    tcase_add_test(tcase, what_applies_is_listed);
     tcase_add_test(tcase, wrong_policy_leaves_the_former_ones_in_force);
     return suite;
 }
