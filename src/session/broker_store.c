@@ -78,7 +78,8 @@ static int recover(struct broker *b, const char *directory, struct recovered *ou
 static void adopt_segments(struct durable_log *log, const struct recovered *r)
 {
     for (size_t i = 0; i < r->segment_count; i++) {
-        journal_adopt_segment(log->journal, r->segments[i].segment, r->segments[i].size_bytes);
+        journal_adopt_segment(log->journal, r->segments[i].segment, r->segments[i].size_bytes,
+                              r->segments[i].shares);
         if (r->segments[i].damaged)
             journal_adopt_damaged(log->journal, r->segments[i].segment);
     }

@@ -156,7 +156,7 @@ void journal_close(struct journal *j)
 
 /* ---- Recovery's part ---- */
 
-void journal_adopt_segment(struct journal *j, uint32_t segment, uint64_t size_bytes)
+void journal_adopt_segment(struct journal *j, uint32_t segment, uint64_t size_bytes, bool shares)
 {
     const struct segment_id *found = (const struct segment_id *)(const void *)j->found_files.data;
     size_t count = j->found_files.size / sizeof(*found);
@@ -171,6 +171,7 @@ void journal_adopt_segment(struct journal *j, uint32_t segment, uint64_t size_by
     s->durable_bytes = size_bytes;
     s->weight = size_bytes;
     s->sealed = true;
+    s->shares = shares;
     j->states_due = true;
 }
 
@@ -190,7 +191,7 @@ void journal_adopt_queue(struct journal *j, struct journal_queue *q, uint64_t id
 
 void journal_adopt_message(struct journal *j, struct store_location location)
 {
-    journal_hold(j, location, false);
+    journal_hold_found(j, location);
 }
 
 /* ---- Group commit ---- */

@@ -90,8 +90,8 @@ void journal_close(struct journal *j);
  * Between journal_open() and the first journal_submit(), in this order: every recovered segment,
  * every recovered queue that still exists, every recovered message of those. */
 
-/* Adopts a segment file found at start. */
-void journal_adopt_segment(struct journal *j, uint32_t segment, uint64_t size_bytes);
+/* Adopts a segment file found at start. `shares`: several queues may hold one of its messages. */
+void journal_adopt_segment(struct journal *j, uint32_t segment, uint64_t size_bytes, bool shares);
 
 /* The adopted segment is damaged: it is emptied, and set aside instead of deleted. */
 void journal_adopt_damaged(struct journal *j, uint32_t segment);
@@ -229,7 +229,7 @@ void journal_read_result_free(struct journal_read_result *r);
 struct journal_figures {
     uint64_t segments;
     uint64_t bytes;      /* of all segment files */
-    uint64_t live_bytes; /* of messages that queues hold */
+    uint64_t live_bytes; /* of messages that queues hold, each once */
     uint64_t syncs;
     uint64_t records;
     uint64_t compacted_bytes;

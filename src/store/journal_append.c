@@ -254,7 +254,7 @@ void journal_append_reference(struct journal *j, uint64_t queue_id, uint64_t seq
     record_put_reference(at, queue_id, sequence, target.offset, expires_ms);
     j->appended++;
     j->gather->needs_sync = true;
-    journal_hold(j, target, false);
+    journal_hold_more(j, target);
 }
 
 struct store_location journal_append_message(struct journal *j, struct journal_queue *q,
@@ -283,7 +283,7 @@ struct store_location journal_append_message(struct journal *j, struct journal_q
     j->last_message_of = msg;
     j->last_message = (size_t)(at - j->gather->bytes.data);
     j->last_location = segment_location(j->active->id.number, offset, size);
-    journal_hold(j, j->last_location, true);
+    journal_hold(j, j->last_location);
     return j->last_location;
 }
 
@@ -304,7 +304,7 @@ struct store_location journal_append_copy(struct journal *j, const uint8_t *reco
     j->last_message_of = NULL;
     j->compacted_bytes += size;
     location = segment_location(j->active->id.number, offset, size);
-    journal_hold(j, location, true);
+    journal_hold(j, location);
     return location;
 }
 

@@ -7,6 +7,7 @@
 #include "base/hash_map.h"
 #include "store/journal.h"
 #include "store/segment.h"
+#include "store/shared_bodies.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -21,11 +22,13 @@ struct journal_segment {
     uint64_t size_bytes;    /* appended */
     uint64_t durable_bytes; /* of them */
     uint64_t weight;        /* of all messages appended here, in location_weight()s */
-    uint64_t live_weight;   /* of those that queues hold */
-    uint64_t live_count;
+    uint64_t live_weight;   /* of those that queues hold, each once */
+    uint64_t live_count;    /* how often queues hold them */
+    struct shared_bodies shared;
     uint64_t free_mark; /* freeing: deleted when this is synced */
     bool sealed;
     bool damaged;
+    bool shares;    /* found at start, with messages that several queues may hold */
     bool compacted; /* what could be copied was */
     bool freeing;
 };
@@ -185,8 +188,11 @@ struct journal_segment *journal_segment_add(struct journal *j, struct segment_id
 struct journal_segment *journal_segment_find(struct journal *j, uint32_t number);
 void journal_segments_free(struct journal *j);
 
-/* A queue holds the message there: as its bytes are written (`written`), or as one more. */
-void journal_hold(struct journal *j, struct store_location l, bool written);
+/* A queue holds the message there: as its bytes are written, as one more beside those that hold it,
+ * or as was found at start. */
+void journal_hold(struct journal *j, struct store_location l);
+void journal_hold_more(struct journal *j, struct store_location l);
+void journal_hold_found(struct journal *j, struct store_location l);
 void journal_release(struct journal *j, struct store_location l);
 
 /* Forgets the segment and deletes its file (or sets it aside). */

@@ -48,6 +48,7 @@ static void forget(struct journal *j, struct journal_segment *s)
         container_of(n, struct journal_queue, in_segment)->state_segment = 0;
         list_remove(n);
     }
+    shared_bodies_free(&s->shared);
     list_remove(&s->in_all);
     list_remove(&s->in_work);
     hash_map_remove(&j->by_number, &s->by_number);
@@ -76,15 +77,33 @@ void journal_segments_free(struct journal *j)
 
 /* ---- What is live ---- */
 
-void journal_hold(struct journal *j, struct store_location l, bool written)
+void journal_hold(struct journal *j, struct store_location l)
 {
     struct journal_segment *s = journal_segment_find(j, l.segment);
 
     assert(s != NULL);
     s->live_count++;
     s->live_weight += location_weight(l);
-    if (written)
-        s->weight += location_weight(l);
+    s->weight += location_weight(l);
+}
+
+void journal_hold_more(struct journal *j, struct store_location l)
+{
+    struct journal_segment *s = journal_segment_find(j, l.segment);
+
+    assert(s != NULL && s->live_count != 0);
+    s->live_count++;
+    shared_bodies_add(&s->shared, location_offset(l), 1);
+}
+
+void journal_hold_found(struct journal *j, struct store_location l)
+{
+    struct journal_segment *s = journal_segment_find(j, l.segment);
+
+    assert(s != NULL);
+    s->live_count++;
+    if (!s->shares || shared_bodies_add(&s->shared, location_offset(l), 0) == 1)
+        s->live_weight += location_weight(l);
 }
 
 void journal_release(struct journal *j, struct store_location l)
@@ -96,7 +115,11 @@ void journal_release(struct journal *j, struct store_location l)
     s = journal_segment_find(j, l.segment);
     assert(s != NULL && s->live_count != 0);
     s->live_count--;
-    s->live_weight -= location_weight(l);
+    if (shared_bodies_remove(&s->shared, location_offset(l)) == 0)
+        s->live_weight -= location_weight(l);
+    /* Perhaps nobody holds it any more: nobody more can. */
+    if (l.segment == j->last_location.segment && l.offset == j->last_location.offset)
+        j->last_message_of = NULL;
     journal_segment_consider(j, s);
 }
 

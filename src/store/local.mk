@@ -40,4 +40,6 @@ src_store_libleveret_store_a_SOURCES = \
 	src/store/recovery_scan.c \
 	src/store/recovery_scan.h \
 	src/store/segment.c \
-	src/store/segment.h
+	src/store/segment.h \
+	src/store/shared_bodies.c \
+	src/store/shared_bodies.h

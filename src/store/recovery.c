@@ -396,6 +396,7 @@ static void list_segments(struct recovery *r)
             .segment = s->scan.id.number,
             .size_bytes = s->end != UINT64_MAX ? s->end : s->scan.end,
             .damaged = s->damaged,
+            .shares = s->scan.references,
         };
     }
 }

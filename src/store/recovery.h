@@ -44,6 +44,7 @@ struct recovered_segment {
     uint32_t segment;
     uint64_t size_bytes;
     bool damaged;
+    bool shares; /* it has references: several queues may hold one of its messages */
 };
 
 struct recovered {

@@ -193,6 +193,7 @@ static void add_record(struct segment_scan *s, const struct record *r, uint32_t 
     case RECORD_REFERENCE:
         if (record_u32(r, 0) != last->location)
             return; /* its message is in a damaged region */
+        s->references = true;
         break;
     case RECORD_SETTLE:
         settle.queue = queue_index(s, r->queue_id);

@@ -68,6 +68,7 @@ struct segment_scan {
     uint64_t proven_end; /* what is below was synced: damage there is no torn tail */
     uint64_t records;
     bool ended;             /* the last record tells that the journal was closed */
+    bool references;        /* there are any */
     uint32_t format;        /* when it is newer, or 0 */
     bool unknown_record;    /* sound, but of a type that only a newer program can know */
     int error;              /* -errno: it could not be opened */

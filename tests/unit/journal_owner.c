@@ -197,7 +197,7 @@ int owner_open(struct owner *o)
     for (size_t i = 0; i < o->recovered.segment_count; i++) {
         const struct recovered_segment *s = &o->recovered.segments[i];
 
-        journal_adopt_segment(o->journal, s->segment, s->size_bytes);
+        journal_adopt_segment(o->journal, s->segment, s->size_bytes, s->shares);
         if (s->damaged)
             journal_adopt_damaged(o->journal, s->segment);
     }

@@ -113,6 +113,11 @@ TESTS += tests/unit/test_confirms
 tests_unit_test_confirms_SOURCES = tests/unit/test_confirms.c
 tests_unit_test_confirms_LDADD = $(SESSION_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_shared_bodies
+TESTS += tests/unit/test_shared_bodies
+tests_unit_test_shared_bodies_SOURCES = tests/unit/test_shared_bodies.c
+tests_unit_test_shared_bodies_LDADD = $(STORE_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_crc32c
 TESTS += tests/unit/test_crc32c
 tests_unit_test_crc32c_SOURCES = tests/unit/test_crc32c.c

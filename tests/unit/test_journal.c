@@ -339,6 +339,90 @@ static bool is_left(uint32_t segment)
 
 /* Small messages for four queues, so that a chunk's end often has a message before it and its
  * references behind, and messages of others that are appended between two chunks. */
+/* What several queues hold is live once: of a segment in which little is left, and in which each
+ * message had four holders, less is live than one in ten of its bytes. */
+START_TEST(shared_messages_are_live_once)
+{
+    enum { MESSAGES = 400 };
+    struct journal_figures figures;
+
+    start();
+    owner.options.segment_size_bytes = 1 << 20;
+    owner.options.compact_below_percent = 0;
+    reopen();
+    for (uint32_t i = 0; i < MESSAGES; i++)
+        owner_publish_to_all(&owner, 4, 1000);
+    owner_commit(&owner);
+    for (int life = 0; life < 2; life++) {
+        journal_figures(owner.journal, &figures);
+        ck_assert_uint_ge(figures.live_bytes, MESSAGES * 1000);
+        ck_assert_uint_le(figures.live_bytes, figures.bytes);
+        reopen();
+    }
+    /* One of the four holds all. */
+    for (uint32_t q = 0; q < 3; q++) {
+        for (uint64_t s = 1; s <= MESSAGES; s++)
+            owner_settle(&owner, q, s);
+    }
+    owner_commit(&owner);
+    journal_figures(owner.journal, &figures);
+    ck_assert_uint_ge(figures.live_bytes, MESSAGES * 1000);
+    for (uint64_t s = 1; s <= MESSAGES; s++) {
+        if (s % 20 != 0)
+            owner_settle(&owner, 3, s);
+    }
+    owner_commit(&owner);
+    for (int life = 0; life < 2; life++) {
+        journal_figures(owner.journal, &figures);
+        ck_assert_uint_ge(figures.live_bytes, MESSAGES / 20 * 900);
+        ck_assert_uint_le(figures.live_bytes, MESSAGES / 10 * 1000);
+        reopen();
+    }
+    finish();
+}
+END_TEST
+
+static bool few_are_left(struct owner *o)
+{
+    struct journal_figures figures;
+
+    journal_figures(o->journal, &figures);
+    return figures.bytes < 200000;
+}
+
+/* One message in ten is left to all four: with each counted four times it would seem that two
+ * fifths are. */
+START_TEST(sparse_segments_of_shared_messages_are_compacted)
+{
+    enum { MESSAGES = 1000 };
+
+    start();
+    owner.options.segment_size_bytes = 65536;
+    owner.options.compact_below_percent = 30;
+    reopen();
+    for (uint32_t i = 0; i < MESSAGES; i++) {
+        owner_publish_to_all(&owner, 4, 1000);
+        if (i % 50 == 49)
+            owner_commit(&owner);
+    }
+    for (uint32_t q = 0; q < 4; q++) {
+        for (uint64_t s = 1; s <= MESSAGES; s++) {
+            if (s % 10 != 0)
+                owner_settle(&owner, q, s);
+        }
+    }
+    owner_wait(&owner, few_are_left);
+    for (int life = 0; life < 2; life++) {
+        for (uint32_t q = 0; q < 4; q++) {
+            ck_assert_uint_eq(owner_count(&owner, q), MESSAGES / 10);
+            owner_check_content(&owner, q);
+        }
+        reopen();
+    }
+    finish();
+}
+END_TEST
+
 START_TEST(references_behind_a_chunk_of_compaction_are_found_again)
 {
     uint32_t last;
@@ -648,7 +732,8 @@ UNIT_MAIN("journal", what_is_appended_is_durable_when_told_and_found_again,
           deliveries_are_remembered, sequence_numbers_go_on_after_everything_was_settled,
           large_messages_get_segments_of_their_own_size, consumed_segments_are_deleted,
           sparse_segments_are_compacted, a_message_settled_while_it_is_copied_stays_settled,
-          references_behind_a_chunk_of_compaction_are_found_again,
+          references_behind_a_chunk_of_compaction_are_found_again, shared_messages_are_live_once,
+          sparse_segments_of_shared_messages_are_compacted,
           settled_records_alone_are_not_synced_at_once, with_an_interval_syncs_come_by_the_clock,
           a_group_that_comes_during_a_sync_alone_is_written,
           without_syncs_only_what_replaces_a_segment_is_synced,
