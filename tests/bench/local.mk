@@ -1,12 +1,16 @@
 # Measurements (make bench), and the tests of what can be counted instead of timed.
 
-EXTRA_PROGRAMS = tests/bench/relay tests/bench/relay_feed tests/bench/sync_floor
+EXTRA_PROGRAMS = tests/bench/relay tests/bench/relay_feed tests/bench/sync_floor \
+	tests/bench/deadlines
 CLEANFILES += tests/bench/relay$(EXEEXT) tests/bench/relay_feed$(EXEEXT) \
-	tests/bench/sync_floor$(EXEEXT)
+	tests/bench/sync_floor$(EXEEXT) tests/bench/deadlines$(EXEEXT)
 
 tests_bench_relay_SOURCES = tests/bench/relay.c
 
 tests_bench_sync_floor_SOURCES = tests/bench/sync_floor.c
+
+tests_bench_deadlines_SOURCES = tests/bench/deadlines.c
+tests_bench_deadlines_LDADD = $(RABBITMQ_LIBS)
 
 tests_bench_relay_feed_SOURCES = tests/bench/relay_feed.c
 tests_bench_relay_feed_LDADD = $(PERF_LIBS)
@@ -35,9 +39,9 @@ endif
 dist_check_SCRIPTS += tests/bench/test_allocations
 TESTS += tests/bench/test_allocations
 
-EXTRA_DIST += tests/bench/brokers.py tests/bench/durable.py tests/bench/measures.py \
-	tests/bench/queues.py tests/bench/run tests/bench/tls.py
+EXTRA_DIST += tests/bench/brokers.py tests/bench/deadlines.py tests/bench/durable.py \
+	tests/bench/measures.py tests/bench/queues.py tests/bench/run tests/bench/tls.py
 
 bench: tests/bench/relay$(EXEEXT) tests/bench/relay_feed$(EXEEXT) \
-	tests/bench/sync_floor$(EXEEXT) \
+	tests/bench/sync_floor$(EXEEXT) tests/bench/deadlines$(EXEEXT) \
 	tests/bench/allocation_counter.so tests/bench/slow_sync.so
