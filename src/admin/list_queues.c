@@ -25,6 +25,7 @@ struct queue_figures {
     uint64_t unacked;
     uint64_t ready_bytes;
     uint64_t paged;
+    struct queue_lease_counts leases;
     uint32_t consumers;
     struct policy_match applies; /* a reference each */
 };
@@ -81,6 +82,7 @@ static void count_messages(struct shard *s, void *context)
         f->unacked = queue_unacked_count(q);
         f->ready_bytes = queue_ready_bytes(q);
         f->paged = queue_paged_count(q);
+        f->leases = queue_lease_counts(q);
         f->consumers = queue_consumer_count(q);
         note_policies(f);
     }
@@ -128,6 +130,9 @@ static json_t *row_of(const struct queue_figures *f, const struct vhost *v)
     json_object_set_new(row, "messages_unacknowledged", json_from_count(f->unacked));
     json_object_set_new(row, "messages_paged_out", json_from_count(f->paged));
     json_object_set_new(row, "message_bytes_ready", json_from_count(f->ready_bytes));
+    json_object_set_new(row, "deliveries_expired", json_from_count(f->leases.expired));
+    json_object_set_new(row, "deliveries_extended", json_from_count(f->leases.extended));
+    json_object_set_new(row, "settlements_late", json_from_count(f->leases.late));
     json_object_set_new(row, "consumers", json_integer(f->consumers));
     json_object_set_new(row, "worker", json_integer(h->home_worker));
     json_object_set_new(row, "state", json_string("running"));

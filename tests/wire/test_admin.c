@@ -107,6 +107,24 @@ START_TEST(virtual_hosts_are_listed_apart)
 }
 END_TEST
 
+START_TEST(expired_deliveries_are_counted)
+{
+    struct channel *ch = connect_channel();
+
+    SKIP_WITH_ORACLE("leveretctl is leveret's");
+    declare_queue(ch, "q", 0, ARGS(arg_int("x-visibility-timeout", 3600000)));
+    publish(ch, "q", "a");
+    expect_get(ch, "q", "a", 0);
+    publish_with(ch, "amq.lease", "", 0,
+                 HEADERS(arg_int("delivery-tag", 1), arg_int("visibility-timeout", 1)), "");
+    await_message_count(ch, "q", 1);
+    ack(ch, 1, 0);
+    ck_assert_uint_eq(message_count(ch, "q"), 1);
+    expect_output("list_queues -s name deliveries_expired deliveries_extended settlements_late",
+                  "q\t1\t1\t1\n");
+}
+END_TEST
+
 START_TEST(exchanges_and_bindings_are_listed)
 {
     struct channel *ch = connect_channel();
@@ -327,6 +345,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, queues_are_listed_with_what_is_in_them);
     tcase_add_test(tcase, arguments_are_json_of_their_types);
     tcase_add_test(tcase, virtual_hosts_are_listed_apart);
+    tcase_add_test(tcase, expired_deliveries_are_counted);
     tcase_add_test(tcase, exchanges_and_bindings_are_listed);
     tcase_add_test(tcase, each_of_many_queues_is_listed_once);
     tcase_add_test(tcase, connections_channels_and_consumers_are_listed);
