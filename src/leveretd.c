@@ -1,6 +1,7 @@
 /* leveretd: the broker's program. Reads the command line and the configuration, runs the broker,
  * and turns signals into reloads and a shutdown. */
 #include "admin/admin.h"
+#include "admin/import.h"
 #include "auth/password.h"
 #include "auth/users.h"
 #include "base/log.h"
@@ -235,6 +236,42 @@ static void start_admin(struct admin *a, struct broker *b)
     free(path);
 }
 
+/* Returns 0 or -errno after logging. */
+static int load_definitions(struct broker *b)
+{
+    const char *path = b->server->config->load_definitions;
+    struct asker asker;
+    int rc;
+
+    if (path == NULL)
+        return 0;
+    asker_init(&asker, b);
+    rc = import_file(&asker, path);
+    asker_release(&asker);
+    return rc;
+}
+
+/* Returns the exit status. */
+static int serve(const struct options *o, struct broker *b, const sigset_t *handled)
+{
+    struct server *s = b->server;
+    struct admin admin;
+    int status = EXIT_FAILURE;
+
+    server_start(s);
+    if (load_definitions(b) == 0 && server_listen(s) == 0) {
+        start_admin(&admin, b);
+        log_info("server", "leveret %s is ready: %u workers", LEVERET_VERSION, s->worker_count);
+        wait_for_the_end(o, b, handled);
+        admin_stop(&admin);
+        status = EXIT_SUCCESS;
+    }
+    server_stop(s);
+    if (status == EXIT_SUCCESS)
+        log_info("server", "closed");
+    return status;
+}
+
 static int run(const struct options *o)
 {
     struct auth_database *users;
@@ -243,7 +280,6 @@ static int run(const struct options *o)
     struct config *config;
     struct server server;
     struct broker broker;
-    struct admin admin;
     sigset_t handled;
     bool ready;
     int status = EXIT_FAILURE;
@@ -263,15 +299,8 @@ static int run(const struct options *o)
     ready = broker_init(&broker, &server, LEVERET_VERSION,
                         o->data_dir != NULL ? o->data_dir : config->data_dir, &problems) == 0;
     warn_of_problems(&problems);
-    if (ready && server_start(&server) == 0) {
-        start_admin(&admin, &broker);
-        log_info("server", "leveret %s is ready: %u workers", LEVERET_VERSION, server.worker_count);
-        wait_for_the_end(o, &broker, &handled);
-        admin_stop(&admin);
-        server_stop(&server);
-        log_info("server", "closed");
-        status = EXIT_SUCCESS;
-    }
+    if (ready)
+        status = serve(o, &broker, &handled);
     broker_release(&broker);
     server_release(&server);
     auth_database_replace(NULL);

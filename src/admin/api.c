@@ -39,7 +39,6 @@ void api_fail(struct api_answer *answer, unsigned status, const char *format, ..
     char reason[1024];
     va_list arguments;
     json_t *error;
-    char *text;
 
     va_start(arguments, format);
     vsnprintf(reason, sizeof(reason), format, arguments);
@@ -47,11 +46,18 @@ void api_fail(struct api_answer *answer, unsigned status, const char *format, ..
     error = json_object();
     json_object_set_new(error, "error", json_string(error_name(status)));
     json_object_set_new(error, "reason", json_from_bytes(bytes_from_string(reason)));
-    text = json_dumps(error, JSON_COMPACT);
-    json_decref(error);
     answer->status = status;
+    api_answer_json(answer, error);
+}
+
+void api_answer_json(struct api_answer *answer, json_t *json)
+{
+    char *text = json_dumps(json, JSON_COMPACT);
+
+    json_decref(json);
     buffer_clear(&answer->body);
     buffer_append(&answer->body, bytes_from_string(text != NULL ? text : "{}"));
+    buffer_append(&answer->body, bytes_from_string("\n"));
     free(text);
 }
 
@@ -94,6 +100,22 @@ bool api_each_vhost(const struct api_request *r, uint32_t at,
     return true;
 }
 
+struct bytes api_vhost_named(const struct api_request *r)
+{
+    return r->segment_count > 1 ? r->segments[1] : bytes_of(NULL, 0);
+}
+
+static void accept_vhost(struct vhost *v, void *context)
+{
+    (void)v;
+    (void)context;
+}
+
+bool api_check_vhost(const struct api_request *r, struct api_answer *answer)
+{
+    return r->segment_count <= 1 || api_each_vhost(r, 1, accept_vhost, NULL, answer);
+}
+
 /* ---- Routes ---- */
 
 /* `segments` of the path behind /api: the name, and up to so many others. */
@@ -104,10 +126,21 @@ static const struct api_route {
     uint32_t segments_max;
     void (*handle)(const struct api_request *r, struct api_answer *answer);
 } ROUTES[] = {
-    {"GET", "overview", 1, 1, api_overview},   {"GET", "vhosts", 1, 1, api_vhosts},
-    {"GET", "exchanges", 1, 2, api_exchanges}, {"GET", "queues", 1, 2, api_queues},
-    {"GET", "bindings", 1, 2, api_bindings},   {"GET", "connections", 1, 1, api_connections},
-    {"GET", "channels", 1, 1, api_channels},   {"GET", "consumers", 1, 2, api_consumers},
+    {"GET", "definitions", 1, 2, api_export},
+    {"POST", "definitions", 1, 2, api_import},
+    {"GET", "overview", 1, 1, api_overview},
+    {"GET", "vhosts", 1, 1, api_vhosts},
+    {"GET", "users", 1, 1, api_users},
+    {"GET", "permissions", 1, 2, api_permissions},
+    {"GET", "topic-permissions", 1, 2, api_topic_permissions},
+    {"GET", "policies", 1, 2, api_policies},
+    {"GET", "operator-policies", 1, 2, api_operator_policies},
+    {"GET", "exchanges", 1, 2, api_exchanges},
+    {"GET", "queues", 1, 2, api_queues},
+    {"GET", "bindings", 1, 2, api_bindings},
+    {"GET", "connections", 1, 1, api_connections},
+    {"GET", "channels", 1, 1, api_channels},
+    {"GET", "consumers", 1, 2, api_consumers},
 };
 
 static int hex_digit(char c)

@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/bytes.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -46,15 +47,30 @@ void api_handle(struct api_request *r, struct api_answer *answer);
 void api_fail(struct api_answer *answer, unsigned status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Answers with a JSON value, which is freed. */
+void api_answer_json(struct api_answer *answer, json_t *json);
+
 /* Calls `visit` for the virtual host that the request's path names as its segment number `at`, or
  * for all when it ends before. Returns false after answering with 404. */
 bool api_each_vhost(const struct api_request *r, uint32_t at,
                     void (*visit)(struct vhost *v, void *context), void *context,
                     struct api_answer *answer);
 
+/* The virtual host that the path names behind the resource, empty when it names none; and whether
+ * it exists, if it names one: false after answering with 404. */
+struct bytes api_vhost_named(const struct api_request *r);
+bool api_check_vhost(const struct api_request *r, struct api_answer *answer);
+
 /* ---- Handlers ---- */
 
+void api_export(const struct api_request *r, struct api_answer *answer);
+void api_import(const struct api_request *r, struct api_answer *answer);
 void api_overview(const struct api_request *r, struct api_answer *answer);
+void api_operator_policies(const struct api_request *r, struct api_answer *answer);
+void api_permissions(const struct api_request *r, struct api_answer *answer);
+void api_policies(const struct api_request *r, struct api_answer *answer);
+void api_topic_permissions(const struct api_request *r, struct api_answer *answer);
+void api_users(const struct api_request *r, struct api_answer *answer);
 void api_vhosts(const struct api_request *r, struct api_answer *answer);
 void api_exchanges(const struct api_request *r, struct api_answer *answer);
 void api_queues(const struct api_request *r, struct api_answer *answer);

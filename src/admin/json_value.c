@@ -1,5 +1,6 @@
 #include "admin/json_value.h"
 
+#include "amqp/table.h"
 #include "amqp/utf8.h"
 #include "base/buffer.h"
 
@@ -116,4 +117,86 @@ json_t *json_from_table(const struct table *t)
 json_t *json_from_policy(const struct policy *p)
 {
     return p != NULL ? json_from_bytes(policy_declaration(p)->name) : json_null();
+}
+
+/* ---- The other way ---- */
+
+static const char *to_value(struct arena *a, const json_t *json, unsigned depth, struct value *out);
+
+static const char *to_array(struct arena *a, const json_t *list, unsigned depth,
+                            struct value_array *out)
+{
+    *out = (struct value_array){.items = NULL};
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        struct value item;
+        const char *reason = to_value(a, json_array_get(list, i), depth + 1, &item);
+
+        if (reason != NULL)
+            return reason;
+        value_array_append(a, out, item);
+    }
+    return NULL;
+}
+
+static const char *to_table(struct arena *a, const json_t *object, unsigned depth,
+                            struct table *out)
+{
+    json_t *o = (json_t *)(uintptr_t)object;
+
+    *out = table_empty();
+    for (void *at = json_object_iter(o); at != NULL; at = json_object_iter_next(o, at)) {
+        struct bytes key = bytes_from_string(json_object_iter_key(at));
+        const char *reason;
+        struct value item;
+
+        if (key.size > UINT8_MAX)
+            return "a key must have at most 255 bytes";
+        reason = to_value(a, json_object_iter_value(at), depth + 1, &item);
+        if (reason != NULL)
+            return reason;
+        table_append(a, out, arena_copy(a, key), item);
+    }
+    return NULL;
+}
+
+static const char *to_value(struct arena *a, const json_t *json, unsigned depth, struct value *out)
+{
+    if (depth >= AMQP_TABLE_DEPTH_MAX)
+        return "is nested too deep";
+    switch (json_typeof(json)) {
+    case JSON_OBJECT:
+        *out = value_table(table_empty());
+        return to_table(a, json, depth, &out->table);
+    case JSON_ARRAY:
+        *out = value_array((struct value_array){.items = NULL});
+        return to_array(a, json, depth, &out->array);
+    case JSON_STRING:
+        *out = value_string(
+            arena_copy(a, bytes_of(json_string_value(json), json_string_length(json))));
+        break;
+    case JSON_INTEGER:
+        *out = value_int64(json_integer_value(json));
+        break;
+    case JSON_REAL:
+        *out = (struct value){.type = VALUE_DOUBLE, .real = json_real_value(json)};
+        break;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        *out = value_boolean(json_is_true(json));
+        break;
+    case JSON_NULL:
+        *out = value_void();
+        break;
+    }
+    return NULL;
+}
+
+const char *json_to_table(struct arena *a, const json_t *object, struct table *out)
+{
+    return to_table(a, object, 0, out);
+}
+
+const char *json_to_value(struct arena *a, const json_t *json, struct value *out)
+{
+    return to_value(a, json, 0, out);
 }

@@ -26,4 +26,10 @@ json_t *json_from_value(const struct value *v);
 /* The policy's name; null of NULL. The caller owns it. */
 json_t *json_from_policy(const struct policy *p);
 
+/* The other way, as RabbitMQ reads definitions: whole numbers become 64-bit integers, others
+ * doubles. All is copied into `a`. Return NULL, or why it cannot be: nested deeper than a table of
+ * AMQP may be (AMQP_TABLE_DEPTH_MAX), or a key of more than 255 bytes. */
+const char *json_to_table(struct arena *a, const json_t *object, struct table *out);
+const char *json_to_value(struct arena *a, const json_t *json, struct value *out);
+
 #endif

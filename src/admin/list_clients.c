@@ -308,18 +308,12 @@ void api_channels(const struct api_request *r, struct api_answer *answer)
     listing_free(&l);
 }
 
-static void accept_vhost(struct vhost *v, void *context)
-{
-    (void)v;
-    (void)context;
-}
-
 void api_consumers(const struct api_request *r, struct api_answer *answer)
 {
-    struct bytes vhost = r->segment_count > 1 ? r->segments[1] : bytes_of(NULL, 0);
+    struct bytes vhost = api_vhost_named(r);
     struct listing l;
 
-    if (!api_each_vhost(r, 1, accept_vhost, NULL, answer))
+    if (!api_check_vhost(r, answer))
         return;
     listing_init(&l, CONSUMER_KEY, r->columns);
     list_channels(r, vhost, add_consumers, &l);

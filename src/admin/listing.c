@@ -63,8 +63,11 @@ static struct bytes key_of(struct listing *l, const json_t *row)
 
 static void drop_unwanted(const struct listing *l, json_t *row)
 {
-    void *at = json_object_iter(row);
+    void *at;
 
+    if (l->omitted != NULL)
+        json_object_del(row, l->omitted);
+    at = json_object_iter(row);
     while (l->columns.size != 0 && at != NULL) {
         const char *column = json_object_iter_key(at);
 
@@ -122,5 +125,5 @@ void listing_write(struct listing *l, struct buffer *out)
             buffer_append(out, bytes_from_string(",\n"));
         buffer_append(out, l->rows[i].text);
     }
-    buffer_append(out, bytes_from_string("]\n"));
+    buffer_append(out, bytes_from_string("]"));
 }

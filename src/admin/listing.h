@@ -18,6 +18,7 @@ struct listing_row {
 struct listing {
     const char *const *key; /* names of the columns of the key; ends with NULL */
     struct bytes columns;   /* separated by commas: the only ones wanted; empty: all */
+    const char *omitted;    /* a column that is not wanted; NULL: none */
     struct arena arena;
     struct listing_row *rows;
     size_t count;

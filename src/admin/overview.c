@@ -7,7 +7,6 @@
 #include "session/broker.h"
 
 #include <jansson.h>
-#include <stdlib.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -50,7 +49,6 @@ void api_overview(const struct api_request *r, struct api_answer *answer)
     const struct broker *b = r->broker;
     struct server *s = b->server;
     json_t *o = json_object();
-    char *text;
 
     json_object_set_new(o, "product_name", json_string(s->config->server.product));
     json_object_set_new(o, "product_version", json_string(s->version));
@@ -68,8 +66,5 @@ void api_overview(const struct api_request *r, struct api_answer *answer)
     json_object_set_new(o, "mem_limit", json_from_count(b->alarms.memory_watermark_bytes));
     json_object_set_new(o, "disk_free", disk_free(b->data.path));
     json_object_set_new(o, "disk_free_limit", json_from_count(b->alarms.disk_free_limit_bytes));
-    text = json_dumps(o, JSON_COMPACT);
-    json_decref(o);
-    buffer_append(&answer->body, bytes_from_string(text != NULL ? text : "{}"));
-    free(text);
+    api_answer_json(answer, o);
 }

@@ -334,6 +334,7 @@ struct config {
     uint32_t workers; /* 0: the number of CPUs */
     bool follow_queues;
     const char *data_dir;
+    const char *load_definitions; /* path; NULL: none */
     struct config_server server;
     struct config_limits limits;
     struct config_journal journal;

@@ -1,5 +1,6 @@
 /* leveretctl: what an administrator does to a broker and its data from the command line. */
 #include "leveretctl/backup.h"
+#include "leveretctl/definitions.h"
 #include "leveretctl/lists.h"
 #include "leveretctl/options.h"
 #include "leveretctl/tls_command.h"
@@ -30,6 +31,11 @@ static void print_help(void)
          "                       --user NAME and --days N (see leveretctl tls --help)\n"
          "\n"
          "Of a running broker:\n"
+         "  export_definitions FILE\n"
+         "  import_definitions FILE\n"
+         "                       everything but messages, in RabbitMQ's JSON format; of one "
+         "virtual\n"
+         "                       host when it is named\n"
          "  status               what it is and how it does");
     list_commands_print_help();
     puts("\n"
@@ -72,6 +78,8 @@ static int run_backup(const struct options *o)
 
 static const struct command COMMANDS[] = {
     {"backup", 1, run_backup},
+    {"export_definitions", 1, export_run},
+    {"import_definitions", 1, import_run},
     {"status", 0, status_run},
 };
 
@@ -141,6 +149,7 @@ static int read_options(struct options *o, int argc, char **argv)
             break;
         case 'p':
             o->vhost = optarg;
+            o->vhost_named = true;
             break;
         case OPTION_FORMATTER:
             if (set_format(o, optarg) != 0)

@@ -101,7 +101,33 @@ static const struct column CONSUMER_COLUMNS[] = {
     {"vhost", NULL},          {NULL, NULL},
 };
 
+static const struct column USER_COLUMNS[] = {{"user", "name"}, {"tags", NULL}, {NULL, NULL}};
+
+static const struct column PERMISSION_COLUMNS[] = {
+    {"user", NULL}, {"configure", NULL}, {"write", NULL},
+    {"read", NULL}, {"vhost", NULL},     {NULL, NULL},
+};
+
+static const struct column TOPIC_PERMISSION_COLUMNS[] = {
+    {"user", NULL}, {"exchange", NULL}, {"write", NULL},
+    {"read", NULL}, {"vhost", NULL},    {NULL, NULL},
+};
+
+static const struct column POLICY_COLUMNS[] = {
+    {"vhost", NULL},      {"name", NULL},     {"pattern", NULL}, {"apply-to", NULL},
+    {"definition", NULL}, {"priority", NULL}, {NULL, NULL},
+};
+
 static const struct list_command COMMANDS[] = {
+    {"list_policies", "policies", "policies for vhost ",
+     "vhost,name,pattern,apply-to,definition,priority", POLICY_COLUMNS, true},
+    {"list_operator_policies", "operator-policies", "operator policies for vhost ",
+     "vhost,name,pattern,apply-to,definition,priority", POLICY_COLUMNS, true},
+    {"list_users", "users", "users", "user,tags", USER_COLUMNS, false},
+    {"list_permissions", "permissions", "permissions for vhost ", "user,configure,write,read",
+     PERMISSION_COLUMNS, true},
+    {"list_topic_permissions", "topic-permissions", "topic permissions for vhost ",
+     "user,exchange,write,read", TOPIC_PERMISSION_COLUMNS, true},
     {"list_vhosts", "vhosts", "vhosts", "name", VHOST_COLUMNS, false},
     {"list_exchanges", "exchanges", "exchanges for vhost ", "name,type", EXCHANGE_COLUMNS, true},
     {"list_queues", "queues", "queues for vhost ", "name,messages", QUEUE_COLUMNS, true},
@@ -197,11 +223,30 @@ static const char *field_of(const struct column *c)
 static void print_text(const char *text)
 {
     for (; *text != '\0'; text++) {
-        if ((unsigned char)*text < ' ' || *text == '\\')
+        if ((unsigned char)*text < ' ')
             printf("\\%03o", (unsigned)(unsigned char)*text);
         else
             putchar(*text);
     }
+}
+
+static bool is_list_of_texts(const json_t *value)
+{
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        if (!json_is_string(json_array_get(value, i)))
+            return false;
+    }
+    return json_is_array(value);
+}
+
+static void print_texts(const json_t *list)
+{
+    putchar('[');
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        fputs(i != 0 ? ", " : "", stdout);
+        print_text(json_string_value(json_array_get(list, i)));
+    }
+    putchar(']');
 }
 
 static void print_value(const json_t *value)
@@ -214,6 +259,10 @@ static void print_value(const json_t *value)
     }
     if (value == NULL || json_is_null(value))
         return;
+    if (is_list_of_texts(value)) {
+        print_texts(value);
+        return;
+    }
     text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
     if (text != NULL)
         fputs(text, stdout);

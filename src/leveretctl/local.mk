@@ -8,6 +8,8 @@ src_leveretctl_libleveret_leveretctl_a_SOURCES = \
 	src/leveretctl/certificate.h \
 	src/leveretctl/client.c \
 	src/leveretctl/client.h \
+	src/leveretctl/definitions.c \
+	src/leveretctl/definitions.h \
 	src/leveretctl/file_copy.c \
 	src/leveretctl/file_copy.h \
 	src/leveretctl/journal_backup.c \

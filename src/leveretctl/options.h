@@ -18,6 +18,7 @@ struct options {
     const char *data_dir;
     const char *socket; /* of the admin side; NULL: the one in data_dir */
     const char *vhost;
+    bool vhost_named; /* on the command line */
     enum output_format format;
     bool quiet;       /* no line that says what is done */
     bool no_headers;  /* no names of columns */

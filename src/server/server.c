@@ -99,14 +99,8 @@ static int open_listener(struct server *s, struct server_listener *listener)
     return 0;
 }
 
-int server_start(struct server *s)
+void server_start(struct server *s)
 {
-    for (size_t i = 0; i < s->listener_count; i++) {
-        int rc = open_listener(s, &s->listeners[i]);
-
-        if (rc < 0)
-            return rc;
-    }
     atomic_store(&s->unfinished_workers, s->worker_count);
     for (uint32_t i = 0; i < s->worker_count; i++) {
         int rc = worker_start(&s->workers[i]);
@@ -115,6 +109,16 @@ int server_start(struct server *s)
             log_error("server", "worker %u could not be started: %s", i, strerror(-rc));
             abort();
         }
+    }
+}
+
+int server_listen(struct server *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        int rc = open_listener(s, &s->listeners[i]);
+
+        if (rc < 0)
+            return rc;
     }
     return 0;
 }

@@ -33,9 +33,12 @@ struct server {
  * afterwards. Workers exist but do not run. Returns 0 or -errno. */
 int server_init(struct server *s, struct config *config, const struct worker_ops *ops);
 
-/* Opens the listeners and runs the workers; logs `listening on ADDRESS:PORT` for each listener.
- * Returns 0, or -errno after logging what failed. */
-int server_start(struct server *s);
+/* Runs the workers. Nobody can connect yet. */
+void server_start(struct server *s);
+
+/* Opens the listeners; logs `listening on ADDRESS:PORT` for each. Returns 0, or -errno after
+ * logging what failed; server_stop() is to be called all the same. */
+int server_listen(struct server *s);
 
 /* Asks every worker to close its connections (AMQP 0-9-1 reply code 320) and waits for them. */
 void server_stop(struct server *s);

@@ -76,12 +76,24 @@ static struct vhost *vhost_create(struct bytes name)
 
 struct vhost *vhost_ensure(struct vhost_registry *r, struct bytes name)
 {
+    bool made;
+
+    return vhost_ensure_prepared(r, name, NULL, NULL, &made);
+}
+
+struct vhost *vhost_ensure_prepared(struct vhost_registry *r, struct bytes name,
+                                    void (*prepare)(struct vhost *v, void *context), void *context,
+                                    bool *made)
+{
     struct vhost *v;
 
     pthread_rwlock_wrlock(&r->lock);
     v = find_locked(r, name);
+    *made = v == NULL;
     if (v == NULL) {
         v = vhost_create(name);
+        if (prepare != NULL)
+            prepare(v, context);
         hash_map_insert(&r->by_name, &v->by_name, bytes_hash(name));
     }
     pthread_rwlock_unlock(&r->lock);

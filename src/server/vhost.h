@@ -1,5 +1,5 @@
-/* A virtual host: a topology and the lock under which workers share it. Virtual hosts are created
- * at start or by a reload and live until the broker ends. */
+/* A virtual host: a topology and the lock under which workers share it. Once made they
+ * live until the broker ends. */
 #ifndef LEVERET_SERVER_VHOST_H
 #define LEVERET_SERVER_VHOST_H
 
@@ -41,6 +41,12 @@ struct vhost *vhost_find(struct vhost_registry *r, struct bytes name);
 
 /* The virtual host of that name, made when there is none. */
 struct vhost *vhost_ensure(struct vhost_registry *r, struct bytes name);
+
+/* The same; one that is made goes through `prepare` (or NULL) before any thread can find it.
+ * `*made` says whether it was. */
+struct vhost *vhost_ensure_prepared(struct vhost_registry *r, struct bytes name,
+                                    void (*prepare)(struct vhost *v, void *context), void *context,
+                                    bool *made);
 
 /* Calls `visit` for each; virtual hosts may not be made meanwhile. */
 void vhost_registry_each(struct vhost_registry *r, void (*visit)(struct vhost *v, void *context),

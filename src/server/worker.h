@@ -70,7 +70,8 @@ struct worker {
 /* Prepares the worker; its thread does not run yet. Returns 0 or -errno. */
 int worker_init(struct worker *w, struct server *server, uint32_t id, const struct worker_ops *ops);
 
-/* Gives the worker a listening socket of its own; before worker_start(). Returns 0 or -errno. */
+/* Gives the worker a listening socket of its own, whether its thread runs or not; by the thread
+ * that will ask it to shut down. Returns 0 or -errno. */
 int worker_listen(struct worker *w, int fd, const struct socket_address *address,
                   struct server_listener *common);
 

@@ -7,6 +7,7 @@
 #include "session/broker_policies.h"
 #include "session/broker_store.h"
 #include "session/broker_users.h"
+#include "session/broker_vhosts.h"
 #include "session/connection.h"
 #include "session/delayed_exchange.h"
 #include "session/durable_log.h"
@@ -194,7 +195,8 @@ static void declare_topology(struct broker *b, const struct config *config,
                              struct config_problems *problems)
 {
     for (size_t i = 0; i < config->vhosts.count; i++) {
-        struct vhost *v = vhost_ensure(&b->server->vhosts, config->vhosts.items[i].name);
+        bool made;
+        struct vhost *v = broker_vhost_put(b, config->vhosts.items[i].name, &made);
 
         broker_store_watch(b, v);
         declare_vhost(&b->shards[0], v, config, problems);
@@ -214,6 +216,7 @@ int broker_init(struct broker *b, struct server *server, const char *version, co
     encode_server_properties(b, version);
     reply_registry_init(&b->replies);
     accounts_init(&b->accounts);
+    broker_parameters_init(&b->parameters);
     b->shards = memory_alloc_zeroed(server->worker_count, sizeof(*b->shards));
     for (uint32_t i = 0; i < server->worker_count; i++)
         shard_init(&b->shards[i], &server->workers[i], b);
@@ -324,5 +327,6 @@ void broker_release(struct broker *b)
     free(b->shards);
     reply_registry_release(&b->replies);
     accounts_release(&b->accounts);
+    broker_parameters_release(&b->parameters);
     buffer_free(&b->server_properties);
 }

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "server/server.h"
 #include "session/alarms.h"
+#include "session/broker_parameters.h"
 #include "session/reply_registry.h"
 #include "session/shard.h"
 #include "store/data_directory.h"
@@ -22,6 +23,7 @@ struct broker {
     struct buffer server_properties; /* of connection.start, encoded */
     struct shard *shards;            /* by worker id */
     struct reply_registry replies;
+    struct broker_parameters parameters;
     struct alarms alarms;
     struct accounts accounts; /* users at run time (session/broker_users.h) */
     struct logins *logins;

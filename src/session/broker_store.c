@@ -184,6 +184,7 @@ static void on_parameter(void *context, const struct parameter_definition *p)
     const struct restoring *r = context;
 
     vhost_limits_restore(r->broker, p);
+    broker_parameter_restore(r->broker, p);
 }
 
 static void on_exchange(void *context, const struct exchange_definition *e)

@@ -6,6 +6,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/broker.h \
 	src/session/broker_policies.c \
 	src/session/broker_policies.h \
+	src/session/broker_parameters.c \
+	src/session/broker_parameters.h \
 	src/session/broker_store.c \
 	src/session/broker_store.h \
 	src/session/broker_users.c \
@@ -13,6 +15,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/broker_users_internal.h \
 	src/session/broker_users_list.c \
 	src/session/broker_users_start.c \
+	src/session/broker_vhosts.c \
+	src/session/broker_vhosts.h \
 	src/session/channel.c \
 	src/session/channel.h \
 	src/session/channel_consume.c \

@@ -87,6 +87,7 @@ struct parameter_definition {
 /* The components that the definitions know by name: the limits of a user go with it. */
 #define PARAMETER_VHOST_LIMITS "vhost-limits" /* of a virtual host; name "limits" */
 #define PARAMETER_USER_LIMITS "user-limits"   /* of the broker; name: the user's */
+#define PARAMETER_GLOBAL "global"             /* of the broker: what has no component */
 
 /* A policy and an operator policy may have the same name. */
 struct policy_definition {

@@ -19,6 +19,11 @@ endif
 
 FUZZ_TARGETS =
 
+FUZZ_TARGETS += tests/fuzz/fuzz_definitions
+tests_fuzz_fuzz_definitions_SOURCES = tests/fuzz/fuzz_definitions.c
+tests_fuzz_fuzz_definitions_LDADD = $(FUZZ_MAIN) $(ADMIN_LIBS)
+tests_fuzz_fuzz_definitions_LDFLAGS = $(FUZZ_LINK)
+
 FUZZ_TARGETS += tests/fuzz/fuzz_frame
 tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c
 tests_fuzz_fuzz_frame_LDADD = $(FUZZ_MAIN) $(AMQP_LIBS)

@@ -145,6 +145,11 @@ TESTS += tests/unit/test_dead_letter
 tests_unit_test_dead_letter_SOURCES = tests/unit/test_dead_letter.c
 tests_unit_test_dead_letter_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_definition_reader
+TESTS += tests/unit/test_definition_reader
+tests_unit_test_definition_reader_SOURCES = tests/unit/test_definition_reader.c
+tests_unit_test_definition_reader_LDADD = $(ADMIN_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_definitions
 TESTS += tests/unit/test_definitions
 tests_unit_test_definitions_SOURCES = tests/unit/test_definitions.c \

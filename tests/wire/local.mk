@@ -105,6 +105,11 @@ TESTS += tests/wire/test_lease
 tests_wire_test_lease_SOURCES = tests/wire/test_lease.c
 tests_wire_test_lease_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_import
+TESTS += tests/wire/test_import
+tests_wire_test_import_SOURCES = tests/wire/test_import.c
+tests_wire_test_import_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_lifecycle
 TESTS += tests/wire/test_lifecycle
 tests_wire_test_lifecycle_SOURCES = tests/wire/test_lifecycle.c

@@ -1,0 +1,15 @@
+#include "session/broker_vhosts.h"
+
+#include "server/vhost.h"
+#include "session/broker.h"
+#include "session/broker_store.h"
+
+static void prepare(struct vhost *v, void *context)
+{
+    broker_store_watch(context, v);
+}
+
+struct vhost *broker_vhost_put(struct broker *b, struct bytes name, bool *made)
+{
+    return vhost_ensure_prepared(&b->server->vhosts, name, prepare, b, made);
+}
