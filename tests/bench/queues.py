@@ -1,5 +1,5 @@
 """Scenarios of what queues do beyond keeping messages in order: priorities, times to live, length
-limits, dead letters. Spoken over plain sockets, with frames made ahead, so that the load costs
+limits, dead letters, delays. Spoken over plain sockets, with frames made ahead, so that the load costs
 little beside the broker."""
 
 import os
@@ -72,13 +72,13 @@ class Client:
         self.ask(50, 10, struct.pack(">H", 0) + short_string(queue) +
                  bytes([2 if durable else 0]) + table(arguments or {}))
 
-    def declare_fanout(self, exchange):
-        self.ask(40, 10, struct.pack(">H", 0) + short_string(exchange) + short_string("fanout") +
-                 b"\x00" + table({}))
+    def declare_exchange(self, exchange, kind, arguments=None):
+        self.ask(40, 10, struct.pack(">H", 0) + short_string(exchange) + short_string(kind) +
+                 b"\x00" + table(arguments or {}))
 
-    def bind(self, queue, exchange):
+    def bind(self, queue, exchange, key=""):
         self.ask(50, 20, struct.pack(">H", 0) + short_string(queue) + short_string(exchange) +
-                 short_string("") + b"\x00" + table({}))
+                 short_string(key) + b"\x00" + table({}))
 
     def delete(self, queue):
         self.ask(50, 40, struct.pack(">H", 0) + short_string(queue) + b"\x00")
@@ -97,10 +97,10 @@ class Client:
                  table({}))
 
 
-def content(queue, properties, body):
+def content(queue, properties, body, exchange=""):
     """A basic.publish to a queue; `properties` are flags and what they announce."""
-    return (method(1, 60, 40, struct.pack(">H", 0) + short_string("") + short_string(queue) +
-                   b"\x00") +
+    return (method(1, 60, 40, struct.pack(">H", 0) + short_string(exchange) +
+                   short_string(queue) + b"\x00") +
             frame(2, 1, struct.pack(">HHQ", 60, 0, len(body)) + properties) + frame(3, 1, body))
 
 
@@ -110,6 +110,10 @@ def with_priority(priority):
 
 def with_expiration(ms):
     return struct.pack(">H", 1 << 8) + short_string(str(ms))
+
+
+def with_delay(ms):
+    return struct.pack(">H", 1 << 13) + table({"x-delay": ms})
 
 
 def take_delivery(stream):
@@ -184,7 +188,7 @@ def measure_deaths(bench, broker):
     """Published to one queue, which keeps a thousand for a tenth of a second, and consumed from the
     queue of its dead letters."""
     with Client(broker) as c:
-        c.declare_fanout("bench-in")
+        c.declare_exchange("bench-in", "fanout")
         c.declare("bench-dead")
         c.declare("bench-mortal", {"x-message-ttl": 100, "x-max-length": 1000,
                                    "x-dead-letter-exchange": "",
@@ -224,17 +228,16 @@ def resident_bytes(pid):
         return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def publish_numbers(client, queue, properties_of):
+def publish_numbers(client, queue, properties_of, exchange=""):
     """Each body is the time at which it was sent and what `properties_of` told beside the
     properties. None is sent before the broker has those sent before, so that they wait nowhere."""
     for _ in range(MILLION // SLAB):
         chosen = [properties_of() for _ in range(SLAB)]
         now = time.monotonic()
-        slab = [content(queue, properties, struct.pack(">dI", now, number))
+        slab = [content(queue, properties, struct.pack(">dI", now, number), exchange)
                 for properties, number in chosen]
         client.socket.sendall(b"".join(slab))
         client.count(queue)
-    client.await_count(queue, MILLION)
 
 
 def held_bytes(bench, properties_of):
@@ -242,29 +245,44 @@ def held_bytes(bench, properties_of):
         c.declare("q", {"x-dead-letter-exchange": ""})
         before = resident_bytes(leveret.pid)
         publish_numbers(c, "q", properties_of)
+        c.await_count("q", MILLION)
         return (resident_bytes(leveret.pid) - before) / MILLION
 
 
-def lateness_ms(bench, chosen):
-    """How late each of the messages is in the queue of dead letters."""
-    spread_ms = 30000
+def lateness_ms(bench, prepare, properties_with, queues, exchange=""):
+    """How late each of the messages is, in the second of two queues, that was published to the
+    first with a time of its own."""
+    chosen = random.Random(1)
     soonest_ms = 20000 + MILLION // 100  # the last is published by then
+    spread_ms = 30000
 
     def properties_of():
         ms = soonest_ms + chosen.randrange(spread_ms)
-        return with_expiration(ms), ms
+        return properties_with(ms), ms
 
     late = []
     with bench.leveret() as leveret, Client(leveret) as publisher, Client(leveret) as consumer:
-        publisher.declare("dead")
-        publisher.declare("q", {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"})
-        publish_numbers(publisher, "q", properties_of)
-        consumer.consume("dead")
+        prepare(publisher)
+        publish_numbers(publisher, queues[0], properties_of, exchange)
+        consumer.consume(queues[1])
         for _ in range(MILLION):
             sent, ms = struct.unpack(">dI", take_delivery(consumer.stream)[1])
             late.append((time.monotonic() - sent) * 1000 - ms)
     late.sort()
-    return late
+    return {"late_p50_ms": statistics.median(late), "late_p999_ms": late[len(late) * 999 // 1000],
+            "late_max_ms": late[-1], "late_min_ms": late[0]}
+
+
+def report_lateness(bench, scenario, what):
+    for key, name in (("late_p999_ms", "p99.9"), ("late_max_ms", "the latest")):
+        measured = bench.median(scenario, "leveret", key)
+        bench.at_most(scenario, f"{what}: {name} after its time, ms", measured, LATE_MS,
+                      show(measured, 1))
+
+
+def declare_mortal(client):
+    client.declare("dead")
+    client.declare("q", {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"})
 
 
 def run_expirations(bench):
@@ -272,27 +290,36 @@ def run_expirations(bench):
     scenario = "expirations"
     chosen = random.Random(1)
     for _ in range(min(bench.runs, 2)):
-        plain = held_bytes(bench, lambda: (struct.pack(">H", 1 << 8) + short_string("3600000"), 0))
-        mixed = held_bytes(bench, lambda: (struct.pack(">H", 1 << 8) +
-                                           short_string(str(3600000 + chosen.randrange(999999))), 0))
+        alike = held_bytes(bench, lambda: (with_expiration(3600000), 0))
+        mixed = held_bytes(bench, lambda: (with_expiration(3600000 + chosen.randrange(999999)), 0))
         none = held_bytes(bench, lambda: (struct.pack(">H", 1 << 7) + short_string("3600000"), 0))
-        late = lateness_ms(bench, chosen)
         bench.keep(scenario, "leveret", {
-            "bytes_more": mixed - none, "bytes_more_alike": plain - none,
-            "late_p50_ms": statistics.median(late), "late_p999_ms": late[len(late) * 999 // 1000],
-            "late_max_ms": late[-1], "late_min_ms": late[0],
+            "bytes_more": mixed - none, "bytes_more_alike": alike - none,
+            **lateness_ms(bench, declare_mortal, with_expiration, ("q", "dead")),
         })
     what = f"{MILLION:,} messages that expire, each in its time"
     more = bench.median(scenario, "leveret", "bytes_more")
     bench.at_most(scenario, f"{what}: bytes more of each", more, EXPIRY_BYTES, show(more, 1))
-    for key, name in (("late_p999_ms", "p99.9"), ("late_max_ms", "the latest")):
-        measured = bench.median(scenario, "leveret", key)
-        bench.at_most(scenario, f"{what}: {name} after its time, ms", measured, LATE_MS,
-                      show(measured, 1))
+    report_lateness(bench, scenario, what)
+
+
+def declare_delayed(client):
+    client.declare_exchange("x", "x-delayed-message", {"x-delayed-type": "direct"})
+    client.declare("q")
+    client.bind("q", "x", "q")
+
+
+def run_delays(bench):
+    scenario = "delays"
+    for _ in range(min(bench.runs, 2)):
+        bench.keep(scenario, "leveret",
+                   lateness_ms(bench, declare_delayed, with_delay, ("q", "q"), "x"))
+    report_lateness(bench, scenario, f"{MILLION:,} messages that are delayed, each for its time")
 
 
 SCENARIOS = [
     ("priorities", run_priorities),
     ("dead-letters", run_deaths),
     ("expirations", run_expirations),
+    ("delays", run_delays),
 ]
