@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "broker/policy.h"
 #include "config/topology_check.h"
+#include "net/listener.h"
 
 #include <string.h>
 
@@ -116,6 +117,11 @@ static void check_tls(struct checker *c, const struct config_listener *l)
                             "'min_version' must not be above 'max_version'");
 }
 
+static bool is_unix(const struct config_listener *l)
+{
+    return strncmp(l->address, SOCKET_ADDRESS_UNIX, strlen(SOCKET_ADDRESS_UNIX)) == 0;
+}
+
 static void check_listeners(struct checker *c)
 {
     const struct config_listeners *all = &c->config->listeners;
@@ -133,8 +139,8 @@ static void check_listeners(struct checker *c)
         for (size_t j = 0; j < i; j++) {
             const struct config_listener *earlier = &all->items[j];
 
-            if (l->port == 0 || l->port != earlier->port ||
-                strcmp(l->address, earlier->address) != 0)
+            if (strcmp(l->address, earlier->address) != 0 ||
+                (!is_unix(l) && (l->port == 0 || l->port != earlier->port)))
                 continue;
             config_problems_add(c->problems, c->config->file, l->line,
                                 "duplicate listener '%s' port %u (first on line %u)", l->address,

@@ -80,7 +80,7 @@ struct config_proxy_protocol {
 };
 
 struct config_listener {
-    const char *address; /* an IPv4 or IPv6 literal, or "*": every address of both families */
+    const char *address; /* as socket_address_parse() (net/listener.h) reads it */
     uint16_t port;       /* 0: one that the system chooses */
     struct config_tls tls;
     struct config_proxy_protocol proxy_protocol;

@@ -2,9 +2,9 @@
 
 #include "base/table.h"
 #include "config/config.h"
+#include "net/listener.h"
 #include "net/network.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,13 +22,11 @@
 
 static const char *check_address(struct bytes text)
 {
-    const char *s = (const char *)text.data;
-    struct in6_addr address;
+    struct socket_address address;
 
-    if (strcmp(s, "*") == 0 || inet_pton(AF_INET, s, &address) == 1 ||
-        inet_pton(AF_INET6, s, &address) == 1)
+    if (socket_address_parse(&address, (const char *)text.data, 0) == 0)
         return NULL;
-    return "must be an IPv4 or IPv6 address or \"*\"";
+    return "must be an IPv4 or IPv6 address, \"*\" or \"unix:\" and the path of a socket";
 }
 
 #define PATH(field_type, field_name, needed, text) \
@@ -217,10 +215,10 @@ static const struct config_key LISTENER_KEYS[] = {
      .applies = CONFIG_AT_RESTART,
      .default_text = "*",
      .min = 1,
-     .max = 64,
+     .max = 128,
      FIELD(config_listener, address),
      .check = check_address,
-     .doc = "Address to listen on: an IPv4 or IPv6 literal, or \"*\" for every address of both."},
+     .doc = "Where to listen: an IPv4 or IPv6 literal, \"*\" for all of both, or unix:/PATH."},
     {.name = "port",
      .type = CONFIG_TYPE_INTEGER,
      .applies = CONFIG_AT_RESTART,
@@ -228,7 +226,7 @@ static const struct config_key LISTENER_KEYS[] = {
      .min = 0,
      .max = UINT16_MAX,
      FIELD(config_listener, port),
-     .doc = "TCP port; 0 lets the system choose a free one (it is logged)."},
+     .doc = "TCP port; 0 lets the system choose a free one (it is logged). Not of a Unix socket."},
     {.name = "tls",
      .type = CONFIG_TYPE_SECTION,
      FIELD(config_listener, tls),

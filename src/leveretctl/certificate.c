@@ -15,6 +15,7 @@
 enum {
     SERIAL_BITS = 159, /* RFC 5280 §4.1.2.2: at most 20 octets, positive */
     PATH_SIZE = 4096,
+    URL_SIZE_MAX = 1024,
     X509_VERSION_3_VALUE = 2,
 };
 
@@ -82,6 +83,17 @@ static bool add_extension(X509 *x, X509 *issuer, int nid, const char *value)
     return good;
 }
 
+static bool add_crl_url(X509 *x, const char *url)
+{
+    char value[URL_SIZE_MAX + sizeof("URI:")];
+
+    if (url == NULL)
+        return true;
+    if ((size_t)snprintf(value, sizeof(value), "URI:%s", url) >= sizeof(value))
+        return false;
+    return add_extension(x, x, NID_crl_distribution_points, value);
+}
+
 static bool add_extensions(X509 *x, X509 *issuer, const struct certificate_terms *terms)
 {
     const struct use_extensions *use = &USES[terms->use];
@@ -91,7 +103,8 @@ static bool add_extensions(X509 *x, X509 *issuer, const struct certificate_terms
            add_extension(x, issuer, NID_ext_key_usage, use->extended_key_usage) &&
            add_extension(x, issuer, NID_subject_key_identifier, "hash") &&
            add_extension(x, issuer, NID_authority_key_identifier, "keyid") &&
-           add_extension(x, issuer, NID_subject_alt_name, terms->alternative_names);
+           add_extension(x, issuer, NID_subject_alt_name, terms->alternative_names) &&
+           add_crl_url(x, terms->crl_url);
 }
 
 static bool fill(X509 *x, EVP_PKEY *key, const struct certificate_terms *terms,

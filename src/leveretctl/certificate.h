@@ -20,6 +20,7 @@ struct certificate_terms {
     /* Subject alternative names as in openssl's x509v3_config(5): "DNS:localhost,IP:::1"; NULL:
      * none. */
     const char *alternative_names;
+    const char *crl_url; /* where its revocation list is to be had; NULL: it does not say */
     /* Seconds from now; negative: in the past. */
     long not_before_s;
     long not_after_s;

@@ -18,12 +18,14 @@ enum long_option {
     OPTION_HOST = 256,
     OPTION_USER,
     OPTION_DAYS,
+    OPTION_CRL_URL,
 };
 
 static const struct option LONG_OPTIONS[] = {
     {"host", required_argument, NULL, OPTION_HOST},
     {"user", required_argument, NULL, OPTION_USER},
     {"days", required_argument, NULL, OPTION_DAYS},
+    {"crl-url", required_argument, NULL, OPTION_CRL_URL},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -40,6 +42,7 @@ static void print_help(void)
          "                       ::1; may be given several times\n"
          "      --user NAME      the common name of the client's certificate (guest)\n"
          "      --days N         how long both are valid (365)\n"
+         "      --crl-url URL    where both say that their revocation list is (nowhere)\n"
          "  -h, --help           print this and exit");
 }
 
@@ -91,6 +94,9 @@ int tls_command(int argc, char **argv)
             if (end == optarg || *end != '\0' || days == 0 || days > DAYS_MAX)
                 return bad_usage("--days must be from 1 to 36500, not ", optarg);
             o.days = (unsigned)days;
+            break;
+        case OPTION_CRL_URL:
+            o.crl_url = optarg;
             break;
         case 'h':
             print_help();

@@ -17,6 +17,7 @@ enum {
     CA_DAYS = 3650,
     CLOCK_SKEW_S = 60 * 60, /* by which clocks of other machines may be behind */
     HOST_NAME_SIZE_MAX = 253,
+    URL_SIZE_MAX = 1000,
     COMMON_NAME_SIZE_MAX = 64, /* RFC 5280, ub-common-name */
 };
 
@@ -49,6 +50,15 @@ static bool is_host_name(const char *name)
     const char *rest = strncmp(name, "*.", 2) == 0 ? name + 2 : name;
 
     return size <= HOST_NAME_SIZE_MAX && rest[0] != '\0' && strspn(rest, letters) == strlen(rest);
+}
+
+/* Nothing that would say more in the configuration that libcrypto reads. */
+static bool is_url(const char *url)
+{
+    size_t size = strlen(url);
+
+    return (strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0) &&
+           size <= URL_SIZE_MAX && strcspn(url, ", \t\r\n;#@$") == size;
 }
 
 static int add_host(struct buffer *names, const char *host, char *error, size_t error_size)
@@ -109,6 +119,7 @@ static int issue(const struct tls_generate_options *o, const struct certificate 
         .use = use,
         .common_name = common_name,
         .alternative_names = alternative_names,
+        .crl_url = o->crl_url,
         .not_before_s = -CLOCK_SKEW_S,
         .not_after_s = (long)o->days * DAY_S,
     };
@@ -152,6 +163,11 @@ int tls_generate(const struct tls_generate_options *o, bool *new_ca, char *error
     if (o->user[0] == '\0' || strlen(o->user) > COMMON_NAME_SIZE_MAX) {
         snprintf(error, error_size, "the user's name must have 1 to %d bytes",
                  COMMON_NAME_SIZE_MAX);
+        return -1;
+    }
+    if (o->crl_url != NULL && !is_url(o->crl_url)) {
+        snprintf(error, error_size, "'%.200s' is no address of a revocation list (http://…)",
+                 o->crl_url);
         return -1;
     }
     if (mkdir(o->directory, 0755) < 0 && errno != EEXIST) {

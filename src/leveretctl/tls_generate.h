@@ -15,7 +15,8 @@ struct tls_generate_options {
     const char *user;         /* common name of the client's certificate */
     const char *const *hosts; /* names and addresses of the server besides this machine's own */
     size_t host_count;
-    unsigned days; /* for which the server's and the client's certificate are valid, > 0 */
+    const char *crl_url; /* named in both as the place of their revocation list; NULL: none is */
+    unsigned days;       /* for which the server's and the client's certificate are valid, > 0 */
 };
 
 /* Makes the directory when it is missing, and in it ca_certificate.pem, ca_key.pem,

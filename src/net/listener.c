@@ -7,8 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* Connections taken from one listener before other work gets its turn. */
@@ -37,9 +40,24 @@ static const struct sockaddr_in6 *as_ipv6_const(const struct socket_address *a)
     return (const struct sockaddr_in6 *)&a->storage;
 }
 
+static int parse_unix(struct socket_address *out, const char *path)
+{
+    struct sockaddr_un *un = (struct sockaddr_un *)&out->storage;
+    size_t size = strlen(path) + 1;
+
+    if (path[0] != '/' || size > sizeof(un->sun_path))
+        return -EINVAL;
+    un->sun_family = AF_UNIX;
+    memcpy(un->sun_path, path, size);
+    out->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size);
+    return 0;
+}
+
 int socket_address_parse(struct socket_address *out, const char *address, uint16_t port)
 {
     memset(out, 0, sizeof(*out));
+    if (strncmp(address, SOCKET_ADDRESS_UNIX, strlen(SOCKET_ADDRESS_UNIX)) == 0)
+        return parse_unix(out, address + strlen(SOCKET_ADDRESS_UNIX));
     if (inet_pton(AF_INET, address, &as_ipv4(out)->sin_addr) == 1) {
         as_ipv4(out)->sin_family = AF_INET;
         as_ipv4(out)->sin_port = htons(port);
@@ -66,6 +84,10 @@ void socket_address_format_host(const struct socket_address *a, char out[SOCKET_
     const void *bytes = &as_ipv4_const(a)->sin_addr;
     int family = AF_INET;
 
+    if (socket_address_is_unix(a)) {
+        snprintf(out, SOCKET_ADDRESS_TEXT_SIZE, "unix");
+        return;
+    }
     if (is_mapped_ipv4(a)) {
         bytes = &as_ipv6_const(a)->sin6_addr.s6_addr[12];
     } else if (a->storage.ss_family == AF_INET6) {
@@ -82,12 +104,23 @@ void socket_address_format(const struct socket_address *a, char out[SOCKET_ADDRE
     bool brackets = a->storage.ss_family == AF_INET6 && !is_mapped_ipv4(a);
 
     socket_address_format_host(a, host);
+    if (socket_address_is_unix(a)) {
+        snprintf(out, SOCKET_ADDRESS_TEXT_SIZE, "%s", host);
+        return;
+    }
     snprintf(out, SOCKET_ADDRESS_TEXT_SIZE, brackets ? "[%.45s]:%u" : "%.45s:%u", host,
              (unsigned)socket_address_port(a));
 }
 
+bool socket_address_is_unix(const struct socket_address *a)
+{
+    return a->storage.ss_family == AF_UNIX;
+}
+
 uint16_t socket_address_port(const struct socket_address *a)
 {
+    if (socket_address_is_unix(a))
+        return 0;
     if (a->storage.ss_family == AF_INET6)
         return ntohs(as_ipv6_const(a)->sin6_port);
     return ntohs(as_ipv4_const(a)->sin_port);
@@ -95,6 +128,8 @@ uint16_t socket_address_port(const struct socket_address *a)
 
 void socket_address_set_port(struct socket_address *a, uint16_t port)
 {
+    if (socket_address_is_unix(a))
+        return;
     if (a->storage.ss_family == AF_INET6)
         as_ipv6(a)->sin6_port = htons(port);
     else
@@ -103,6 +138,8 @@ void socket_address_set_port(struct socket_address *a, uint16_t port)
 
 bool socket_address_is_loopback(const struct socket_address *a)
 {
+    if (socket_address_is_unix(a))
+        return true;
     if (a->storage.ss_family == AF_INET)
         return (ntohl(as_ipv4_const(a)->sin_addr.s_addr) >> 24) == 127;
     if (is_mapped_ipv4(a))
@@ -115,11 +152,39 @@ static int set_flag(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
+/* A socket's file outlives who listened on it: it is removed when nobody answers. Nothing else is.
+ */
+static int probe_unix(const struct socket_address *address)
+{
+    const char *path = ((const struct sockaddr_un *)&address->storage)->sun_path;
+    struct stat st;
+    int rc = 0;
+    int fd;
+
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (!S_ISSOCK(st.st_mode))
+        return -EEXIST;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (connect(fd, (const struct sockaddr *)&address->storage, address->size) == 0 ||
+        errno == EAGAIN)
+        rc = -EADDRINUSE;
+    else if (errno != ECONNREFUSED || unlink(path) < 0)
+        rc = -errno;
+    close(fd);
+    return rc;
+}
+
 int listener_probe(const struct socket_address *address)
 {
-    int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd;
     int rc;
 
+    if (socket_address_is_unix(address))
+        return probe_unix(address);
+    fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
     rc = set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -141,7 +206,7 @@ int listener_open_socket(const struct socket_address *address, struct socket_add
     if (fd < 0)
         return -errno;
     rc = set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (rc == 0)
+    if (rc == 0 && family != AF_UNIX)
         rc = set_flag(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (rc == 0 && family == AF_INET6)
         rc = set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY,
@@ -192,7 +257,8 @@ static void listener_on_ready(struct reactor_source *source, uint32_t ready)
                 pause_accepting(l, errno);
             return;
         }
-        set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+        if (!socket_address_is_unix(&l->address))
+            set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
         l->on_accept(l, fd, &peer);
     }
 }

@@ -1,5 +1,6 @@
-/* A listening TCP socket. Several threads may listen on one address, each with a listener of its
- * own; the kernel spreads connections over them (SO_REUSEPORT). One thread. */
+/* A listening TCP or Unix socket. Several threads may listen on one address, each with a listener
+ * of its own; the kernel spreads connections over them (SO_REUSEPORT); those of a Unix socket share
+ * it. One thread. */
 #ifndef LEVERET_NET_LISTENER_H
 #define LEVERET_NET_LISTENER_H
 
@@ -16,7 +17,7 @@ enum {
     SOCKET_ADDRESS_TEXT_SIZE = INET6_ADDRSTRLEN + 10,
 };
 
-/* An IPv4 or IPv6 address and port. */
+/* An IPv4 or IPv6 address and port, or the path of a Unix socket. */
 struct socket_address {
     struct sockaddr_storage storage;
     socklen_t size;
@@ -34,24 +35,33 @@ struct listener {
     void *context; /* for on_accept */
 };
 
-/* Reads a literal address ("127.0.0.1", "::1", "*" for every address of both families). Returns 0
- * or -EINVAL. */
+/* What the address of a Unix socket begins with; its absolute path follows. */
+#define SOCKET_ADDRESS_UNIX "unix:"
+
+/* Reads a literal address ("127.0.0.1", "::1", "*" for every address of both families, or
+ * "unix:/run/leveret.sock", for which the port counts nothing). Returns 0 or -EINVAL. */
 int socket_address_parse(struct socket_address *out, const char *address, uint16_t port);
 
-/* Writes "127.0.0.1:5672" or "[::1]:5672"; IPv4 in IPv6 is written as IPv4. */
+/* Writes "127.0.0.1:5672" or "[::1]:5672"; IPv4 in IPv6 is written as IPv4, a Unix socket as
+ * "unix". */
 void socket_address_format(const struct socket_address *a, char out[SOCKET_ADDRESS_TEXT_SIZE]);
 
 /* The address alone, without the port, in the same way. */
 void socket_address_format_host(const struct socket_address *a, char out[SOCKET_ADDRESS_TEXT_SIZE]);
 
+/* 0 for a Unix socket, which has none to be set either. */
 uint16_t socket_address_port(const struct socket_address *a);
 void socket_address_set_port(struct socket_address *a, uint16_t port);
 
-/* Whether the address is of this machine's loopback (127.0.0.0/8, ::1, and the former in IPv6). */
+bool socket_address_is_unix(const struct socket_address *a);
+
+/* Whether the address is of this machine's loopback (127.0.0.0/8, ::1, and the former in IPv6), or
+ * a Unix socket. */
 bool socket_address_is_loopback(const struct socket_address *a);
 
 /* Whether somebody else, another process of the same user too, listens on the address: SO_REUSEPORT
- * alone would share its connections silently. Returns 0, -EADDRINUSE, or another -errno. */
+ * alone would share its connections silently. Removes a Unix socket that nobody listens on any
+ * more. Returns 0, -EADDRINUSE, or another -errno. */
 int listener_probe(const struct socket_address *address);
 
 /* Opens a listening socket with SO_REUSEADDR and SO_REUSEPORT. Returns its descriptor or -errno;

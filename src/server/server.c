@@ -4,6 +4,7 @@
 #include "base/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -59,6 +60,17 @@ int server_init(struct server *s, struct config *config, const struct worker_ops
     return 0;
 }
 
+/* The descriptor for the next worker, of a Unix socket that has one already. */
+static int share_socket(const struct server *s, struct socket_address *bound)
+{
+    const struct worker *first = &s->workers[0];
+    const struct listener *l = &first->listeners[first->listener_count - 1].listener;
+    int fd = fcntl(l->fd, F_DUPFD_CLOEXEC, 0);
+
+    *bound = l->address;
+    return fd < 0 ? -errno : fd;
+}
+
 /* One socket a worker on the same address; with port 0 the first one's choice holds for all. */
 static int open_listener(struct server *s, struct server_listener *listener)
 {
@@ -68,12 +80,14 @@ static int open_listener(struct server *s, struct server_listener *listener)
     char text[SOCKET_ADDRESS_TEXT_SIZE];
     int rc = socket_address_parse(&address, configured->address, configured->port);
 
-    if (rc == 0 && configured->port != 0)
+    if (rc == 0 && (configured->port != 0 || socket_address_is_unix(&address)))
         rc = listener_probe(&address);
     if (rc == -EAFNOSUPPORT)
         rc = 0; /* told below */
     for (uint32_t i = 0; rc == 0 && i < s->worker_count; i++) {
-        int fd = listener_open_socket(&address, &bound);
+        int fd = i != 0 && socket_address_is_unix(&address)
+                     ? share_socket(s, &bound)
+                     : listener_open_socket(&address, &bound);
 
         if (fd == -EAFNOSUPPORT && strcmp(configured->address, "*") == 0) {
             rc = socket_address_parse(&address, "0.0.0.0", configured->port);
@@ -88,13 +102,18 @@ static int open_listener(struct server *s, struct server_listener *listener)
         if (rc < 0)
             close(fd);
     }
+    if (rc < 0 && socket_address_is_unix(&address)) {
+        log_error("server", "cannot listen on %s: %s", configured->address, strerror(-rc));
+        return rc;
+    }
     if (rc < 0) {
         log_error("server", "cannot listen on %s port %u: %s", configured->address,
                   (unsigned)configured->port, strerror(-rc));
         return rc;
     }
     socket_address_format(&bound, text);
-    log_info("server", "listening on %s%s", text,
+    log_info("server", "listening on %s%s",
+             socket_address_is_unix(&bound) ? configured->address : text,
              configured->tls.certificate != NULL ? " with TLS" : "");
     return 0;
 }
@@ -131,8 +150,22 @@ void server_stop(struct server *s)
         worker_join(&s->workers[i]);
 }
 
+/* What a Unix socket leaves behind when nobody listens on it any more. */
+static void remove_socket_files(const struct server *s)
+{
+    if (s->worker_count == 0)
+        return;
+    for (uint32_t l = 0; l < s->workers[0].listener_count; l++) {
+        const struct worker_listener *w = &s->workers[0].listeners[l];
+
+        if (socket_address_is_unix(&w->listener.address))
+            unlink(w->common->config->address + strlen(SOCKET_ADDRESS_UNIX));
+    }
+}
+
 void server_release(struct server *s)
 {
+    remove_socket_files(s);
     for (uint32_t i = 0; i < s->worker_count; i++) {
         for (uint32_t l = 0; l < s->workers[i].listener_count; l++)
             listener_stop(&s->workers[i].listeners[l].listener, &s->workers[i].reactor);

@@ -427,8 +427,9 @@ START_TEST(wrong_types_are_refused)
         {"limits: 7\n", "1: 'limits' must be a mapping, not '7'\n"},
         {"listeners: {port: 1}\n", "1: 'listeners' must be a list, not a mapping\n"},
         {"listeners:\n- 5672\n", "2: an entry of 'listeners' must be a mapping, not '5672'\n"},
-        {"listeners:\n- address: localhost\n",
-         "2: 'address' must be an IPv4 or IPv6 address or \"*\", not 'localhost'\n"},
+        {"listeners:\n- address: localhost\n", "2: 'address' must be an IPv4 or IPv6 address, "
+                                               "\"*\" or \"unix:\" and the path of a socket, "
+                                               "not 'localhost'\n"},
         {"limits:\n  frame_max: 64MB\n",
          "2: 'frame_max' must be a size such as 65536, 64KiB or 16MiB, not '64MB'\n"},
         {"limits: {frame_max: []}\n", "1: 'frame_max' must be a size, not a list\n"},

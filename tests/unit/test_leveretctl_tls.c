@@ -186,6 +186,30 @@ START_TEST(half_a_ca_is_refused_and_left_alone)
 }
 END_TEST
 
+START_TEST(the_place_of_the_revocation_list_is_told)
+{
+    static const char *const bad[] = {"x", "http://a,URI:http://b", "http://a b", "ftp://a"};
+    struct tls_generate_options o = {
+        .directory = directory, .user = "a", .crl_url = "http://ca.example/crl.pem", .days = 1};
+    CRL_DIST_POINTS *points;
+    bool new_ca;
+    X509 *x;
+
+    start();
+    ck_assert_msg(tls_generate(&o, &new_ca, error, sizeof(error)) == 0, "%s", error);
+    x = read_certificate("server_certificate.pem");
+    points = X509_get_ext_d2i(x, NID_crl_distribution_points, NULL, NULL);
+    ck_assert_int_eq(sk_DIST_POINT_num(points), 1);
+    CRL_DIST_POINTS_free(points);
+    X509_free(x);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        o.crl_url = bad[i];
+        ck_assert_msg(tls_generate(&o, &new_ca, error, sizeof(error)) == -1, "%s", bad[i]);
+    }
+    finish();
+}
+END_TEST
+
 START_TEST(names_that_would_say_more_are_refused)
 {
     static const char *const bad[] = {"", "a b", "a,DNS:b", "*", "*.", "a/b", "a:1", "email:x"};
@@ -252,5 +276,5 @@ UNIT_MAIN("leveretctl_tls", both_certificates_are_good_for_their_purpose_alone,
           the_server_goes_by_the_names_of_this_machine_and_those_given,
           the_client_is_named_after_the_user, keys_are_for_their_owner_alone,
           a_second_run_renews_under_the_same_ca, half_a_ca_is_refused_and_left_alone,
-          names_that_would_say_more_are_refused, a_key_with_a_passphrase_is_not_read_without,
-          the_command_line_is_checked)
+          names_that_would_say_more_are_refused, the_place_of_the_revocation_list_is_told,
+          a_key_with_a_passphrase_is_not_read_without, the_command_line_is_checked)

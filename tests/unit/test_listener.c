@@ -61,6 +61,30 @@ START_TEST(addresses_are_read_written_and_told_apart)
 }
 END_TEST
 
+START_TEST(unix_sockets_are_addresses_without_a_port)
+{
+    static const char *const bad[] = {"unix:", "unix:relative", "unix", "/run/leveret.sock"};
+    char text[SOCKET_ADDRESS_TEXT_SIZE];
+    char path[256] = "unix:/";
+    struct socket_address a;
+
+    ck_assert_int_eq(socket_address_parse(&a, "unix:/run/leveret.sock", 5672), 0);
+    ck_assert(socket_address_is_unix(&a));
+    ck_assert(socket_address_is_loopback(&a));
+    ck_assert_uint_eq(socket_address_port(&a), 0);
+    socket_address_set_port(&a, 7);
+    ck_assert_uint_eq(socket_address_port(&a), 0);
+    socket_address_format(&a, text);
+    ck_assert_str_eq(text, "unix");
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        ck_assert_msg(socket_address_parse(&a, bad[i], 0) == -EINVAL, "%s", bad[i]);
+    memset(path + 6, 'x', 106); /* 107 bytes with the slash, the most that there are */
+    ck_assert_int_eq(socket_address_parse(&a, path, 0), 0);
+    path[6 + 106] = 'x';
+    ck_assert_int_eq(socket_address_parse(&a, path, 0), -EINVAL);
+}
+END_TEST
+
 START_TEST(port_is_read_and_changed_in_both_families)
 {
     static const char *const texts[] = {"127.0.0.1", "::1"};
@@ -266,7 +290,7 @@ START_TEST(address_of_another_machine_cannot_be_bound)
 END_TEST
 
 UNIT_MAIN("listener", addresses_are_read_written_and_told_apart,
-          port_is_read_and_changed_in_both_families,
+          unix_sockets_are_addresses_without_a_port, port_is_read_and_changed_in_both_families,
           port_zero_becomes_the_port_that_the_system_chose,
           an_address_that_somebody_listens_on_is_told,
           accepted_socket_is_non_blocking_and_its_peer_known,

@@ -180,6 +180,13 @@ TESTS += tests/wire/test_topic_permissions
 tests_wire_test_topic_permissions_SOURCES = tests/wire/test_topic_permissions.c
 tests_wire_test_topic_permissions_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_unix_socket
+TESTS += tests/wire/test_unix_socket
+tests_wire_test_unix_socket_SOURCES = tests/wire/test_unix_socket.c tests/wire/tls_client.c \
+	tests/wire/tls_client.h tests/wire/tls_files.c tests/wire/tls_files.h
+tests_wire_test_unix_socket_LDADD = $(WIRE_LIBS) src/leveretctl/libleveret_leveretctl.a \
+	$(BASE_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS)
+
 check_PROGRAMS += tests/wire/test_visibility
 TESTS += tests/wire/test_visibility
 tests_wire_test_visibility_SOURCES = tests/wire/test_visibility.c

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum {
@@ -78,21 +79,37 @@ static uint32_t get_u32(const uint8_t *p)
 
 static struct raw *open_raws;
 
-struct raw *raw_connect(const struct broker *b)
+static struct raw *connect_to(const struct sockaddr *address, socklen_t size)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(broker_port(b))};
     struct raw *r = calloc(1, sizeof(*r));
-    int on = 1;
 
     r->input = malloc(INPUT_MAX);
-    r->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    inet_pton(AF_INET, broker_host(b), &address.sin_addr);
-    if (r->fd < 0 || connect(r->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+    r->fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (r->fd < 0 || connect(r->fd, address, size) < 0)
         fail_here("cannot connect to the broker: %s", strerror(errno));
-    setsockopt(r->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     r->next = open_raws;
     open_raws = r;
     return r;
+}
+
+struct raw *raw_connect(const struct broker *b)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(broker_port(b))};
+    struct raw *r;
+    int on = 1;
+
+    inet_pton(AF_INET, broker_host(b), &address.sin_addr);
+    r = connect_to((struct sockaddr *)&address, sizeof(address));
+    setsockopt(r->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    return r;
+}
+
+struct raw *raw_connect_unix(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    return connect_to((struct sockaddr *)&address, sizeof(address));
 }
 
 void raw_close(struct raw *r)

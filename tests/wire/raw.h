@@ -50,6 +50,8 @@ enum { ANY_METHOD = -1 };
 
 /* A connected socket; nothing is sent. */
 struct raw *raw_connect(const struct broker *b);
+/* The same of a Unix socket. */
+struct raw *raw_connect_unix(const char *path);
 void raw_close(struct raw *r);
 
 /* Closes what a test has left open; the harness does so behind each. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "tests/wire/broker_process.h"
@@ -51,6 +52,17 @@ static SSL_CTX *make_context(const struct tls_terms *t)
     return ctx;
 }
 
+static int connect_unix(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        ck_abort_msg("cannot connect to %s: %s", path, strerror(errno));
+    return fd;
+}
+
 static int connect_socket(uint16_t port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -66,7 +78,7 @@ struct tls_client *tls_client_new(const struct tls_terms *t)
 {
     struct tls_client *c = calloc(1, sizeof(*c));
 
-    c->fd = connect_socket(t->port);
+    c->fd = t->unix_path != NULL ? connect_unix(t->unix_path) : connect_socket(t->port);
     c->context = make_context(t);
     c->ssl = SSL_new(c->context);
     c->in = BIO_new(BIO_s_mem());
