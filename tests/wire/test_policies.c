@@ -1,5 +1,7 @@
 /* Policies of the configuration: what they do to queues and exchanges that come, and to those that
  * are there when they change. */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -333,6 +335,63 @@ START_TEST(every_queue_follows)
 }
 END_TEST
 
+/* Declares, fills and deletes queues until it is told to stop. */
+static atomic_bool enough;
+
+static void *churn(void *context)
+{
+    struct channel *own = context;
+    char name[16];
+
+    for (unsigned i = 0; !atomic_load(&enough); i++) {
+        snprintf(name, sizeof(name), "q%u", i % 50);
+        if (i % 50 >= 40)
+            send_queue_delete(own, name, NO_WAIT);
+        else
+            send_queue_declare(own, name, i % 50 % 3 == 0 ? AUTO_DELETE : 0, NO_ARGS);
+        for (int n = 0; n < 20; n++)
+            publish(own, name, "x");
+        snprintf(name, sizeof(name), "q%u", (i * 7) % 50);
+        send_queue_delete(own, name, NO_WAIT);
+        if (i % 10 == 0)
+            declare_queue(own, "other", 0, NO_ARGS);
+    }
+    return NULL;
+}
+
+/* Queues come and go while every worker walks over them, and what they drop goes to others. */
+START_TEST(policies_change_while_queues_come_and_go)
+{
+    static const char *const configs[] = {
+        HEAD "policies:\n" POLICY("p", "^q", "max-length: 5, expires: 50, " DEAD_LETTERS),
+        HEAD "policies:\n" POLICY("p", "^q", "max-length: 1, message-ttl: 10"),
+        HEAD "operator_policies:\n" POLICY("o", "q.*[1-5]$", "max-length: 2"),
+        HEAD,
+    };
+    enum { CLIENTS = 3, RELOADS = 12 };
+    struct channel *clients[CLIENTS];
+    pthread_t threads[CLIENTS];
+
+    given(HEAD);
+    declare_queue(ch, "dead", 0, ARGS(arg_int("x-max-length", 100)));
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = open_channel(connect_client_to(broker));
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, churn, clients[i]), 0);
+    }
+    for (int i = 0; i < RELOADS; i++)
+        reload(configs[i % 4]);
+    atomic_store(&enough, true);
+    for (int i = 0; i < CLIENTS; i++)
+        pthread_join(threads[i], NULL);
+    declare_queue(ch, "q-last", 0, NO_ARGS);
+    publish_numbered("q-last", 1, 9);
+    await_message_count(ch, "q-last", 9);
+    for (int i = 0; i < CLIENTS; i++)
+        close_client(clients[i]->client);
+    finish();
+}
+END_TEST
+
 /* ---- What is listed ---- */
 
 static void expect_listed(char *const arguments[], const char *expected)
@@ -406,6 +465,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, letters_wait_for_as_long_as_the_policy_says);
     tcase_add_test(tcase, exchange_gets_an_alternate_and_loses_it);
     tcase_add_test(tcase, every_queue_follows);
+    tcase_add_test(tcase, policies_change_while_queues_come_and_go);
     tcase_add_test(tcase, what_applies_is_listed);
     tcase_add_test(tcase, wrong_policy_leaves_the_former_ones_in_force);
     return suite;
