@@ -101,7 +101,6 @@ static void begin_broker(void)
     config_problems_free(&problems);
     for (uint32_t i = 0; i < WORKERS; i++)
         server.workers[i].ops->start(&server.workers[i]);
-    atexit(end_broker);
 }
 
 /* Returns whether there is more to do at once. */
@@ -728,6 +727,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         begin_broker();
         for (unsigned i = 0; i < CLIENTS; i++)
             clients[i].fd = -1;
+        /* The first login sets OpenSSL up, whose end must come after that of the threads that use
+         * it. */
+        clean_up();
+        atexit(end_broker);
         begun = true;
     }
     for (unsigned i = 0; i < STEPS_MAX && s.at < s.end; i++)
