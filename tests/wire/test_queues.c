@@ -145,13 +145,13 @@ START_TEST(exclusive_queue_is_open_to_all_channels_of_its_connection)
     struct channel *ch = connect_channel();
     struct channel *beside = open_channel(ch->client);
 
-    declare_queue(ch, "mine", EXCLUSIVE, NO_ARGS);
-    publish(beside, "mine", "a");
-    consume(beside, "mine", "c", NO_ACK, NO_ARGS);
+    declare_queue(ch, "ours", EXCLUSIVE, NO_ARGS);
+    publish(beside, "ours", "a");
+    consume(beside, "ours", "c", NO_ACK, NO_ARGS);
     expect_delivery(beside, "a", 0);
     cancel(beside, "c");
-    purge_queue(beside, "mine");
-    delete_queue(beside, "mine", 0);
+    purge_queue(beside, "ours");
+    delete_queue(beside, "ours", 0);
 }
 END_TEST
 
