@@ -119,6 +119,17 @@ void consumer_watch_delivery(struct consumer *c, int64_t now_ms, struct effects 
     note_age(c, timeout_ms, now_ms, out);
 }
 
+void consumer_watch_rules(struct consumer *c, int64_t now_ms, struct effects *out)
+{
+    int64_t timeout_ms = consumer_timeout_ms(c);
+
+    if (c->watch == NULL)
+        return;
+    delivery_ages_begin_anew(&c->watch->ages, now_ms);
+    if (c->watch->ages.count != 0 && c->unacked.count != 0 && timeout_ms != EXPIRY_NEVER)
+        ask_timer(c, overdue_ms(c, timeout_ms), out);
+}
+
 /* ---- Counts ---- */
 
 struct queue_lease_counts queue_lease_counts(const struct queue *q)

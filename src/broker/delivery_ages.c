@@ -80,6 +80,13 @@ uint64_t delivery_ages_made_by(const struct delivery_ages *a, int64_t time_ms)
     return made < a->count ? a->items[made].number : UINT64_MAX;
 }
 
+void delivery_ages_begin_anew(struct delivery_ages *a, int64_t now_ms)
+{
+    for (uint32_t i = a->count; i-- != 0 && a->items[i].until_ms > now_ms;)
+        a->items[i].until_ms = now_ms;
+    a->next_ms = INT64_MIN;
+}
+
 void delivery_ages_forget(struct delivery_ages *a)
 {
     a->count = 0;

@@ -41,6 +41,9 @@ int64_t delivery_ages_until(const struct delivery_ages *a, uint64_t number);
  * the last of them, UINT64_MAX when all are, 0 when none is. */
 uint64_t delivery_ages_made_by(const struct delivery_ages *a, int64_t time_ms);
 
+/* The next delivery is to be noted, whatever the step was; those before it were made by now. */
+void delivery_ages_begin_anew(struct delivery_ages *a, int64_t now_ms);
+
 /* Everything is settled: the next delivery is to be noted. */
 void delivery_ages_forget(struct delivery_ages *a);
 

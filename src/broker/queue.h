@@ -41,7 +41,8 @@ void queue_destroy(struct queue *q, queue_release release, void *context);
 /* Has the queue obey other options from now on; borrowed as those of queue_create(). They may
  * differ in all that a policy can say, and in nothing else. Limits and dead letters count at once,
  * for what is in the queue too; a time to live counts for messages that come from now on, as with
- * RabbitMQ; the time that the queue may be unused begins anew.
+ * RabbitMQ; a consumer timeout counts from now on; the time that the queue may be unused begins
+ * anew.
  *
  * Returns whether there is more in the queue now than its limits allow, with overflow drop-head:
  * then queue_trim() has to be called until it is done. */

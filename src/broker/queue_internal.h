@@ -201,6 +201,9 @@ void consumer_watch_end(struct consumer *c);
 /* The delivery that was added last begins to wait for its settlement. */
 void consumer_watch_delivery(struct consumer *c, int64_t now_ms, struct effects *out);
 
+/* The queue's rules changed: its consumer timeout counts for what was delivered before as well. */
+void consumer_watch_rules(struct consumer *c, int64_t now_ms, struct effects *out);
+
 /* Hands an entry, with its reference, to a consumer that has credit for it, and moves the
  * consumer behind its equals. */
 void consumer_deliver(struct consumer *c, const struct entry *entry, struct effect *out);

@@ -380,6 +380,8 @@ bool queue_change_options(struct queue *q, const struct queue_options *options, 
                           struct effects *out)
 {
     q->options = options;
+    list_for_each(&q->consumers, node)
+        consumer_watch_rules(container_of(node, struct consumer, by_queue), now_ms, out);
     if (options->rules == NULL) {
         if (q->extra != NULL) {
             q->extra->trimming = false;

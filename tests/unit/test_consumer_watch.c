@@ -497,6 +497,32 @@ START_TEST(own_timeout_counts_before_the_queues_and_that_before_the_default)
 }
 END_TEST
 
+/* Whether the consumer had marks of a longer timeout or not. */
+START_TEST(shorter_timeout_of_the_queue_counts_at_once)
+{
+    struct queue_rules shorter = {.max_length = 0};
+    struct queue_options options = {.durable = false};
+    struct consumer *c;
+
+    given_queue_with(INT64_MAX);
+    publish_plain(&f, 2);
+    c = consume_with(
+        &(struct consumer_options){.prefetch = 1, .default_consumer_timeout_ms = HOUR_MS});
+    deliver_at(0);
+    shorter = rules;
+    shorter.consumer_timeout_ms = 320;
+    options.rules = &shorter;
+    forget_effects(&f);
+    queue_change_options(f.queue, &options, 1000, &f.effects);
+    expect_timer(c, 1320);
+    consumer_settle(c, 1, 1, SETTLE_ACK, 1010, &f.effects);
+    deliver_at(1100);
+    expect_in_time(c, 1420);
+    expect_overdue(c, 1440, 320);
+    queue_finish(&f);
+}
+END_TEST
+
 UNIT_MAIN("consumer_watch", delivery_without_a_timeout_costs_nothing,
           delivery_goes_back_when_its_time_is_up, settled_delivery_does_not_go_back,
           time_of_the_consumer_counts_before_that_of_the_queue,
@@ -510,4 +536,5 @@ UNIT_MAIN("consumer_watch", delivery_without_a_timeout_costs_nothing,
           released_delivery_goes_at_once, delivery_without_a_timeout_is_held_and_gets_none,
           oldest_delivery_is_overdue_after_the_timeout, what_was_settled_in_time_is_not_overdue,
           only_what_waited_so_long_is_overdue,
-          own_timeout_counts_before_the_queues_and_that_before_the_default)
+          own_timeout_counts_before_the_queues_and_that_before_the_default,
+          shorter_timeout_of_the_queue_counts_at_once)

@@ -73,6 +73,18 @@ START_TEST(delivery_from_before_the_first_mark_counts_as_old_as_that)
 }
 END_TEST
 
+START_TEST(marks_of_a_longer_step_count_from_a_new_beginning_on)
+{
+    delivery_ages_note(&ages, 1, 1, 100, 10000);
+    ck_assert(!delivery_ages_due(&ages, 200));
+    delivery_ages_begin_anew(&ages, 200);
+    ck_assert_int_eq(delivery_ages_until(&ages, 1), 200);
+    ck_assert(delivery_ages_due(&ages, 200));
+    delivery_ages_free(&ages);
+}
+END_TEST
+
 UNIT_MAIN("delivery_ages", age_is_known_within_a_step, what_was_made_by_a_time_is_old_enough,
           consumer_that_settles_needs_few_marks, marks_are_bounded,
-          delivery_from_before_the_first_mark_counts_as_old_as_that)
+          delivery_from_before_the_first_mark_counts_as_old_as_that,
+          marks_of_a_longer_step_count_from_a_new_beginning_on)
