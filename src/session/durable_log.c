@@ -495,4 +495,5 @@ static void handle_progress(struct worker *w, struct mail_record *r)
     }
     let_go(log);
     paging_take_reads(log->shard, log->journal);
+    dead_reads_go_on(log->shard);
 }

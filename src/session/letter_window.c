@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "server/vhost.h"
 #include "session/dead_letters.h"
+#include "session/dead_reads.h"
 #include "session/durable_log.h"
 #include "session/held_settles.h"
 #include "session/paging.h"
@@ -106,7 +107,7 @@ static void send_letter(struct letter_window *w, struct held_settle *held)
         return;
     }
     held_settle_expect(held);
-    paging_read_letter(w->shard, held);
+    dead_reads_read(w->shard, held);
 }
 
 /* Sends what the window has room for. A queue may answer at once, which makes room for more: that

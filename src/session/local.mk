@@ -38,6 +38,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/consume_arguments.h \
 	src/session/dead_letters.c \
 	src/session/dead_letters.h \
+	src/session/dead_reads.c \
+	src/session/dead_reads.h \
 	src/session/definition_changes.c \
 	src/session/definition_changes.h \
 	src/session/delayed_exchange.c \

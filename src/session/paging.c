@@ -5,9 +5,7 @@
 #include "base/system_memory.h"
 #include "server/vhost.h"
 #include "session/broker.h"
-#include "session/dead_letters.h"
 #include "session/durable_log.h"
-#include "session/held_settles.h"
 #include "session/queue_home.h"
 #include "session/shard.h"
 
@@ -40,9 +38,6 @@
 /* Messages and bytes of one read. */
 #define PAGING_READ_MESSAGES 1024u
 #define PAGING_READ_BYTES (4u * 1024u * 1024u)
-/* From so many on, messages that are read to be dead-lettered are waited for before more of them
- * are asked for. */
-#define PAGING_DEAD_READS_MAX 4096u
 /* How long after a read failed it is tried again. */
 #define PAGING_RETRY_MS 1000
 /* Segment numbers of page segments, told apart from the journal's. */
@@ -89,6 +84,7 @@ static void handle_pages_progress(struct worker *w, struct mail_record *r)
         break;
     }
     paging_take_reads(p->shard, p->pages);
+    dead_reads_go_on(p->shard);
 }
 
 /* On a thread of the page segments. */
@@ -316,14 +312,12 @@ void paging_forget(struct queue_handle *queue)
 
 /* ---- Paging in ---- */
 
-/* One read, from one journal. */
+/* One read of messages for their queue, from one journal. */
 struct fetch {
+    struct paging_read read;
     struct list_node node;      /* in paging.failed */
     struct queue_handle *queue; /* a reference */
     struct journal *journal;
-    bool dead;                /* the one message is to be dead-lettered */
-    struct held_settle *held; /* its settlement; NULL when it is in a page segment */
-    enum dead_letter_reason reason;
     uint32_t count;
     struct fetched {
         uint64_t sequence;
@@ -347,6 +341,8 @@ static struct journal *journal_of(struct shard *s, const struct queue_handle *qu
     return pages ? s->paging.pages : d->log->journal;
 }
 
+static void finish_fetch(struct shard *s, struct paging_read *read, struct journal_read_result *r);
+
 /* A read of `count` messages of the queue, to be started. */
 static struct fetch *fetch_create(struct queue_handle *queue, struct journal *j,
                                   const uint64_t *sequences, const struct store_location *locations,
@@ -357,7 +353,7 @@ static struct fetch *fetch_create(struct queue_handle *queue, struct journal *j,
     list_node_init(&fetch->node);
     fetch->queue = queue_handle_ref(queue);
     fetch->journal = j;
-    fetch->dead = false;
+    fetch->read.finish = finish_fetch;
     fetch->count = count;
     for (uint32_t i = 0; i < count; i++) {
         fetch->items[i].sequence = sequences[i];
@@ -369,7 +365,7 @@ static struct fetch *fetch_create(struct queue_handle *queue, struct journal *j,
 static void start_fetch(struct queue_handle *queue, struct journal *j, const uint64_t *sequences,
                         const struct store_location *locations, uint32_t count)
 {
-    journal_read(j, locations, count, fetch_create(queue, j, sequences, locations, count));
+    journal_read(j, locations, count, &fetch_create(queue, j, sequences, locations, count)->read);
 }
 
 static void take_in(struct shard *s, struct queue_handle *queue, const uint64_t *sequences,
@@ -419,18 +415,6 @@ static void fetch_free(struct fetch *fetch)
     free(fetch);
 }
 
-static void fetch_finish(struct shard *s, struct fetch *fetch)
-{
-    if (fetch->dead)
-        s->paging.dead_reads--;
-    fetch_free(fetch);
-}
-
-bool paging_is_behind(const struct shard *s)
-{
-    return s->paging.dead_reads >= PAGING_DEAD_READS_MAX;
-}
-
 static void report_lost(const struct fetch *fetch)
 {
     log_error("paging",
@@ -441,71 +425,22 @@ static void report_lost(const struct fetch *fetch)
               fetch->items[0].location.segment, fetch->items[0].location.offset);
 }
 
-/* Takes over the reference; NULL: the message cannot be read. */
-static void bury(struct shard *s, const struct fetch *fetch, struct message *msg)
+void paging_read(struct shard *s, const struct queue_handle *queue, struct store_location location,
+                 struct paging_read *read)
 {
-    if (msg == NULL)
-        report_lost(fetch);
-    if (fetch->held != NULL) {
-        held_settle_read(fetch->held, msg);
-    } else {
-        if (msg != NULL) {
-            dead_letter_send(s, fetch->queue, msg, fetch->reason, NULL);
-            message_unref(msg);
-        }
-        if (fetch->journal == s->paging.pages)
-            paging_release(s, fetch->items[0].location);
-        else
-            journal_release_message(fetch->journal, fetch->items[0].location);
-    }
-}
-
-/* Reads one message, which is held or is in a page segment, to be dead-lettered. */
-static void read_dead(struct shard *s, struct queue_handle *queue, const struct effect *e,
-                      struct held_settle *held)
-{
-    struct store_location location = e->location;
-    struct message *unwritten = NULL;
-    struct fetch *fetch;
-    struct journal *j;
     uint32_t run;
+    struct journal *j = journal_of(s, queue, &location, 1, &run);
 
-    if (paging_owns(location))
-        unwritten = unwritten_pages_find(&s->paging.unwritten, in_pages(location));
-    j = journal_of(s, queue, &location, 1, &run);
-    fetch = fetch_create(queue, j, &e->sequence, &location, 1);
-    fetch->dead = true;
-    s->paging.dead_reads++;
-    fetch->held = held;
-    fetch->reason = e->reason;
-    if (unwritten == NULL) {
-        journal_read(j, &location, 1, fetch);
-        return;
-    }
-    bury(s, fetch, message_ref(unwritten));
-    fetch_finish(s, fetch);
+    journal_read(j, &location, 1, read);
 }
 
-void paging_read_dead_letter(struct shard *s, const struct effect *e)
+struct message *paging_find_unwritten(struct shard *s, struct store_location location)
 {
-    read_dead(s, queue_owner(e->queue), e, held_settle_begin_reading(s, e));
-}
+    struct message *m = paging_owns(location)
+                            ? unwritten_pages_find(&s->paging.unwritten, in_pages(location))
+                            : NULL;
 
-void paging_read_letter(struct shard *s, struct held_settle *held)
-{
-    const struct effect e = {
-        .sequence = held->sequence, .location = held->location, .reason = held->reason};
-
-    read_dead(s, held->queue, &e, held);
-}
-
-/* Where the message is by now. Returns false when it is gone with its queue. */
-static bool find_dead(struct fetch *fetch)
-{
-    if (fetch->held == NULL)
-        return true;
-    fetch->items[0].location = in_pages(fetch->held->location);
-    return held_settle_is_wanted(fetch->held);
+    return m != NULL ? message_ref(m) : NULL;
 }
 
 static void on_retry(struct timer *t)
@@ -519,17 +454,9 @@ static void on_retry(struct timer *t)
     while ((node = list_take_first(&again)) != NULL) {
         struct fetch *fetch = container_of(node, struct fetch, node);
 
-        if (fetch->dead)
-            p->dead_reads++;
-        if (fetch->dead && find_dead(fetch)) {
-            journal_read(fetch->journal, &fetch->items[0].location, 1, fetch);
-            continue;
-        }
-        if (fetch->dead)
-            held_settle_read(fetch->held, NULL);
-        else if (fetch->queue->queue != NULL)
+        if (fetch->queue->queue != NULL)
             paging_fetch(p->shard, fetch->queue);
-        fetch_finish(p->shard, fetch);
+        fetch_free(fetch);
     }
 }
 
@@ -538,8 +465,6 @@ static void try_again_later(struct shard *s, struct fetch *fetch, int error)
 {
     log_error("paging", "messages of queue '%.*s' cannot be read: %s; trying again in %d ms",
               BYTES_ARGS(fetch->queue->name), strerror(-error), PAGING_RETRY_MS);
-    if (fetch->dead)
-        s->paging.dead_reads--;
     list_append(&s->paging.failed, &fetch->node);
     if (!timer_is_set(&s->paging.retry))
         timer_set(&s->worker->timers, &s->paging.retry, shard_now_ms(s) + PAGING_RETRY_MS);
@@ -604,15 +529,11 @@ static void give_up(struct shard *s, const struct fetch *fetch)
     take_in_fetched(s, fetch, &lost);
 }
 
-static void finish_fetch(struct shard *s, struct journal_read_result *r)
+static void finish_fetch(struct shard *s, struct paging_read *read, struct journal_read_result *r)
 {
-    struct fetch *fetch = r->token;
-    struct queue *q = fetch->queue->queue;
+    struct fetch *fetch = container_of(read, struct fetch, read);
 
-    if (fetch->dead && (r->error == 0 || r->error == -EBADMSG)) {
-        bury(s, fetch, r->error == 0 ? r->messages[0] : NULL);
-        shard_run_effects(s);
-    } else if (q == NULL && !fetch->dead) {
+    if (fetch->queue->queue == NULL) {
         for (uint32_t i = 0; i < r->count; i++)
             message_unref(r->messages[i]);
     } else if (r->error == 0) {
@@ -625,7 +546,7 @@ static void finish_fetch(struct shard *s, struct journal_read_result *r)
     } else {
         give_up(s, fetch);
     }
-    fetch_finish(s, fetch);
+    fetch_free(fetch);
 }
 
 void paging_take_reads(struct shard *s, struct journal *j)
@@ -633,7 +554,9 @@ void paging_take_reads(struct shard *s, struct journal *j)
     struct journal_read_result r;
 
     while (journal_take_read(j, &r)) {
-        finish_fetch(s, &r);
+        struct paging_read *read = r.token;
+
+        read->finish(s, read, &r);
         journal_read_result_free(&r);
     }
 }

@@ -20,6 +20,12 @@
 struct queue_command;
 struct shard;
 
+/* What a read of a journal ends with. The messages are the caller's; there are none after an error
+ * (-EBADMSG: what is there is damaged). */
+struct paging_read {
+    void (*finish)(struct shard *s, struct paging_read *read, struct journal_read_result *result);
+};
+
 struct paging {
     struct shard *shard;
     struct journal *pages;
@@ -33,7 +39,6 @@ struct paging {
     int64_t pages_retry_ms; /* when failed page segments are tried again */
     bool pages_full;        /* transient messages were not taken */
     uint32_t quiet_ticks;   /* since there was something to page */
-    uint32_t dead_reads;    /* of messages to be dead-lettered, that have not failed */
     uint64_t begin_bytes;   /* of the process's memory: messages are paged out above it */
 };
 
@@ -52,16 +57,12 @@ void paging_forget(struct queue_handle *queue);
 /* EFFECT_FETCH: reads what comes next. */
 void paging_fetch(struct shard *s, struct queue_handle *queue);
 
-/* An EFFECT_DEAD_LETTER without a message: reads it, publishes it, and settles it then. */
-struct effect;
-void paging_read_dead_letter(struct shard *s, const struct effect *e);
+/* Reads one message of the queue, wherever it is. */
+void paging_read(struct shard *s, const struct queue_handle *queue, struct store_location location,
+                 struct paging_read *read);
 
-/* Reads a held message that is in its journal or a page segment: held_settle_read(). */
-struct held_settle;
-void paging_read_letter(struct shard *s, struct held_settle *held);
-
-/* Whether so many of these are being read that a queue should not end more messages for now. */
-bool paging_is_behind(const struct shard *s);
+/* The message there, with a reference for the caller, when it is not written yet; else NULL. */
+struct message *paging_find_unwritten(struct shard *s, struct store_location location);
 
 /* Hands finished reads of a journal to their queues. */
 void paging_take_reads(struct shard *s, struct journal *j);

@@ -516,7 +516,7 @@ static void on_queue_timer(struct timer *t)
     struct shard *s = timer->shard;
     struct queue_handle *queue = queue_handle_ref(timer->queue);
 
-    if (paging_is_behind(s))
+    if (dead_reads_are_behind(s))
         timer_set(&s->worker->timers, t, shard_now_ms(s) + BEHIND_MS);
     else
         queue_on_time(queue->queue, shard_now_ms(s), &s->effects);

@@ -45,6 +45,7 @@ void shard_init(struct shard *s, struct worker *w, struct broker *b)
     route_seed(&s->route, seed);
     route_cache_init(&s->routes);
     held_settles_init(&s->held_settles, s);
+    dead_reads_init(&s->dead_reads, s);
     policy_walk_init(&s->policy_walk);
     output_pool_init(&s->output_pool);
     s->headroom = b->limits->frame_max + AMQP_FRAME_MAX_TOLERANCE;
@@ -57,6 +58,7 @@ void shard_init(struct shard *s, struct worker *w, struct broker *b)
 
 void shard_release(struct shard *s)
 {
+    dead_reads_release(&s->dead_reads);
     held_settles_release(&s->held_settles);
     policy_walk_release(&s->policy_walk);
     route_cache_release(&s->routes);
@@ -103,10 +105,10 @@ static void run_effect(struct shard *s, const struct effect *e)
     case EFFECT_DEAD_LETTER:
         if (letters_are_confirmed(queue_owner(e->queue)))
             letter_window_add(s, e);
-        else if (e->message != NULL)
-            dead_letter_publish(s, e);
+        else if (dead_reads_want(s, e))
+            dead_reads_add(s, e);
         else
-            paging_read_dead_letter(s, e);
+            dead_letter_publish(s, e);
         return;
     case EFFECT_UNUSED:
         /* Consumers that a shutdown takes away are expected back. */

@@ -9,6 +9,7 @@
 #include "broker/topology.h"
 #include "server/server.h"
 #include "server/worker.h"
+#include "session/dead_reads.h"
 #include "session/held_settles.h"
 #include "session/output.h"
 #include "session/paging.h"
@@ -52,6 +53,7 @@ struct shard {
     uint32_t log_count;
 
     struct paging paging;
+    struct dead_reads dead_reads;
     struct policy_walk policy_walk;
     struct held_settles held_settles;
 
