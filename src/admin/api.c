@@ -1,10 +1,13 @@
 #include "admin/api.h"
 
+#include "admin/commit.h"
 #include "admin/json_value.h"
 #include "base/memory.h"
+#include "broker/refusal.h"
 #include "server/vhost.h"
 #include "session/broker.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,9 +18,13 @@ static const char PREFIX[] = "/api/";
 
 enum {
     STATUS_OK = 200,
+    STATUS_NO_CONTENT = 204,
     STATUS_BAD_REQUEST = 400,
+    STATUS_FORBIDDEN = 403,
     STATUS_NOT_FOUND = 404,
     STATUS_METHOD_NOT_ALLOWED = 405,
+    STATUS_CONFLICT = 409,
+    STATUS_INTERNAL = 500,
 };
 
 /* ---- Errors ---- */
@@ -25,8 +32,14 @@ enum {
 static const char *error_name(unsigned status)
 {
     switch (status) {
+    case STATUS_FORBIDDEN:
+        return "forbidden";
     case STATUS_NOT_FOUND:
         return "not_found";
+    case STATUS_CONFLICT:
+        return "conflict";
+    case STATUS_INTERNAL:
+        return "internal_error";
     case STATUS_METHOD_NOT_ALLOWED:
         return "method_not_allowed";
     default:
@@ -59,6 +72,79 @@ void api_answer_json(struct api_answer *answer, json_t *json)
     buffer_append(&answer->body, bytes_from_string(text != NULL ? text : "{}"));
     buffer_append(&answer->body, bytes_from_string("\n"));
     free(text);
+}
+
+/* ---- Changes ---- */
+
+json_t *api_body(const struct api_request *r, struct api_answer *answer)
+{
+    json_error_t fault;
+    json_t *body;
+
+    if (r->body.size == 0)
+        return json_object();
+    body = json_loadb((const char *)r->body.data, r->body.size, JSON_REJECT_DUPLICATES, &fault);
+    if (json_is_object(body))
+        return body;
+    if (body == NULL)
+        api_fail(answer, STATUS_BAD_REQUEST, "line %d, column %d: %s", fault.line, fault.column,
+                 fault.text);
+    else
+        api_fail(answer, STATUS_BAD_REQUEST, "the body must be an object");
+    json_decref(body);
+    return NULL;
+}
+
+const char *api_text(const json_t *body, const char *key, struct api_answer *answer)
+{
+    const char *text = json_string_value(json_object_get(body, key));
+
+    if (text == NULL)
+        api_fail(answer, STATUS_BAD_REQUEST, "'%s' must be a string", key);
+    return text;
+}
+
+void api_answer_change(struct api_answer *answer, int rc, const char *error)
+{
+    switch (-rc) {
+    case 0:
+        answer->status = STATUS_NO_CONTENT;
+        return;
+    case EINVAL:
+        api_fail(answer, STATUS_BAD_REQUEST, "%s", error);
+        return;
+    case ENOENT:
+        api_fail(answer, STATUS_NOT_FOUND, "%s", error);
+        return;
+    case EEXIST:
+        api_fail(answer, STATUS_CONFLICT, "%s", error);
+        return;
+    case EPERM:
+        api_fail(answer, STATUS_FORBIDDEN, "%s", error);
+        return;
+    default:
+        api_fail(answer, STATUS_INTERNAL, "%s", error);
+        return;
+    }
+}
+
+void api_answer_refusal(struct api_answer *answer, const struct refusal *refusal)
+{
+    if (refusal->code == REFUSAL_ACCESS_REFUSED || refusal->code == REFUSAL_NOT_FOUND)
+        api_fail(answer, (unsigned)refusal->code, "%s", refusal->text);
+    else
+        api_fail(answer, STATUS_BAD_REQUEST, "%s", refusal->text);
+}
+
+void api_answer_committed(const struct api_request *r, struct api_answer *answer)
+{
+    int rc = commit_wait(r->broker);
+
+    if (rc < 0)
+        api_fail(answer, STATUS_INTERNAL, "the definitions could not be written: %s",
+                 strerror(-rc));
+    else
+        answer->status = STATUS_NO_CONTENT;
 }
 
 /* ---- Virtual hosts ---- */
@@ -141,6 +227,25 @@ static const struct api_route {
     {"GET", "connections", 1, 1, api_connections},
     {"GET", "channels", 1, 1, api_channels},
     {"GET", "consumers", 1, 2, api_consumers},
+    {"PUT", "vhosts", 2, 2, api_put_vhost},
+    {"DELETE", "vhosts", 2, 2, api_delete_vhost},
+    {"PUT", "vhost-limits", 2, 2, api_set_vhost_limits},
+    {"DELETE", "vhost-limits", 2, 2, api_clear_vhost_limits},
+    {"PUT", "users", 2, 2, api_put_user},
+    {"POST", "users", 2, 2, api_change_user},
+    {"DELETE", "users", 2, 2, api_delete_user},
+    {"POST", "authenticate", 1, 1, api_authenticate},
+    {"PUT", "permissions", 3, 3, api_set_permission},
+    {"DELETE", "permissions", 3, 3, api_clear_permission},
+    {"PUT", "topic-permissions", 3, 3, api_set_topic_permission},
+    {"DELETE", "topic-permissions", 3, 4, api_clear_topic_permission},
+    {"PUT", "policies", 3, 3, api_set_policy},
+    {"DELETE", "policies", 3, 3, api_clear_policy},
+    {"PUT", "operator-policies", 3, 3, api_set_operator_policy},
+    {"DELETE", "operator-policies", 3, 3, api_clear_operator_policy},
+    {"DELETE", "queues", 3, 3, api_delete_queue},
+    {"DELETE", "queue-contents", 3, 3, api_purge_queue},
+    {"DELETE", "connections", 2, 2, api_close_connection},
 };
 
 static int hex_digit(char c)

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct broker;
+struct refusal;
 struct vhost;
 
 enum {
@@ -61,7 +62,43 @@ bool api_each_vhost(const struct api_request *r, uint32_t at,
 struct bytes api_vhost_named(const struct api_request *r);
 bool api_check_vhost(const struct api_request *r, struct api_answer *answer);
 
+/* The request's body as a JSON object, which the caller frees; no body counts as an empty one. NULL
+ * after answering with 400. */
+json_t *api_body(const struct api_request *r, struct api_answer *answer);
+
+/* A member of the body that must be a string; NULL after answering with 400. A string has no zero
+ * byte. */
+const char *api_text(const json_t *body, const char *key, struct api_answer *answer);
+
+/* Answers a change: 204, or the status that fits the -errno of session/broker_users.h or the code
+ * of a refusal, with its text. */
+void api_answer_change(struct api_answer *answer, int rc, const char *error);
+void api_answer_refusal(struct api_answer *answer, const struct refusal *refusal);
+
+/* Waits until what was changed is on disk, and answers. */
+void api_answer_committed(const struct api_request *r, struct api_answer *answer);
+
 /* ---- Handlers ---- */
+
+void api_authenticate(const struct api_request *r, struct api_answer *answer);
+void api_change_user(const struct api_request *r, struct api_answer *answer);
+void api_clear_operator_policy(const struct api_request *r, struct api_answer *answer);
+void api_clear_permission(const struct api_request *r, struct api_answer *answer);
+void api_clear_policy(const struct api_request *r, struct api_answer *answer);
+void api_clear_topic_permission(const struct api_request *r, struct api_answer *answer);
+void api_clear_vhost_limits(const struct api_request *r, struct api_answer *answer);
+void api_close_connection(const struct api_request *r, struct api_answer *answer);
+void api_delete_queue(const struct api_request *r, struct api_answer *answer);
+void api_delete_user(const struct api_request *r, struct api_answer *answer);
+void api_delete_vhost(const struct api_request *r, struct api_answer *answer);
+void api_purge_queue(const struct api_request *r, struct api_answer *answer);
+void api_put_user(const struct api_request *r, struct api_answer *answer);
+void api_put_vhost(const struct api_request *r, struct api_answer *answer);
+void api_set_operator_policy(const struct api_request *r, struct api_answer *answer);
+void api_set_permission(const struct api_request *r, struct api_answer *answer);
+void api_set_policy(const struct api_request *r, struct api_answer *answer);
+void api_set_topic_permission(const struct api_request *r, struct api_answer *answer);
+void api_set_vhost_limits(const struct api_request *r, struct api_answer *answer);
 
 void api_export(const struct api_request *r, struct api_answer *answer);
 void api_import(const struct api_request *r, struct api_answer *answer);

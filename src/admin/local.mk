@@ -6,6 +6,10 @@ src_admin_libleveret_admin_a_SOURCES = \
 	src/admin/api.h \
 	src/admin/ask.c \
 	src/admin/ask.h \
+	src/admin/change_policies.c \
+	src/admin/change_queues.c \
+	src/admin/change_users.c \
+	src/admin/change_vhosts.c \
 	src/admin/commit.c \
 	src/admin/commit.h \
 	src/admin/definition_reader.c \
@@ -30,4 +34,6 @@ src_admin_libleveret_admin_a_SOURCES = \
 	src/admin/list_users.h \
 	src/admin/listing.c \
 	src/admin/listing.h \
-	src/admin/overview.c
+	src/admin/overview.c \
+	src/admin/waiter.c \
+	src/admin/waiter.h

@@ -1,5 +1,6 @@
 /* leveretctl: what an administrator does to a broker and its data from the command line. */
 #include "leveretctl/backup.h"
+#include "leveretctl/changes.h"
 #include "leveretctl/definitions.h"
 #include "leveretctl/lists.h"
 #include "leveretctl/options.h"
@@ -39,6 +40,7 @@ static void print_help(void)
          "                       host when it is named\n"
          "  status               what it is and how it does");
     list_commands_print_help();
+    change_commands_print_help();
     puts("\n"
          "      --data-dir DIR   the data directory (/var/lib/leveret)\n"
          "      --socket PATH    the broker's admin socket (admin.sock in the data directory)\n"
@@ -46,6 +48,11 @@ static void print_help(void)
          "      --formatter F    table (default) or json\n"
          "      --no-table-headers\n"
          "                       no line with the names of the columns\n"
+         "      --priority N     of a policy (0)\n"
+         "      --apply-to WHAT  of a policy: all (default), queues, classic_queues,\n"
+         "                       quorum_queues or exchanges\n"
+         "  -u, --if-unused      delete a queue only if it has no consumers\n"
+         "  -e, --if-empty       delete a queue only if it has no messages\n"
          "  -q, --quiet          no line that says what is listed\n"
          "  -s, --silent         neither of these lines\n"
          "  -h, --help           print this and exit\n"
@@ -87,9 +94,12 @@ static const struct command COMMANDS[] = {
 static int run_command(const char *name, const struct options *o)
 {
     const struct list_command *list = list_command_find(name);
+    const struct change_command *change = change_command_find(name);
 
     if (list != NULL)
         return list_command_run(list, o);
+    if (change != NULL)
+        return change_command_run(change, o);
     for (size_t i = 0; i < sizeof(COMMANDS) / sizeof(COMMANDS[0]); i++) {
         const struct command *c = &COMMANDS[i];
 
@@ -115,11 +125,23 @@ static int set_format(struct options *o, const char *name)
     return 0;
 }
 
+static int set_priority(struct options *o, const char *text)
+{
+    char *end;
+
+    o->priority = strtol(text, &end, 10);
+    if (*text != '\0' && *end == '\0')
+        return 0;
+    return bad_usage("a priority is a whole number, not ", text);
+}
+
 enum long_option {
     OPTION_DATA_DIR = 256,
     OPTION_SOCKET,
     OPTION_FORMATTER,
     OPTION_NO_TABLE_HEADERS,
+    OPTION_PRIORITY,
+    OPTION_APPLY_TO,
 };
 
 static const struct option LONG_OPTIONS[] = {
@@ -128,6 +150,10 @@ static const struct option LONG_OPTIONS[] = {
     {"vhost", required_argument, NULL, 'p'},
     {"formatter", required_argument, NULL, OPTION_FORMATTER},
     {"no-table-headers", no_argument, NULL, OPTION_NO_TABLE_HEADERS},
+    {"priority", required_argument, NULL, OPTION_PRIORITY},
+    {"apply-to", required_argument, NULL, OPTION_APPLY_TO},
+    {"if-unused", no_argument, NULL, 'u'},
+    {"if-empty", no_argument, NULL, 'e'},
     {"quiet", no_argument, NULL, 'q'},
     {"silent", no_argument, NULL, 's'},
     {"help", no_argument, NULL, 'h'},
@@ -140,7 +166,7 @@ static int read_options(struct options *o, int argc, char **argv)
 {
     int option;
 
-    while ((option = getopt_long(argc, argv, "p:qshV", LONG_OPTIONS, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "p:ueqshV", LONG_OPTIONS, NULL)) != -1) {
         switch (option) {
         case OPTION_DATA_DIR:
             o->data_dir = optarg;
@@ -158,6 +184,19 @@ static int read_options(struct options *o, int argc, char **argv)
             break;
         case OPTION_NO_TABLE_HEADERS:
             o->no_headers = true;
+            break;
+        case OPTION_PRIORITY:
+            if (set_priority(o, optarg) != 0)
+                return EXIT_BAD_USAGE;
+            break;
+        case OPTION_APPLY_TO:
+            o->apply_to = optarg;
+            break;
+        case 'u':
+            o->if_unused = true;
+            break;
+        case 'e':
+            o->if_empty = true;
             break;
         case 's':
             o->no_headers = true;
@@ -182,7 +221,7 @@ static int read_options(struct options *o, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.data_dir = DEFAULT_DATA_DIR, .vhost = "/"};
+    struct options o = {.data_dir = DEFAULT_DATA_DIR, .vhost = "/", .apply_to = "all"};
     int status;
 
     if (argc > 1 && strcmp(argv[1], "tls") == 0)

@@ -6,6 +6,8 @@ src_leveretctl_libleveret_leveretctl_a_SOURCES = \
 	src/leveretctl/backup.h \
 	src/leveretctl/certificate.c \
 	src/leveretctl/certificate.h \
+	src/leveretctl/changes.c \
+	src/leveretctl/changes.h \
 	src/leveretctl/client.c \
 	src/leveretctl/client.h \
 	src/leveretctl/definitions.c \

@@ -20,6 +20,10 @@ struct options {
     const char *vhost;
     bool vhost_named; /* on the command line */
     enum output_format format;
+    const char *apply_to; /* of a policy */
+    long priority;
+    bool if_unused; /* delete_queue */
+    bool if_empty;
     bool quiet;       /* no line that says what is done */
     bool no_headers;  /* no names of columns */
     char **arguments; /* of the command */

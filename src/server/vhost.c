@@ -19,22 +19,29 @@ void vhost_registry_init(struct vhost_registry *r)
 {
     lock_init(&r->lock);
     hash_map_init(&r->by_name);
+    hash_map_init(&r->deleted);
 }
 
-void vhost_registry_release(struct vhost_registry *r)
+static void free_all(struct hash_map *m)
 {
     struct hash_node *node;
 
-    while ((node = hash_map_first(&r->by_name)) != NULL) {
+    while ((node = hash_map_first(m)) != NULL) {
         struct vhost *v = container_of(node, struct vhost, by_name);
 
-        hash_map_remove(&r->by_name, node);
+        hash_map_remove(m, node);
         topology_destroy(v->topology);
         pthread_rwlock_destroy(&v->lock);
         free((void *)(uintptr_t)v->name.data);
         free(v);
     }
-    hash_map_clear(&r->by_name);
+    hash_map_clear(m);
+}
+
+void vhost_registry_release(struct vhost_registry *r)
+{
+    free_all(&r->by_name);
+    free_all(&r->deleted);
     pthread_rwlock_destroy(&r->lock);
 }
 
@@ -71,6 +78,7 @@ static struct vhost *vhost_create(struct bytes name)
     atomic_init(&v->max_connections, -1);
     atomic_init(&v->max_queues, -1);
     atomic_init(&v->connection_count, 0);
+    atomic_init(&v->deleted, false);
     return v;
 }
 
@@ -100,12 +108,38 @@ struct vhost *vhost_ensure_prepared(struct vhost_registry *r, struct bytes name,
     return v;
 }
 
+struct vhost *vhost_take_out(struct vhost_registry *r, struct bytes name)
+{
+    struct vhost *v;
+
+    pthread_rwlock_wrlock(&r->lock);
+    v = find_locked(r, name);
+    if (v != NULL) {
+        hash_map_remove(&r->by_name, &v->by_name);
+        hash_map_insert(&r->deleted, &v->by_name, bytes_hash(name));
+        atomic_store(&v->deleted, true);
+    }
+    pthread_rwlock_unlock(&r->lock);
+    return v;
+}
+
+static void each(const struct hash_map *m, void (*visit)(struct vhost *v, void *context),
+                 void *context)
+{
+    for (struct hash_node *node = hash_map_first(m); node != NULL; node = hash_map_next(m, node))
+        visit(container_of(node, struct vhost, by_name), context);
+}
+
 void vhost_registry_each(struct vhost_registry *r, void (*visit)(struct vhost *v, void *context),
                          void *context)
 {
     pthread_rwlock_rdlock(&r->lock);
-    for (struct hash_node *node = hash_map_first(&r->by_name); node != NULL;
-         node = hash_map_next(&r->by_name, node))
-        visit(container_of(node, struct vhost, by_name), context);
+    each(&r->by_name, visit, context);
     pthread_rwlock_unlock(&r->lock);
+}
+
+void vhost_registry_each_deleted(struct vhost_registry *r,
+                                 void (*visit)(struct vhost *v, void *context), void *context)
+{
+    each(&r->deleted, visit, context);
 }

@@ -23,12 +23,14 @@ struct vhost {
     atomic_int_least64_t max_queues;
     atomic_int_least64_t connection_count;
     bool limits_are_configured; /* under `lock`: by the configuration file */
+    atomic_bool deleted;        /* nobody finds it any more */
 };
 
 /* The virtual hosts of a broker, by name. Any thread. */
 struct vhost_registry {
     pthread_rwlock_t lock;
     struct hash_map by_name;
+    struct hash_map deleted; /* those too live until the broker ends: queues and routes name them */
 };
 
 void vhost_registry_init(struct vhost_registry *r);
@@ -47,6 +49,15 @@ struct vhost *vhost_ensure(struct vhost_registry *r, struct bytes name);
 struct vhost *vhost_ensure_prepared(struct vhost_registry *r, struct bytes name,
                                     void (*prepare)(struct vhost *v, void *context), void *context,
                                     bool *made);
+
+/* Takes the virtual host of that name out of the registry, so that nobody finds it any more, and
+ * marks it deleted. Returns it, or NULL when there is none. What is in it is the caller's business.
+ */
+struct vhost *vhost_take_out(struct vhost_registry *r, struct bytes name);
+
+/* Calls `visit` for each that was taken out. The broker ends. */
+void vhost_registry_each_deleted(struct vhost_registry *r,
+                                 void (*visit)(struct vhost *v, void *context), void *context);
 
 /* Calls `visit` for each; virtual hosts may not be made meanwhile. */
 void vhost_registry_each(struct vhost_registry *r, void (*visit)(struct vhost *v, void *context),

@@ -322,6 +322,7 @@ void broker_release(struct broker *b)
     logins_stop(b->logins);
     broker_store_close(b);
     vhost_registry_each(&b->server->vhosts, free_vhost_queues, NULL);
+    vhost_registry_each_deleted(&b->server->vhosts, free_vhost_queues, NULL);
     for (uint32_t i = 0; i < b->server->worker_count; i++)
         shard_release(&b->shards[i]);
     free(b->shards);

@@ -370,6 +370,7 @@ static void forget(struct vhost *v, void *context)
 void broker_store_close(struct broker *b)
 {
     vhost_registry_each(&b->server->vhosts, forget, NULL);
+    vhost_registry_each_deleted(&b->server->vhosts, forget, NULL);
     for (uint32_t i = 0; i < b->log_count; i++)
         durable_log_close(&b->logs[i]);
     free(b->logs);

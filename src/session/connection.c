@@ -342,6 +342,14 @@ void connection_force_close(struct connection *c, const char *why)
         connection_kill(c);
 }
 
+void connection_close_for_deleted_vhost(struct connection *c)
+{
+    char why[300];
+
+    snprintf(why, sizeof(why), "vhost '%.*s' is deleted", BYTES_ARGS(c->vhost->name));
+    connection_force_close(c, why);
+}
+
 /* ---- Closing by the peer ---- */
 
 static void finish_close_by_peer(struct connection *c)

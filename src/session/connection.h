@@ -163,6 +163,9 @@ int connection_fail_with(struct connection *c, const struct amqp_error *e);
 /* Closes it because the broker shuts down or its user is gone (320). */
 void connection_force_close(struct connection *c, const char *why);
 
+/* Closes it because its virtual host was deleted (320). */
+void connection_close_for_deleted_vhost(struct connection *c);
+
 /* The socket is gone or is to go at once. Channels and exclusive queues end. */
 void connection_kill(struct connection *c);
 

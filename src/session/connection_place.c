@@ -1,6 +1,7 @@
 #include "session/connection_place.h"
 
 #include "base/memory.h"
+#include "server/vhost.h"
 #include "session/broker.h"
 #include "session/channel.h"
 #include "session/connection.h"
@@ -89,6 +90,8 @@ static void handle_arrival(struct worker *w, struct mail_record *r)
     arrive(shard_of(w), c);
     if (c->state == CONNECTION_OPEN && w->stopping)
         connection_force_close(c, "broker forced connection closure with reason 'shutdown'");
+    else if (c->state == CONNECTION_OPEN && atomic_load(&c->vhost->deleted))
+        connection_close_for_deleted_vhost(c);
     else if (c->state == CONNECTION_OPEN)
         connection_take_input(c, bytes_of(a->input, a->input_size));
     free(a->input);

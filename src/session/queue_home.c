@@ -107,6 +107,16 @@ void queue_home_settled(struct shard *s, struct queue_handle *queue, uint64_t se
         durable_queue_settled(queue->durable, sequence, location);
 }
 
+uint64_t queue_home_purge(struct shard *s, struct queue_handle *queue)
+{
+    struct releasing releasing = {.shard = s, .queue = queue};
+    uint64_t messages = queue_purge(queue->queue, release_stored, &releasing);
+
+    if (queue->durable != NULL)
+        durable_queue_purged(queue->durable);
+    return messages;
+}
+
 static enum queue_outcome do_delete(struct shard *s, struct queue_command *c)
 {
     struct queue *q = c->queue->queue;
@@ -135,10 +145,7 @@ static enum queue_outcome do_operation(struct shard *s, struct queue_command *c)
     case QUEUE_GET:
         return do_get(s, c);
     case QUEUE_PURGE:
-        c->messages = queue_purge(c->queue->queue, release_stored,
-                                  &(struct releasing){.shard = s, .queue = c->queue});
-        if (c->queue->durable != NULL)
-            durable_queue_purged(c->queue->durable);
+        c->messages = queue_home_purge(s, c->queue);
         return QUEUE_OK;
     case QUEUE_DELETE:
         return do_delete(s, c);

@@ -114,6 +114,9 @@ void queue_pool_refilled(struct shard *s, struct subscription *sub);
 struct queue_handle *queue_home_create(struct shard *s, struct vhost *vhost, struct bytes name,
                                        const struct queue_options *options, uint64_t owner);
 
+/* Drops the ready messages of a queue that is there. Returns how many. */
+uint64_t queue_home_purge(struct shard *s, struct queue_handle *queue);
+
 /* Deletes the queue: out of the topology, its consumers told, its messages dropped. Returns how
  * many were ready. The handle stays while it is referenced. */
 uint64_t queue_home_delete(struct shard *s, struct queue_handle *queue);

@@ -23,6 +23,11 @@ TESTS += tests/wire/test_attacks
 tests_wire_test_attacks_SOURCES = tests/wire/test_attacks.c
 tests_wire_test_attacks_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_administration
+TESTS += tests/wire/test_administration
+tests_wire_test_administration_SOURCES = tests/wire/test_administration.c
+tests_wire_test_administration_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_backpressure
 TESTS += tests/wire/test_backpressure
 tests_wire_test_backpressure_SOURCES = tests/wire/test_backpressure.c
