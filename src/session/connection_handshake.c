@@ -26,6 +26,14 @@ static const struct {
     {"connection.blocked", CLIENT_CONNECTION_BLOCKED},
 };
 
+static void log_tls(const struct connection *c)
+{
+    if (stream_tls_established(&c->stream))
+        log_debug("connection", "%s: %s, %s%s", c->peer, stream_tls_version(&c->stream),
+                  stream_tls_cipher(&c->stream),
+                  stream_tls_kernel_sends(&c->stream) ? ", encrypted by the kernel" : "");
+}
+
 void connection_start(struct connection *c)
 {
     char user[LOGIN_NAME_MAX + 1];
@@ -42,6 +50,7 @@ void connection_start(struct connection *c)
             },
     };
 
+    log_tls(c);
     c->state = CONNECTION_EXPECT_START_OK;
     connection_send(c, 0, &start);
 }

@@ -92,6 +92,7 @@ START_TEST(the_rule_says_who_it_is)
 
     start(_i % 2 == 0 ? "peer" : "require", RULES[_i].rule);
     ch = open_channel(connect_client_to(broker));
+    expect_log(": TLSv1.3, TLS_AES_256_GCM_SHA384");
     snprintf(line, sizeof(line), "user %s opened vhost /", RULES[_i].user);
     expect_log(line);
     declare_queue(ch, "q", 0, NO_ARGS);

@@ -185,7 +185,7 @@ void tls_files_make(void)
     tls_files_add_server("server", "localhost", 90L * DAY);
     tls_files_add_server("other", "other.example", 90L * DAY);
     tls_files_add_server("wild", "*.wild.example", 90L * DAY);
-    tls_files_add_server("ending", "localhost", 10L * DAY + 60);
+    tls_files_add_server("ending", "localhost", 10L * DAY + DAY / 2);
     tls_files_add_server("ended", "localhost", -60);
     make_client("guest", &authority, -DAY, DAY);
     make_client("revoked", &authority, -DAY, DAY);
