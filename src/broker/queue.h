@@ -263,8 +263,9 @@ void *consumer_clock(const struct consumer *c);
 
 /* ---- Time ---- */
 
-/* Ends what is due: messages that expire, in the order of their times, and the queue itself when it
- * was not used for its time (EFFECT_UNUSED, the last). To be called at the time that the last
+/* Ends what is due: messages that expire, in the order of their times, those that a recovered
+ * queue has too many, and the queue itself when it was not used for its time (EFFECT_UNUSED, the
+ * last). To be called at the time that the last
  * EFFECT_TIMER told, or later. Ends a bounded number of messages and asks to be called again at
  * once when there are more. Never looks at a message that is not due. */
 void queue_on_time(struct queue *q, int64_t now_ms, struct effects *out);
@@ -317,8 +318,8 @@ int queue_restore(struct queue *q, uint64_t sequence, struct message *msg,
                   int64_t expiry_ms);
 
 /* Ends the recovery of a lane: its next message will have the number `next_sequence` or a higher
- * one; and that of the queue, before anything else is done with it. What expired meanwhile is still
- * there: EFFECT_TIMER asks to have it ended. */
+ * one; and that of the queue, before anything else is done with it. What expired meanwhile, and
+ * what is more than the length allows, is still there: EFFECT_TIMER asks to have it ended. */
 void queue_restore_lane_done(struct queue *q, uint32_t lane, uint64_t next_sequence);
 void queue_restore_done(struct queue *q, struct effects *out);
 

@@ -160,6 +160,10 @@ void queue_watch_expiry(struct queue *q, const struct entry *entry, struct effec
 void queue_restore_expiry(struct queue *q, const struct entry *entry);
 void queue_start_clock(struct queue *q, struct effects *out);
 
+/* Recovered is what was unacked, too, and a policy may have changed: has queue_on_time() drop what
+ * is too much. */
+void queue_trim_recovered(struct queue *q, struct effects *out);
+
 /* Before messages come back: consumers get what they can take. And after: drops what is too
  * much. */
 void queue_make_room(struct queue *q, int64_t now_ms, struct effects *out);

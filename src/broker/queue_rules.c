@@ -406,6 +406,13 @@ bool queue_trim(struct queue *q, uint32_t budget, struct effects *out)
     return q->extra->trimming;
 }
 
+void queue_trim_recovered(struct queue *q, struct effects *out)
+{
+    q->extra->trimming = drops_head(q) && exceeds(q, 0, 0);
+    if (q->extra->trimming)
+        ask_timer(q, 0, out);
+}
+
 bool queue_admit(struct queue *q, struct message *msg, int64_t now_ms, struct effects *out)
 {
     struct effect *dead;
@@ -490,6 +497,8 @@ void queue_on_time(struct queue *q, int64_t now_ms, struct effects *out)
         return;
     q->extra->timer_ms = EXPIRY_NEVER;
     expire(q, now_ms, out);
+    if (queue_trim(q, END_BUDGET, out))
+        ask_timer(q, now_ms, out);
     queue_update_active(q);
     if (check_use(q, now_ms, out))
         effects_add(out, EFFECT_UNUSED, q);

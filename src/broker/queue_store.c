@@ -216,7 +216,9 @@ void queue_restore_lane_done(struct queue *q, uint32_t lane, uint64_t next_seque
 
 void queue_restore_done(struct queue *q, struct effects *out)
 {
-    if (q->extra != NULL)
+    if (q->extra != NULL) {
         queue_start_clock(q, out);
+        queue_trim_recovered(q, out);
+    }
     queue_update_active(q);
 }

@@ -150,7 +150,49 @@ START_TEST(delivery_count_is_told_of_what_is_held)
 }
 END_TEST
 
+/* Those that were unacked when the broker ended are ready again. */
+START_TEST(recovered_queue_that_is_too_long_is_shortened_in_bounded_steps)
+{
+    enum { COUNT = 1500 };
+
+    given_rules();
+    rules.max_length = 3;
+    for (uint64_t n = 1; n <= COUNT; n++)
+        restore_stored(&f, n, 1);
+    queue_restore_lane_done(f.queue, 0, COUNT + 1);
+    queue_restore_done(f.queue, &f.effects);
+    expect_effect(&f, EFFECT_TIMER, 0);
+    ck_assert_uint_eq(queue_message_count(f.queue), COUNT);
+    queue_on_time(f.queue, 50, &f.effects);
+    ck_assert_uint_gt(queue_message_count(f.queue), 3);
+    queue_on_time(f.queue, 50, &f.effects);
+    ck_assert_uint_eq(queue_message_count(f.queue), 3);
+    forget_effects(&f);
+    queue_on_time(f.queue, 60, &f.effects);
+    expect_no_effect(&f);
+    queue_finish(&f);
+}
+END_TEST
+
+START_TEST(recovered_queue_that_rejects_what_is_too_much_keeps_what_it_has)
+{
+    given_rules();
+    rules.max_length = 1;
+    rules.overflow = OVERFLOW_REJECT_PUBLISH;
+    restore_stored(&f, 1, 1);
+    restore_stored(&f, 2, 0);
+    queue_restore_lane_done(f.queue, 0, 3);
+    queue_restore_done(f.queue, &f.effects);
+    queue_on_time(f.queue, 50, &f.effects);
+    expect_no_effect(&f);
+    ck_assert_uint_eq(queue_message_count(f.queue), 2);
+    queue_finish(&f);
+}
+END_TEST
+
 UNIT_MAIN("queue_rules", queue_without_rules_has_nothing_for_them,
           what_a_message_needed_goes_with_its_time, timer_is_asked_for_only_when_it_is_earlier,
           many_messages_end_in_bounded_steps, overdue_messages_are_never_handed_out,
-          times_of_consumed_messages_are_forgotten, delivery_count_is_told_of_what_is_held)
+          times_of_consumed_messages_are_forgotten, delivery_count_is_told_of_what_is_held,
+          recovered_queue_that_is_too_long_is_shortened_in_bounded_steps,
+          recovered_queue_that_rejects_what_is_too_much_keeps_what_it_has)

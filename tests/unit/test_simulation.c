@@ -681,6 +681,14 @@ static void model_drop_head(struct model_queue *q, uint32_t budget)
         model_end_ready(q, model_first_ready(q), DEAD_LETTER_MAXLEN);
 }
 
+static void model_trim(struct model_queue *q, uint32_t budget)
+{
+    if (!q->trimming)
+        return;
+    model_drop_head(q, budget);
+    q->trimming = model_exceeds(q, 0, 0) && model_first_ready(q) != 0;
+}
+
 static void model_keep_limits(struct model_queue *q)
 {
     if (model_drops_head(q))
@@ -1980,6 +1988,9 @@ static void command_restart(void)
     next = model_next_to_expire(q);
     if (next != 0)
         model_ask_timer(q, q->entries[next - 1].expiry_ms);
+    q->trimming = model_drops_head(q) && model_exceeds(q, 0, 0);
+    if (q->trimming)
+        model_ask_timer(q, 0);
     settle_world(q);
 }
 
@@ -2019,6 +2030,7 @@ static void command_pass_time(void)
         next = model_next_to_expire(q);
         if (next != 0)
             model_ask_timer(q, q->entries[next - 1].expiry_ms);
+        model_trim(q, UINT32_MAX);
         if (q->rules.expires_ms != EXPIRY_NEVER && model_consumer_count(q) == 0) {
             if (q->used_ms + q->rules.expires_ms <= sim.now_ms)
                 expect(EFFECT_UNUSED, q);
@@ -2076,10 +2088,7 @@ static void command_trim(void)
     uint32_t budget = 1 + below(100);
     bool trimming;
 
-    if (q->trimming) {
-        model_drop_head(q, budget);
-        q->trimming = model_exceeds(q, 0, 0) && model_first_ready(q) != 0;
-    }
+    model_trim(q, budget);
     trimming = queue_trim(q->real, budget, &sim.effects);
     require(trimming == q->trimming, "trimming is %d", trimming);
     settle_world(q);
