@@ -119,14 +119,18 @@ void consumer_watch_delivery(struct consumer *c, int64_t now_ms, struct effects 
     note_age(c, timeout_ms, now_ms, out);
 }
 
+/* What is unacked and of no known age, for there was no timeout, is taken to be delivered now. */
 void consumer_watch_rules(struct consumer *c, int64_t now_ms, struct effects *out)
 {
     int64_t timeout_ms = consumer_timeout_ms(c);
 
-    if (c->watch == NULL)
+    if (c->watch != NULL)
+        delivery_ages_begin_anew(&c->watch->ages, now_ms);
+    if (c->unacked.count == 0 || timeout_ms == EXPIRY_NEVER)
         return;
-    delivery_ages_begin_anew(&c->watch->ages, now_ms);
-    if (c->watch->ages.count != 0 && c->unacked.count != 0 && timeout_ms != EXPIRY_NEVER)
+    if (need_watch(c)->ages.count == 0)
+        note_age(c, timeout_ms, now_ms, out);
+    else
         ask_timer(c, overdue_ms(c, timeout_ms), out);
 }
 

@@ -523,6 +523,24 @@ START_TEST(shorter_timeout_of_the_queue_counts_at_once)
 }
 END_TEST
 
+/* As when a policy is set: nobody knows how old they are. */
+START_TEST(timeout_that_comes_later_counts_for_what_is_there)
+{
+    struct consumer *c;
+
+    given_queue_with(INT64_MAX);
+    publish_plain(&f, 2);
+    c = consume_all(&f);
+    deliver_at(0);
+    rules.consumer_timeout_ms = 3200;
+    queue_change_options(f.queue, &f.options, 1000, &f.effects);
+    expect_timer(c, 4300);
+    expect_in_time(c, 4200);
+    expect_overdue(c, 4300, 3200);
+    queue_finish(&f);
+}
+END_TEST
+
 UNIT_MAIN("consumer_watch", delivery_without_a_timeout_costs_nothing,
           delivery_goes_back_when_its_time_is_up, settled_delivery_does_not_go_back,
           time_of_the_consumer_counts_before_that_of_the_queue,
@@ -537,4 +555,5 @@ UNIT_MAIN("consumer_watch", delivery_without_a_timeout_costs_nothing,
           oldest_delivery_is_overdue_after_the_timeout, what_was_settled_in_time_is_not_overdue,
           only_what_waited_so_long_is_overdue,
           own_timeout_counts_before_the_queues_and_that_before_the_default,
-          shorter_timeout_of_the_queue_counts_at_once)
+          shorter_timeout_of_the_queue_counts_at_once,
+          timeout_that_comes_later_counts_for_what_is_there)

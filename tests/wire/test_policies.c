@@ -170,6 +170,42 @@ START_TEST(new_time_to_live_counts_for_what_comes)
 }
 END_TEST
 
+/* What is delivered keeps the time that it has, or has none. */
+START_TEST(new_visibility_timeout_counts_for_what_is_delivered)
+{
+    given(HEAD);
+    declare_queue(ch, "q", 0, NO_ARGS);
+    publish_numbered("q", 1, 1);
+    expect_get(ch, "q", "1", 0);
+    reload(HEAD "policies:\n" POLICY("p", "^q", "visibility-timeout: 20"));
+    publish_numbered("q", 2, 2);
+    expect_get(ch, "q", "2", 0);
+    await_message_count(ch, "q", 1);
+    expect_get(ch, "q", "2", REDELIVERED | NO_ACK);
+    expect_get_empty(ch, "q");
+    finish();
+}
+END_TEST
+
+START_TEST(new_consumer_timeout_counts_for_what_is_unacknowledged)
+{
+    struct channel *slow;
+
+    given(HEAD);
+    slow = open_channel(ch->client);
+    declare_queue(ch, "q", 0, NO_ARGS);
+    publish_numbered("q", 1, 1);
+    expect_get(slow, "q", "1", 0);
+    reload(HEAD "policies:\n" POLICY("p", "^q", "consumer-timeout: 50"));
+    slow->last_sent = 0;
+    expect_channel_error(slow, 406,
+                         "PRECONDITION_FAILED - delivery acknowledgement on channel 3 timed out. "
+                         "Timeout value used: 50 ms. *");
+    expect_get(ch, "q", "1", REDELIVERED | NO_ACK);
+    finish();
+}
+END_TEST
+
 /* Waits until the queue is gone, without using it. */
 static void await_routed_nowhere(const char *queue)
 {
@@ -459,6 +495,8 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, limit_counts_while_the_queue_is_used);
     tcase_add_test(tcase, limit_with_reject_publish_refuses_and_drops_nothing);
     tcase_add_test(tcase, new_time_to_live_counts_for_what_comes);
+    tcase_add_test(tcase, new_visibility_timeout_counts_for_what_is_delivered);
+    tcase_add_test(tcase, new_consumer_timeout_counts_for_what_is_unacknowledged);
     tcase_add_test(tcase, unused_queue_goes_when_its_new_time_is_over);
     tcase_add_test(tcase, rejected_message_takes_the_way_that_the_policy_says_now);
     tcase_add_test(tcase, delivery_limit_counts_for_messages_that_are_there);
