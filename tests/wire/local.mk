@@ -28,6 +28,11 @@ TESTS += tests/wire/test_administration
 tests_wire_test_administration_SOURCES = tests/wire/test_administration.c
 tests_wire_test_administration_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_alarms
+TESTS += tests/wire/test_alarms
+tests_wire_test_alarms_SOURCES = tests/wire/test_alarms.c
+tests_wire_test_alarms_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_backpressure
 TESTS += tests/wire/test_backpressure
 tests_wire_test_backpressure_SOURCES = tests/wire/test_backpressure.c
