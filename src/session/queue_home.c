@@ -51,6 +51,21 @@ static enum queue_outcome do_consume(struct queue_command *c)
     return c->link != NULL ? QUEUE_OK : QUEUE_EXCLUSIVE_USE;
 }
 
+/* That a message was delivered once is recorded for all below a place in the queue. Where further
+ * deliveries count, each is recorded too, with the count that the message has when it is ready
+ * again: a broker that is killed would forget it otherwise. */
+static void record_redelivery(const struct effect *e)
+{
+    struct queue_handle *h = queue_owner(e->queue);
+    const struct queue_rules *rules = queue_handle_options(h)->rules;
+
+    if (h->durable == NULL || rules == NULL ||
+        (!rules->counts_deliveries && rules->delivery_limit == UINT64_MAX) ||
+        store_location_is_none(e->location) || paging_owns(e->location))
+        return;
+    durable_queue_returned(h->durable, e->sequence, e->delivery_count + 1);
+}
+
 static enum queue_outcome do_get(struct shard *s, struct queue_command *c)
 {
     const struct consumer_options getter = {
@@ -76,6 +91,8 @@ static enum queue_outcome do_get(struct shard *s, struct queue_command *c)
     }
     if (c->queue->durable != NULL)
         durable_queue_delivered(c->queue->durable);
+    if (got.delivery_count != 0 && consumer != NULL)
+        record_redelivery(&got);
     c->message = consumer != NULL ? message_ref(got.message) : got.message;
     c->number = got.number;
     c->delivery_count = got.delivery_count;
@@ -501,6 +518,8 @@ void queue_home_deliver(struct shard *s, const struct effect *e)
     struct consumer_link *link = consumer_session(e->consumer);
     bool owned = consumer_no_ack(e->consumer);
 
+    if (e->delivery_count != 0 && !owned)
+        record_redelivery(e);
     if (link->worker == shard_id(s))
         subscription_deliver(link->subscription, e->number, e->message, e->delivery_count, owned);
     else

@@ -408,6 +408,42 @@ START_TEST(delivery_counts_go_on)
 }
 END_TEST
 
+/* The deliveries of a message that is held each time the broker is killed. What is confirmed was
+ * recorded behind the delivery before it. */
+START_TEST(deliveries_that_kills_end_count)
+{
+    struct broker *b = broker_prepare();
+    struct channel *ch;
+    struct delivery d;
+
+    broker_launch(b, CONFIG, 1);
+    ch = channel_to(b);
+    declare_queue(ch, "q", DURABLE,
+                  ARGS(arg_string("x-queue-type", "quorum"), arg_int("x-delivery-limit", 3)));
+    confirm_select(ch);
+    publish_persistent(ch, "q", NULL, "a");
+    await_confirms(ch);
+    for (int count = 0; count <= 3; count++) {
+        d = expect_get(ch, "q", "a", count != 0 ? REDELIVERED : 0);
+        ck_assert(field_is_int(header(&d, "x-delivery-count"), count));
+        declare_queue(ch, "beside", DURABLE, NO_ARGS);
+        publish_persistent(ch, "beside", NULL, "b");
+        await_confirms(ch);
+        ck_assert(broker_kill(b));
+        broker_launch(b, CONFIG, 1);
+        ch = channel_to(b);
+        confirm_select(ch);
+    }
+    /* It comes once more than the limit says, as its last return was not seen; no more. */
+    d = expect_get(ch, "q", "a", REDELIVERED);
+    ck_assert(field_is_int(header(&d, "x-delivery-count"), 4));
+    nack(ch, d.tag, REQUEUE);
+    expect_get_empty(ch, "q");
+    close_client(ch->client);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
 /* One goes back when its time is up, and is delivered again; it is held when the broker ends. */
 START_TEST(deliveries_under_a_timeout_are_ready_again)
 {
@@ -544,6 +580,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tcase, vhosts_keep_their_own, 0, LIVES);
     tcase_add_loop_test(tcase, clocks_go_on, 0, LIVES);
     tcase_add_loop_test(tcase, delivery_counts_go_on, 0, LIVES);
+    tcase_add_test(tcase, deliveries_that_kills_end_count);
     tcase_add_loop_test(tcase, deliveries_under_a_timeout_are_ready_again, 0, LIVES);
     tcase_add_loop_test(tcase, priorities_keep_their_order, 0, LIVES);
     tcase_add_loop_test(tcase, dead_letters_keep_their_story, 0, LIVES);
