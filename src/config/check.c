@@ -122,6 +122,13 @@ static bool is_unix(const struct config_listener *l)
     return strncmp(l->address, SOCKET_ADDRESS_UNIX, strlen(SOCKET_ADDRESS_UNIX)) == 0;
 }
 
+static void check_mechanisms(struct checker *c, const struct config_listener *l)
+{
+    if (l->mechanisms_line != 0 && l->mechanisms == 0)
+        config_problems_add(c->problems, c->config->file, l->mechanisms_line,
+                            "'mechanisms' is empty: nobody could log in");
+}
+
 static void check_listeners(struct checker *c)
 {
     const struct config_listeners *all = &c->config->listeners;
@@ -131,8 +138,10 @@ static void check_listeners(struct checker *c)
                             "there are more than %d listeners", LISTENERS_MAX);
         return;
     }
-    for (size_t i = 0; i < all->count; i++)
+    for (size_t i = 0; i < all->count; i++) {
         check_tls(c, &all->items[i]);
+        check_mechanisms(c, &all->items[i]);
+    }
     for (size_t i = 1; i < all->count; i++) {
         const struct config_listener *l = &all->items[i];
 

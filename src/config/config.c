@@ -31,6 +31,7 @@ static void add_default_listener(struct config *c)
 
     l->address = "*";
     l->port = 5672;
+    l->mechanisms = CONFIG_MECHANISM_PLAIN | CONFIG_MECHANISM_AMQPLAIN;
     c->listeners = (struct config_listeners){.items = l, .count = 1};
 }
 

@@ -79,13 +79,23 @@ struct config_proxy_protocol {
     struct config_names networks; /* as network_parse() (net/network.h) reads them */
 };
 
+/* Bits of config_listener.mechanisms. */
+enum config_mechanism {
+    CONFIG_MECHANISM_PLAIN = 1 << 0,
+    CONFIG_MECHANISM_AMQPLAIN = 1 << 1,
+    CONFIG_MECHANISM_EXTERNAL = 1 << 2,
+};
+
 struct config_listener {
     const char *address; /* as socket_address_parse() (net/listener.h) reads it */
     uint16_t port;       /* 0: one that the system chooses */
     struct config_tls tls;
     struct config_proxy_protocol proxy_protocol;
+    uint32_t mechanisms;    /* of enum config_mechanism */
+    bool plain_without_tls; /* passwords may come in the clear from other machines */
     unsigned line;
-    unsigned tls_line; /* where `tls` is written */
+    unsigned tls_line;        /* where `tls` is written */
+    unsigned mechanisms_line; /* where `mechanisms` is written; 0: nowhere */
 };
 
 struct config_listeners {

@@ -209,6 +209,13 @@ static const struct config_section PROXY_PROTOCOL = {
     .struct_size = sizeof(struct config_proxy_protocol),
 };
 
+static const struct config_choice MECHANISMS[] = {
+    {"PLAIN", CONFIG_MECHANISM_PLAIN},
+    {"AMQPLAIN", CONFIG_MECHANISM_AMQPLAIN},
+    {"EXTERNAL", CONFIG_MECHANISM_EXTERNAL},
+    {.name = NULL},
+};
+
 static const struct config_key LISTENER_KEYS[] = {
     {.name = "address",
      .type = CONFIG_TYPE_STRING,
@@ -239,6 +246,20 @@ static const struct config_key LISTENER_KEYS[] = {
      FIELD(config_listener, proxy_protocol),
      .section = &PROXY_PROTOCOL,
      .doc = "Connections that come through proxies, and say so; absent: none do."},
+    {.name = "mechanisms",
+     .type = CONFIG_TYPE_FLAGS,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "[PLAIN, AMQPLAIN]",
+     FIELD(config_listener, mechanisms),
+     .line_offset = offsetof(struct config_listener, mechanisms_line),
+     .choices = MECHANISMS,
+     .doc = "How clients may log in: passwords (PLAIN, AMQPLAIN), certificates (EXTERNAL)."},
+    {.name = "plain_without_tls",
+     .type = CONFIG_TYPE_BOOLEAN,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "false",
+     FIELD(config_listener, plain_without_tls),
+     .doc = "Whether passwords are taken without TLS from other machines."},
     END_OF_KEYS,
 };
 

@@ -683,6 +683,27 @@ static bool scalar_type(enum config_type type)
     return false;
 }
 
+/* The names of a list as the schema's default has it: "[ONE, OTHER]". */
+static uint32_t default_flags(const struct config_key *key)
+{
+    static const char SEPARATORS[] = "[], ";
+    const char *text = key->default_text + strspn(key->default_text, SEPARATORS);
+    uint32_t flags = 0;
+
+    while (*text != '\0') {
+        struct bytes name = bytes_of(text, strcspn(text, SEPARATORS));
+        const struct config_choice *c = key->choices;
+
+        while (c->name != NULL && !bytes_equal_string(name, c->name))
+            c++;
+        assert(c->name != NULL);
+        flags |= c->value;
+        text += name.size;
+        text += strspn(text, SEPARATORS);
+    }
+    return flags;
+}
+
 void config_schema_defaults(const struct config_section *section, struct arena *arena, void *out)
 {
     struct config_problems none;
@@ -694,6 +715,11 @@ void config_schema_defaults(const struct config_section *section, struct arena *
 
         if (key->type == CONFIG_TYPE_SECTION)
             config_schema_defaults(key->section, arena, field_at(out, key->offset));
+        if (key->default_text != NULL && key->type == CONFIG_TYPE_FLAGS) {
+            uint32_t flags = default_flags(key);
+
+            memcpy(field_at(out, key->offset), &flags, sizeof(flags));
+        }
         if (key->default_text == NULL || !scalar_type(key->type))
             continue;
         node.text = bytes_from_string(key->default_text);

@@ -102,6 +102,7 @@ struct connection {
     int64_t last_read_ms;
     int64_t last_write_ms;
 
+    uint32_t mechanisms;                    /* offered; of enum config_mechanism */
     const struct sasl_mechanism *mechanism; /* that the peer chose */
     struct vhost *vhost;
     struct auth_database *auth; /* a reference */

@@ -6,6 +6,7 @@
 #include "auth/sasl.h"
 #include "base/log.h"
 #include "net/tls.h"
+#include "server/listener_tls.h"
 #include "server/vhost.h"
 #include "session/broker.h"
 #include "session/shard.h"
@@ -34,23 +35,37 @@ static void log_tls(const struct connection *c)
                   stream_tls_kernel_sends(&c->stream) ? ", encrypted by the kernel" : "");
 }
 
+/* `name` has room for the user that the transport vouches for, which the answer refers to. */
+static struct sasl_peer peer_of(const struct connection *c, char name[LOGIN_NAME_MAX + 1])
+{
+    bool is_known = stream_tls_peer_user(&c->stream, name, LOGIN_NAME_MAX + 1) == 0;
+
+    return (struct sasl_peer){
+        .identity = is_known ? bytes_from_string(name) : bytes_of(NULL, 0),
+        .is_private = c->peer_is_loopback || stream_is_tls(&c->stream),
+    };
+}
+
 void connection_start(struct connection *c)
 {
-    char user[LOGIN_NAME_MAX + 1];
-    bool has_certificate = stream_tls_peer_user(&c->stream, user, sizeof(user)) == 0;
-    const struct amqp_method start = {
+    const struct config_listener *listener = c->listener->config;
+    char identity[LOGIN_NAME_MAX + 1];
+    const struct sasl_peer peer = peer_of(c, identity);
+    char names[SASL_NAMES_SIZE];
+    struct amqp_method start = {
         .id = AMQP_CONNECTION_START,
         .connection_start =
             {
                 .version_major = 0,
                 .version_minor = 9,
                 .server_properties.encoded = buffer_bytes(&c->shard->broker->server_properties),
-                .mechanisms = bytes_from_string(sasl_mechanism_names(has_certificate)),
                 .locales = bytes_from_string("en_US"),
             },
     };
 
     log_tls(c);
+    c->mechanisms = sasl_offered(listener->mechanisms, &peer, listener->plain_without_tls);
+    start.connection_start.mechanisms = bytes_of(names, sasl_names(c->mechanisms, names));
     c->state = CONNECTION_EXPECT_START_OK;
     connection_send(c, 0, &start);
 }
@@ -200,42 +215,63 @@ static int log_in(struct connection *c, const struct sasl_credentials *credentia
     return 0;
 }
 
-static int log_in_by_certificate(struct connection *c)
+/* Whom the transport vouches for needs no look at a password. */
+static int log_in_proved(struct connection *c, struct bytes username)
 {
-    char name[LOGIN_NAME_MAX + 1];
-    struct auth_database *db;
-    const struct auth_user *user;
+    struct auth_database *db = auth_database_current();
     enum auth_outcome outcome;
+    const struct auth_user *user = auth_login_proved(db, username, c->peer_is_loopback, &outcome);
 
-    if (stream_tls_peer_user(&c->stream, name, sizeof(name)) < 0)
-        return refuse_login(c, bytes_from_string(c->mechanism->name), bytes_of(NULL, 0),
-                            "no certificate that names a user (tls.user_from, tls.user_pattern)");
-    db = auth_database_current();
-    user = auth_login_proved(db, bytes_from_string(name), c->peer_is_loopback, &outcome);
     if (user != NULL) {
         accept_login(c, db, user);
         return 0;
     }
     auth_database_unref(db);
-    return refuse_login(c, bytes_from_string(c->mechanism->name), bytes_from_string(name),
+    return refuse_login(c, bytes_from_string(c->mechanism->name), username,
                         auth_outcome_text(outcome));
+}
+
+/* The mechanism was not offered. */
+static int refuse_mechanism(struct connection *c, const struct sasl_mechanism *m)
+{
+    if ((c->listener->config->mechanisms & m->bit) != 0 && (m->flags & SASL_SENDS_PASSWORD) != 0)
+        return connection_fail(c, AMQP_ACCESS_REFUSED, AMQP_CONNECTION_START_OK,
+                               "authentication mechanism %s is not offered without TLS, but to "
+                               "the broker's own machine (plain_without_tls of the listener)",
+                               m->name);
+    if ((c->listener->config->mechanisms & m->bit) != 0 && (m->flags & SASL_NEEDS_IDENTITY) != 0)
+        return refuse_login(c, bytes_from_string(m->name), bytes_of(NULL, 0),
+                            "no certificate that names a user (tls.user_from, tls.user_pattern)");
+    return connection_fail(c, AMQP_COMMAND_INVALID, AMQP_CONNECTION_START_OK,
+                           "invalid authentication mechanism '%s'", m->name);
+}
+
+static int authenticate(struct connection *c, const struct amqp_connection_start_ok *m)
+{
+    char identity[LOGIN_NAME_MAX + 1];
+    const struct sasl_peer peer = peer_of(c, identity);
+    struct sasl_credentials credentials;
+
+    if (c->mechanism->start(m->response, &peer, &credentials) < 0)
+        return refuse_login(c, m->mechanism, bytes_of(NULL, 0), "malformed response");
+    if (credentials.password.data == NULL)
+        return log_in_proved(c, credentials.username);
+    return log_in(c, &credentials);
 }
 
 static int on_start_ok(struct connection *c, const struct amqp_connection_start_ok *m)
 {
-    struct sasl_credentials credentials;
     int rc;
 
     c->client_capabilities = read_capabilities(m->client_properties.encoded);
     c->mechanism = sasl_mechanism_find(m->mechanism);
     if (c->mechanism == NULL)
-        return connection_fail(c, AMQP_COMMAND_INVALID, AMQP_CONNECTION_START_OK,
-                               "unknown authentication mechanism '%.*s'", BYTES_ARGS(m->mechanism));
-    if (c->mechanism->start(m->response, &credentials) < 0)
-        return refuse_login(c, m->mechanism, bytes_of(NULL, 0), "malformed response");
-    if (c->mechanism->by_certificate)
-        return log_in_by_certificate(c);
-    rc = log_in(c, &credentials);
+        rc = connection_fail(c, AMQP_COMMAND_INVALID, AMQP_CONNECTION_START_OK,
+                             "unknown authentication mechanism '%.*s'", BYTES_ARGS(m->mechanism));
+    else if ((c->mechanisms & c->mechanism->bit) == 0)
+        rc = refuse_mechanism(c, c->mechanism);
+    else
+        rc = authenticate(c, m);
     /* The password stays in no buffer of ours. */
     explicit_bzero((void *)(uintptr_t)m->response.data, m->response.size);
     return rc;

@@ -46,6 +46,7 @@ static const char CONFIGURATION[] =
     "journal: {sync: never, segment_size: 1MiB}\n"
     "limits: {max_queues: 64, max_message_size: 64KiB, output_high_watermark: 64KiB}\n"
     "log: {level: error}\n"
+    "login: {backoff_max_ms: 0}\n"
     "users: [{name: guest, password_hash: "
     "'$scrypt$ln=1,r=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$GtFTVFHSX5cWotwXQXkvzIOrcBocT3845H2CqxUjKwI'}]\n"
     "permissions: [{user: guest, vhost: /, configure: .*, write: .*, read: .*}]\n";

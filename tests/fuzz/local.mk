@@ -34,6 +34,11 @@ tests_fuzz_fuzz_proxy_SOURCES = tests/fuzz/fuzz_proxy.c
 tests_fuzz_fuzz_proxy_LDADD = $(FUZZ_MAIN) $(NET_LIBS)
 tests_fuzz_fuzz_proxy_LDFLAGS = $(FUZZ_LINK)
 
+FUZZ_TARGETS += tests/fuzz/fuzz_sasl
+tests_fuzz_fuzz_sasl_SOURCES = tests/fuzz/fuzz_sasl.c
+tests_fuzz_fuzz_sasl_LDADD = $(FUZZ_MAIN) $(AUTH_TEST_LIBS)
+tests_fuzz_fuzz_sasl_LDFLAGS = $(FUZZ_LINK)
+
 FUZZ_TARGETS += tests/fuzz/fuzz_segment
 tests_fuzz_fuzz_segment_SOURCES = tests/fuzz/fuzz_segment.c
 tests_fuzz_fuzz_segment_LDADD = $(FUZZ_MAIN) $(STORE_LIBS)

@@ -1,6 +1,7 @@
 #include "auth/sasl.h"
 #include "base/buffer.h"
 #include "base/random.h"
+#include "config/config.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -11,6 +12,8 @@
     { \
         .data = (const uint8_t *)(s), .size = sizeof(s) - 1 \
     }
+
+static const struct sasl_peer NOBODY = {.is_private = false};
 
 struct sasl_case {
     struct bytes response;
@@ -30,7 +33,7 @@ static void expect(const char *mechanism, const struct sasl_case *c)
     ck_assert_ptr_nonnull(m);
     if (c->response.size != 0)
         memcpy(response, c->response.data, c->response.size);
-    rc = m->start(bytes_of(response, c->response.size), &found);
+    rc = m->start(bytes_of(response, c->response.size), &NOBODY, &found);
     ck_assert_int_eq(rc, c->username != NULL ? 0 : -EINVAL);
     if (c->username != NULL) {
         ck_assert(bytes_equal_string(found.username, c->username));
@@ -46,29 +49,83 @@ START_TEST(mechanisms_are_found_by_their_exact_name)
     ck_assert_ptr_null(sasl_mechanism_find(bytes_from_string("plain")));
     ck_assert_ptr_null(sasl_mechanism_find(bytes_from_string("PLAI")));
     ck_assert_ptr_null(sasl_mechanism_find(bytes_from_string("PLAIN ")));
+    ck_assert_str_eq(sasl_mechanism_find(bytes_from_string("EXTERNAL"))->name, "EXTERNAL");
     ck_assert_ptr_null(sasl_mechanism_find(bytes_from_string("ANONYMOUS")));
     ck_assert_ptr_null(sasl_mechanism_find(bytes_of(NULL, 0)));
 }
 END_TEST
 
-START_TEST(every_name_that_is_offered_is_found)
+START_TEST(what_is_offered_fits_the_peer)
 {
-    for (int certificate = 0; certificate < 2; certificate++) {
-        const char *names = sasl_mechanism_names(certificate == 1);
-        int count = 0;
+    enum {
+        PASSWORDS = CONFIG_MECHANISM_PLAIN | CONFIG_MECHANISM_AMQPLAIN,
+        ALL = PASSWORDS | CONFIG_MECHANISM_EXTERNAL,
+    };
+    static const struct {
+        uint32_t configured;
+        const char *identity;
+        bool is_private;
+        bool passwords_anyway;
+        const char *names;
+    } CASES[] = {
+        {PASSWORDS, NULL, true, false, "PLAIN AMQPLAIN"},
+        {PASSWORDS, NULL, false, false, ""},
+        {PASSWORDS, NULL, false, true, "PLAIN AMQPLAIN"},
+        {PASSWORDS, "u", true, false, "PLAIN AMQPLAIN"},
+        {CONFIG_MECHANISM_AMQPLAIN, NULL, true, false, "AMQPLAIN"},
+        {ALL, NULL, true, false, "PLAIN AMQPLAIN"},
+        {ALL, "u", true, false, "PLAIN AMQPLAIN EXTERNAL"},
+        {ALL, "u", false, false, "EXTERNAL"},
+        {CONFIG_MECHANISM_EXTERNAL, NULL, true, true, ""},
+        {0, "u", true, true, ""},
+    };
 
-        while (*names != '\0') {
-            size_t size = strcspn(names, " ");
-            const struct sasl_mechanism *m = sasl_mechanism_find(bytes_of(names, size));
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        const struct sasl_peer peer = {
+            .identity = CASES[i].identity != NULL ? bytes_from_string(CASES[i].identity)
+                                                  : bytes_of(NULL, 0),
+            .is_private = CASES[i].is_private,
+        };
+        char names[SASL_NAMES_SIZE];
+        size_t size =
+            sasl_names(sasl_offered(CASES[i].configured, &peer, CASES[i].passwords_anyway), names);
 
-            ck_assert_ptr_nonnull(m);
-            ck_assert(certificate == 1 || !m->by_certificate);
-            names += size;
-            names += strspn(names, " ");
-            count++;
-        }
-        ck_assert_int_eq(count, 2 + certificate);
+        ck_assert_str_eq(names, CASES[i].names);
+        ck_assert_uint_eq(size, strlen(names));
     }
+}
+END_TEST
+
+START_TEST(external_is_whom_the_transport_vouches_for)
+{
+    const struct sasl_mechanism *m = sasl_mechanism_find(bytes_from_string("EXTERNAL"));
+    const struct sasl_peer peer = {.identity = bytes_from_string("ann")};
+    struct sasl_credentials found;
+
+    ck_assert_int_eq(m->start(bytes_of(NULL, 0), &peer, &found), 0);
+    ck_assert(bytes_equal_string(found.username, "ann"));
+    ck_assert_ptr_null(found.password.data);
+    ck_assert_int_eq(m->start(bytes_from_string("ann"), &peer, &found), 0);
+    ck_assert_int_eq(m->start(bytes_from_string("bob"), &peer, &found), 0);
+    ck_assert(bytes_equal_string(found.username, "ann"));
+    ck_assert_int_eq(m->start(bytes_of(NULL, 0), &NOBODY, &found), -EINVAL);
+    ck_assert_int_eq(m->start(bytes_from_string("ann"), &NOBODY, &found), -EINVAL);
+}
+END_TEST
+
+/* A password that is needed is never taken for one that is not. */
+START_TEST(an_empty_password_is_a_password)
+{
+    static const struct bytes PLAIN = LITERAL("\0guest\0");
+    static const struct bytes AMQPLAIN = LITERAL("\5LOGINS\0\0\0\5guest\10PASSWORDS\0\0\0\0");
+    struct sasl_credentials found;
+
+    ck_assert_int_eq(sasl_mechanism_find(bytes_from_string("PLAIN"))->start(PLAIN, &NOBODY, &found),
+                     0);
+    ck_assert_ptr_nonnull(found.password.data);
+    ck_assert_int_eq(
+        sasl_mechanism_find(bytes_from_string("AMQPLAIN"))->start(AMQPLAIN, &NOBODY, &found), 0);
+    ck_assert_ptr_nonnull(found.password.data);
 }
 END_TEST
 
@@ -141,7 +198,7 @@ START_TEST(whatever_is_accepted_lies_within_the_response)
 
         memcpy(response, seed.data, size);
         response[random_sequence_below(&random, size)] = (uint8_t)random_sequence_next(&random);
-        if (m->start(bytes_of(response, size), &found) == 0) {
+        if (m->start(bytes_of(response, size), &NOBODY, &found) == 0) {
             accepted++;
             ck_assert(found.username.data >= response);
             ck_assert(found.username.data + found.username.size <= response + size);
@@ -155,6 +212,6 @@ START_TEST(whatever_is_accepted_lies_within_the_response)
 }
 END_TEST
 
-UNIT_MAIN("auth_sasl", mechanisms_are_found_by_their_exact_name,
-          every_name_that_is_offered_is_found, plain_is_three_parts, amqplain_is_a_table,
-          whatever_is_accepted_lies_within_the_response)
+UNIT_MAIN("auth_sasl", mechanisms_are_found_by_their_exact_name, what_is_offered_fits_the_peer,
+          external_is_whom_the_transport_vouches_for, an_empty_password_is_a_password,
+          plain_is_three_parts, amqplain_is_a_table, whatever_is_accepted_lies_within_the_response)

@@ -130,6 +130,11 @@ TESTS += tests/wire/test_limits
 tests_wire_test_limits_SOURCES = tests/wire/test_limits.c
 tests_wire_test_limits_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_mechanisms
+TESTS += tests/wire/test_mechanisms
+tests_wire_test_mechanisms_SOURCES = tests/wire/test_mechanisms.c
+tests_wire_test_mechanisms_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_mutations
 TESTS += tests/wire/test_mutations
 tests_wire_test_mutations_SOURCES = tests/wire/test_mutations.c

@@ -8,9 +8,10 @@
 
 static const char CONFIG[] =
     "listeners:\n"
-    "  - {address: 127.0.0.1, port: @PORT@}\n"
+    "  - {address: 127.0.0.1, port: @PORT@, mechanisms: [PLAIN, EXTERNAL]}\n"
     "  - address: 127.0.0.1\n"
     "    port: 0\n"
+    "    mechanisms: [PLAIN, AMQPLAIN, EXTERNAL]\n"
     "    tls:\n"
     "      certificate: %s\n"
     "      key: %s\n"

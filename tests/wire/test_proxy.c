@@ -16,7 +16,8 @@
  * TLS behind them. */
 static const char CONFIG[] =
     "listeners:\n"
-    "  - {address: 127.0.0.1, port: @PORT@, proxy_protocol: {networks: [127.0.0.0/8]}}\n"
+    "  - {address: 127.0.0.1, port: @PORT@, plain_without_tls: true, "
+    "proxy_protocol: {networks: [127.0.0.0/8]}}\n"
     "  - {address: 127.0.0.1, port: 0, proxy_protocol: {networks: [192.0.2.0/24, 10.0.0.1]}}\n"
     "  - address: 127.0.0.1\n"
     "    port: 0\n"
