@@ -118,6 +118,13 @@ static struct auth_user *merge(const struct auth_user *file, const struct auth_u
 {
     struct auth_user *u;
 
+    /* Who takes over a name that is in force, from the file or back, is the same user. What is in
+     * force already goes on by itself, so this is only done to what nobody has seen. */
+    if (former != NULL && file != NULL)
+        auth_user_continue((struct auth_user *)(uintptr_t)file, former);
+    else if (former != NULL && former->origin == AUTH_ORIGIN_FILE && stored != NULL)
+        auth_user_continue((struct auth_user *)(uintptr_t)stored, former);
+
     if (file == NULL)
         return stored != NULL && stored->exists ? auth_user_ref(stored) : NULL;
     if (stored == NULL || stored->permissions.count == 0)

@@ -62,6 +62,36 @@ static void remove_vhost_if_void(struct auth_user *u, struct user_permissions *p
         remove_vhost(u, p);
 }
 
+/* ---- Accounts ---- */
+
+static struct auth_account *account_new(void)
+{
+    struct auth_account *a = memory_alloc_zeroed(1, sizeof(*a));
+
+    atomic_init(&a->references, 1);
+    return a;
+}
+
+struct auth_account *auth_account_ref(struct auth_account *a)
+{
+    atomic_fetch_add_explicit(&a->references, 1, memory_order_relaxed);
+    return a;
+}
+
+void auth_account_unref(struct auth_account *a)
+{
+    if (a != NULL && atomic_fetch_sub_explicit(&a->references, 1, memory_order_acq_rel) == 1)
+        free(a);
+}
+
+void auth_user_continue(struct auth_user *u, const struct auth_user *former)
+{
+    if (u->account == former->account)
+        return;
+    auth_account_unref(u->account);
+    u->account = auth_account_ref(former->account);
+}
+
 /* ---- Life ---- */
 
 struct auth_user *auth_user_new(struct bytes name, enum auth_origin origin)
@@ -71,6 +101,9 @@ struct auth_user *auth_user_new(struct bytes name, enum auth_origin origin)
     atomic_init(&u->references, 1);
     u->name = own(name);
     u->origin = origin;
+    u->account = account_new();
+    u->max_connections = AUTH_NO_LIMIT;
+    u->max_channels = AUTH_NO_LIMIT;
     verified_init(&u->verified);
     hash_map_init(&u->permissions);
     return u;
@@ -80,6 +113,9 @@ struct auth_user *auth_user_copy(const struct auth_user *u)
 {
     struct auth_user *copy = auth_user_new(u->name, u->origin);
 
+    auth_user_continue(copy, u);
+    copy->max_connections = u->max_connections;
+    copy->max_channels = u->max_channels;
     copy->tags = u->tags.data != NULL ? own(u->tags) : u->tags;
     copy->tag_flags = u->tag_flags;
     copy->exists = u->exists;
@@ -109,6 +145,7 @@ void auth_user_unref(const struct auth_user *u)
     while ((node = hash_map_first(&last->permissions)) != NULL)
         remove_vhost(last, container_of(node, struct user_permissions, by_vhost));
     hash_map_clear(&last->permissions);
+    auth_account_unref(last->account);
     disown(last->name);
     disown(last->tags);
     verified_wipe(&last->verified);

@@ -31,10 +31,25 @@ struct user_permissions {
     struct topic_permissions *topics; /* owned; NULL: none */
 };
 
+/* What there is of a user in the whole broker, through all its changes; a user that is deleted and
+ * made again has another one. Shared by reference count. */
+struct auth_account {
+    atomic_uint references;
+    atomic_uint connections;
+    atomic_uint channels;
+};
+
+enum {
+    AUTH_NO_LIMIT = -1,
+};
+
 struct auth_user {
     atomic_uint references;
-    struct bytes name;  /* owned */
-    struct bytes tags;  /* as text, separated by commas; owned */
+    struct auth_account *account; /* a reference */
+    int64_t max_connections;      /* AUTH_NO_LIMIT: as many as there may be; 0: none */
+    int64_t max_channels;         /* the same, of all its connections together */
+    struct bytes name;            /* owned */
+    struct bytes tags;            /* as text, separated by commas; owned */
     uint32_t tag_flags; /* of enum user_tag (config/config.h): those that mean something here */
     enum auth_origin origin;
     bool exists; /* false: there are permissions for the name, and no user */
@@ -47,6 +62,14 @@ struct auth_user {
 
 /* A user without password, tags and permissions, and one reference to it. */
 struct auth_user *auth_user_new(struct bytes name, enum auth_origin origin);
+
+struct auth_account *auth_account_ref(struct auth_account *a);
+
+/* NULL is fine. */
+void auth_account_unref(struct auth_account *a);
+
+/* Has the user be the same as `former`, of which it is another version. Before it is shared. */
+void auth_user_continue(struct auth_user *u, const struct auth_user *former);
 
 /* A copy that may be changed, with one reference. A right password that is remembered stays so. */
 struct auth_user *auth_user_copy(const struct auth_user *u);

@@ -172,6 +172,21 @@ uint32_t auth_user_tags(const struct auth_user *user)
     return user->tag_flags;
 }
 
+struct auth_account *auth_user_account(const struct auth_user *user)
+{
+    return user->account;
+}
+
+int64_t auth_user_max_connections(const struct auth_user *user)
+{
+    return user->max_connections;
+}
+
+int64_t auth_user_max_channels(const struct auth_user *user)
+{
+    return user->max_channels;
+}
+
 const struct permission_set *auth_permissions(const struct auth_user *user, struct bytes vhost)
 {
     const struct user_permissions *found = auth_user_in_vhost(user, vhost);

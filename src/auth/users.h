@@ -89,6 +89,15 @@ struct bytes auth_user_name(const struct auth_user *user);
 /* Of enum user_tag (config/config.h). */
 uint32_t auth_user_tags(const struct auth_user *user);
 
+struct auth_account;
+
+/* The user through all its changes (auth/user.h). Lives as long as the snapshot. */
+struct auth_account *auth_user_account(const struct auth_user *user);
+
+/* How many connections and channels the user may have open; negative: no limit. */
+int64_t auth_user_max_connections(const struct auth_user *user);
+int64_t auth_user_max_channels(const struct auth_user *user);
+
 /* What the user may do in the vhost, or NULL: no access to the vhost at all. Lives as long as the
  * snapshot. */
 const struct permission_set *auth_permissions(const struct auth_user *user, struct bytes vhost);

@@ -88,6 +88,10 @@ static void add_user(struct user_table *users, struct config *config, struct con
         previous = NULL;
     user->exists = true;
     user->loopback_only = from->loopback_only;
+    if (from->max_connections != 0)
+        user->max_connections = from->max_connections;
+    if (from->max_channels != 0)
+        user->max_channels = from->max_channels;
     set_tags(user, from->tags);
     if (from->password != NULL) {
         rc = hash_plain_password(config, from, user, previous);

@@ -197,6 +197,8 @@ struct config_user {
     const char *password_hash; /* in a form that password_hash_parse() (auth/password.h) reads */
     uint32_t tags;             /* of enum user_tag */
     bool loopback_only;
+    uint32_t max_connections; /* 0: no limit; this and the next one of all its connections */
+    uint32_t max_channels;
     unsigned line;
     unsigned password_line; /* where the password or its hash is written */
 };

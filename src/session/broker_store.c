@@ -185,6 +185,7 @@ static void on_parameter(void *context, const struct parameter_definition *p)
 
     vhost_limits_restore(r->broker, p);
     broker_parameter_restore(r->broker, p);
+    broker_users_restore_limits(r->broker, p);
 }
 
 static void on_exchange(void *context, const struct exchange_definition *e)

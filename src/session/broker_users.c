@@ -1,7 +1,9 @@
 #include "session/broker_users.h"
 
 #include "auth/accounts.h"
+#include "base/arena.h"
 #include "base/log.h"
+#include "base/table.h"
 #include "session/broker.h"
 #include "session/broker_users_internal.h"
 #include "session/commit_wait.h"
@@ -229,6 +231,48 @@ int broker_user_delete(struct broker *b, struct bytes name, char *error)
     definitions_remove_user(b->definitions, name, NOBODY_WAITS);
     log_info("auth", "user '%.*s' was deleted", BYTES_ARGS(name));
     return change_finish(&c, auth_user_new(name, AUTH_ORIGIN_STORED), error);
+}
+
+static void store_limits(struct broker *b, const struct auth_user *u)
+{
+    const struct bytes component = bytes_from_string(PARAMETER_USER_LIMITS);
+    struct table limits = table_empty();
+    struct value value;
+    struct arena arena;
+
+    arena_init(&arena);
+    if (u->max_connections >= 0)
+        table_set(&arena, &limits, "max-connections", value_int64(u->max_connections));
+    if (u->max_channels >= 0)
+        table_set(&arena, &limits, "max-channels", value_int64(u->max_channels));
+    value = value_table(limits);
+    if (limits.count != 0)
+        definitions_add_parameter(b->definitions,
+                                  &(struct parameter_definition){
+                                      .component = component, .name = u->name, .value = &value},
+                                  NOBODY_WAITS);
+    else
+        definitions_remove_parameter(b->definitions, bytes_of(NULL, 0), component, u->name,
+                                     NOBODY_WAITS);
+    arena_free(&arena);
+}
+
+int broker_user_limits_set(struct broker *b, struct bytes name,
+                           const struct broker_user_limits *limits, char *error)
+{
+    struct auth_user *u;
+    struct change c;
+    int rc;
+
+    change_begin(&c, b);
+    rc = check_change(b, name, USER_CHANGE, error);
+    if (rc < 0)
+        return change_refused(&c, rc);
+    u = broker_users_edit(b, name);
+    u->max_connections = limits->max_connections >= 0 ? limits->max_connections : AUTH_NO_LIMIT;
+    u->max_channels = limits->max_channels >= 0 ? limits->max_channels : AUTH_NO_LIMIT;
+    store_limits(b, u);
+    return change_finish(&c, u, error);
 }
 
 bool broker_user_authenticate(struct broker *b, struct bytes name, struct bytes password)

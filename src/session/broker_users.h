@@ -43,6 +43,12 @@ struct broker_user {
     struct bytes tags; /* separated by commas; those unknown here are kept */
 };
 
+/* How many connections, and channels on all of them, a user may have open. */
+struct broker_user_limits {
+    int64_t max_connections; /* negative: no limit; 0: none */
+    int64_t max_channels;
+};
+
 /* Makes a user that is not there (-EEXIST). */
 int broker_user_add(struct broker *b, const struct broker_user *u, char *error);
 
@@ -54,6 +60,10 @@ int broker_user_put(struct broker *b, const struct broker_user *u, char *error);
 
 /* Deletes the user with its permissions and topic permissions, and closes its connections. */
 int broker_user_delete(struct broker *b, struct bytes name, char *error);
+
+/* Sets the limits of a user that is there, in place of those it has. */
+int broker_user_limits_set(struct broker *b, struct bytes name,
+                           const struct broker_user_limits *limits, char *error);
 
 /* Whether this is the user's password, as a login from this machine would have it. */
 bool broker_user_authenticate(struct broker *b, struct bytes name, struct bytes password);
@@ -99,6 +109,9 @@ struct broker_user_info {
     const char *password_hash; /* as password_hash_text() writes it; NULL: no password fits */
     bool loopback_only;
     bool from_file; /* the configuration's */
+    struct broker_user_limits limits;
+    uint32_t connections; /* that are open now */
+    uint32_t channels;
 };
 
 struct broker_permission_info {
@@ -130,6 +143,8 @@ bool broker_user_visit(struct bytes name, const struct broker_users_visitor *v);
 /* Bring back what is stored, at start. */
 void broker_users_restore_user(struct broker *b, const struct user_definition *d);
 void broker_users_restore_permission(struct broker *b, const struct permission_definition *d);
+/* Passes over a parameter that is no limit of a user. */
+void broker_users_restore_limits(struct broker *b, const struct parameter_definition *p);
 void broker_users_restore_topic_permission(struct broker *b,
                                            const struct topic_permission_definition *d);
 

@@ -47,6 +47,9 @@ static void visit_user(void *context, const struct auth_user *u)
         .tags = u->tags,
         .loopback_only = u->loopback_only,
         .from_file = u->origin == AUTH_ORIGIN_FILE,
+        .limits = {.max_connections = u->max_connections, .max_channels = u->max_channels},
+        .connections = atomic_load(&u->account->connections),
+        .channels = atomic_load(&u->account->channels),
     };
     struct hash_node *node = hash_map_first(&u->permissions);
 

@@ -2,6 +2,7 @@
 #include "auth/accounts.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/table.h"
 #include "session/broker.h"
 #include "session/broker_users.h"
 #include "session/broker_users_internal.h"
@@ -76,6 +77,31 @@ void broker_users_restore_topic_permission(struct broker *b,
     free(read);
     u = broker_users_edit(b, d->user);
     auth_user_set_topic(u, d->vhost, t);
+    accounts_put_stored(&b->accounts, u);
+}
+
+/* A limit of the table: an integer that is not negative is one. */
+static int64_t limit_of(const struct table *limits, const char *name)
+{
+    const struct value *v = table_get(limits, name);
+
+    return v != NULL && value_is_integer(v) && v->integer >= 0 ? v->integer : AUTH_NO_LIMIT;
+}
+
+void broker_users_restore_limits(struct broker *b, const struct parameter_definition *p)
+{
+    struct auth_user *u;
+
+    if (p->vhost.size != 0 || !bytes_equal_string(p->component, PARAMETER_USER_LIMITS))
+        return;
+    if (p->value->type != VALUE_TABLE) {
+        log_error("auth", "the limits of user '%.*s' are not restored: they are no table",
+                  BYTES_ARGS(p->name));
+        return;
+    }
+    u = broker_users_edit(b, p->name);
+    u->max_connections = limit_of(&p->value->table, "max-connections");
+    u->max_channels = limit_of(&p->value->table, "max-channels");
     accounts_put_stored(&b->accounts, u);
 }
 

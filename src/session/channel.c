@@ -11,9 +11,11 @@
 #include "session/shard.h"
 #include "session/subscription.h"
 #include "session/transaction.h"
+#include "session/user_limits.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,11 +42,17 @@ static void grow_slots(struct connection *c, uint16_t number)
 int channel_open(struct connection *c, uint16_t number)
 {
     struct channel *ch;
+    int64_t limit;
 
     if (number > c->channel_max)
         return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CHANNEL_OPEN,
                                "channel %u is above the negotiated channel_max (%u)",
                                (unsigned)number, (unsigned)c->channel_max);
+    if (!user_limits_open_channel(c, &limit))
+        return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CHANNEL_OPEN,
+                               "number of channels opened for user '%.*s' has reached the maximum "
+                               "allowed user limit of (%" PRId64 ")",
+                               BYTES_ARGS(auth_user_name(c->user)), limit);
     if (number >= c->channel_slots)
         grow_slots(c, number);
 

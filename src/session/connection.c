@@ -12,6 +12,7 @@
 #include "session/direct_reply.h"
 #include "session/shard.h"
 #include "session/subscription.h"
+#include "session/user_limits.h"
 #include "session/vhost_limits.h"
 
 #include <assert.h>
@@ -157,6 +158,7 @@ static void end_channels(struct connection *c)
         if (ch != NULL)
             channel_orphan(ch);
     }
+    user_limits_close_channels(c, c->channel_count);
     c->channel_count = 0;
 }
 
@@ -177,6 +179,7 @@ void connection_kill(struct connection *c)
     connection_delete_exclusive_queues(c);
     connection_leave(c);
     vhost_limits_leave(c);
+    user_limits_leave(c);
     stream_close(&c->stream);
     list_append(&c->shard->dead_connections, &c->in_shard);
     atomic_fetch_sub(&c->shard->worker->server->connection_count, 1);
@@ -401,6 +404,7 @@ void connection_on_channel_gone(struct connection *c, struct channel *ch)
         c->body_channel = NULL;
     c->channels[ch->number] = NULL;
     c->channel_count--;
+    user_limits_close_channels(c, 1);
     if (c->state == CONNECTION_CLOSE_RECEIVED && c->channel_count == 0 && !c->closing_channels)
         finish_close_by_peer(c);
 }

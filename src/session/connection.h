@@ -107,6 +107,7 @@ struct connection {
     struct vhost *vhost;
     struct auth_database *auth; /* a reference */
     const struct auth_user *user;
+    struct auth_account *account; /* that it counts for; a reference, NULL before it is open */
     const struct permission_set *permissions;
     const struct topic_permissions *topics; /* NULL: every routing key is allowed */
     uint64_t auth_version;

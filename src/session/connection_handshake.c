@@ -10,6 +10,7 @@
 #include "server/vhost.h"
 #include "session/broker.h"
 #include "session/shard.h"
+#include "session/user_limits.h"
 #include "session/vhost_limits.h"
 
 #include <arpa/inet.h>
@@ -319,6 +320,11 @@ static int on_open(struct connection *c, const struct amqp_connection_open *m)
     if (c->vhost == NULL)
         return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CONNECTION_OPEN, "vhost %.*s not found",
                                BYTES_ARGS(m->virtual_host));
+    if (!user_limits_enter(c, &limit))
+        return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CONNECTION_OPEN,
+                               "connection refused for user '%.*s': user connection limit "
+                               "(%" PRId64 ") is reached",
+                               BYTES_ARGS(auth_user_name(c->user)), limit);
     if (!vhost_limits_enter(c, &limit))
         return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CONNECTION_OPEN,
                                "access to vhost '%.*s' refused for user '%.*s': connection limit "
@@ -367,6 +373,9 @@ int connection_refresh_auth(struct connection *c)
     c->auth = auth_database_current();
     c->auth_version = auth_database_version(c->auth);
     c->user = auth_find_user(c->auth, auth_user_name(c->user));
+    /* Somebody else who has the name now is not the one who logged in. */
+    if (c->user != NULL && c->account != NULL && auth_user_account(c->user) != c->account)
+        c->user = NULL;
     auth_database_unref(old);
     c->permissions = NULL;
     c->topics = NULL;

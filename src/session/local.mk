@@ -101,5 +101,7 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/transaction.h \
 	src/session/unwritten_pages.c \
 	src/session/unwritten_pages.h \
+	src/session/user_limits.c \
+	src/session/user_limits.h \
 	src/session/vhost_limits.c \
 	src/session/vhost_limits.h

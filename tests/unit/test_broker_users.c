@@ -414,6 +414,130 @@ static void copy_hash(void *context, const struct broker_user_info *u)
     snprintf(context, 256, "%s", u->password_hash);
 }
 
+static void set_limits(struct test_broker *t, int64_t max_connections, int64_t max_channels)
+{
+    const struct broker_user_limits limits = {max_connections, max_channels};
+
+    ck_assert_int_eq(broker_user_limits_set(&t->broker, TEXT("u"), &limits, error), 0);
+}
+
+#define CONNECTION_LIMIT(limit) \
+    "NOT_ALLOWED - connection refused for user 'u': user connection limit (" limit ") is reached"
+
+START_TEST(a_user_opens_as_many_connections_as_it_may)
+{
+    struct test_broker *t = start_test_broker(ADMIN_YAML);
+    struct test_client *c;
+
+    add_user_with_permissions(t, "u");
+    set_limits(t, 0, -1);
+    expect_no_login(t, "u", "pw", CONNECTION_LIMIT("0"));
+    set_limits(t, 1, -1);
+    c = expect_login(t, "u", "pw");
+    expect_no_login(t, "u", "pw", CONNECTION_LIMIT("1"));
+    close_test_client(expect_login(t, "admin", "admin"));
+    ck_assert_int_eq(client_declare(c, "q", reason), 0);
+    close_test_client(c);
+
+    halt_test_broker(t);
+    restart_test_broker(t, ADMIN_YAML);
+    c = expect_login(t, "u", "pw");
+    expect_no_login(t, "u", "pw", CONNECTION_LIMIT("1"));
+    set_limits(t, -1, -1);
+    close_test_client(expect_login(t, "u", "pw"));
+    close_test_client(c);
+    halt_test_broker(t);
+    restart_test_broker(t, ADMIN_YAML);
+    c = expect_login(t, "u", "pw");
+    close_test_client(expect_login(t, "u", "pw"));
+    close_test_client(c);
+    stop_test_broker(t);
+}
+END_TEST
+
+static uint32_t open_channel(struct test_client *c, uint16_t number)
+{
+    client_send(c, number, &(struct amqp_method){.id = AMQP_CHANNEL_OPEN});
+    return client_receive(c);
+}
+
+static uint32_t close_channel(struct test_client *c, uint16_t number)
+{
+    client_send(c, number, &(struct amqp_method){.id = AMQP_CHANNEL_CLOSE});
+    return client_receive(c);
+}
+
+START_TEST(a_user_opens_as_many_channels_as_it_may_over_all_connections)
+{
+    static const char LIMITED[] =
+        "users: [{name: u, password: pw, max_channels: 3}]\n"
+        "permissions: [{user: u, configure: '.*', write: '.*', read: '.*'}]\n";
+    const struct broker_user_limits none = {-1, -1};
+    struct test_broker *t = start_test_broker(LIMITED);
+    struct test_client *a = expect_login(t, "u", "pw"); /* with channel 1 */
+    struct test_client *b = expect_login(t, "u", "pw");
+
+    ck_assert_uint_eq(open_channel(a, 2), AMQP_CHANNEL_OPEN_OK);
+    ck_assert_uint_eq(close_channel(a, 2), AMQP_CHANNEL_CLOSE_OK);
+    ck_assert_uint_eq(open_channel(b, 2), AMQP_CHANNEL_OPEN_OK);
+    ck_assert_uint_eq(open_channel(b, 3), AMQP_CONNECTION_CLOSE);
+    ck_assert_int_eq(b->method.connection_close.reply_code, 530);
+    ck_assert(bytes_equal_string(b->method.connection_close.reply_text,
+                                 "NOT_ALLOWED - number of channels opened for user 'u' has reached "
+                                 "the maximum allowed user limit of (3)"));
+    /* Those of the closed connection do not count any more. */
+    ck_assert_uint_eq(open_channel(a, 2), AMQP_CHANNEL_OPEN_OK);
+    ck_assert_uint_eq(open_channel(a, 3), AMQP_CHANNEL_OPEN_OK);
+    ck_assert_int_eq(broker_user_limits_set(&t->broker, TEXT("u"), &none, error), -EPERM);
+    close_test_client(a);
+    close_test_client(b);
+    stop_test_broker(t);
+}
+END_TEST
+
+START_TEST(who_has_the_name_of_a_deleted_user_is_somebody_else)
+{
+    struct test_broker *t = start_test_broker(ADMIN_YAML);
+    struct test_client *former;
+
+    add_user_with_permissions(t, "u");
+    set_limits(t, 1, -1);
+    former = expect_login(t, "u", "pw");
+    ck_assert_int_eq(broker_user_delete(&t->broker, TEXT("u"), error), 0);
+    add_user_with_permissions(t, "u");
+    ck_assert_int_eq(client_expect_close(former, reason), 320);
+    close_test_client(former);
+    close_test_client(expect_login(t, "u", "pw"));
+    stop_test_broker(t);
+}
+END_TEST
+
+START_TEST(connections_go_on_counting_when_the_file_takes_a_user_over)
+{
+    static const char WITH_U[] =
+        "users:\n"
+        "  - {name: admin, password: admin}\n"
+        "  - {name: u, password: pw, max_connections: 1}\n"
+        "permissions: [{user: u, configure: '.*', write: '.*', read: '.*'}]\n";
+    struct test_broker *t = start_test_broker(ADMIN_YAML);
+    struct test_client *c;
+
+    add_user_with_permissions(t, "u");
+    c = expect_login(t, "u", "pw");
+    reload_test_broker(t, WITH_U);
+    ck_assert_int_eq(client_declare(c, "q", reason), 0);
+    expect_no_login(t, "u", "pw", CONNECTION_LIMIT("1"));
+    reload_test_broker(t, WITH_U);
+    expect_no_login(t, "u", "pw", CONNECTION_LIMIT("1"));
+    reload_test_broker(t, ADMIN_YAML);
+    set_limits(t, 1, -1);
+    ck_assert_int_eq(client_declare(c, "q", reason), 0);
+    expect_no_login(t, "u", "pw", CONNECTION_LIMIT("1"));
+    close_test_client(c);
+    stop_test_broker(t);
+}
+END_TEST
+
 START_TEST(a_password_stored_as_rabbitmq_does_is_stored_better_after_a_login)
 {
     struct test_broker *t = start_test_broker(ADMIN_YAML);
@@ -510,6 +634,10 @@ UNIT_MAIN("broker_users", a_user_made_at_run_time_logs_in_and_outlives_a_restart
           users_of_the_configuration_may_get_permissions_at_run_time,
           guest_is_made_where_there_is_no_user_and_does_not_come_back,
           users_are_listed_with_what_they_may, what_cannot_be_is_refused_with_a_reason,
+          a_user_opens_as_many_connections_as_it_may,
+          a_user_opens_as_many_channels_as_it_may_over_all_connections,
+          who_has_the_name_of_a_deleted_user_is_somebody_else,
+          connections_go_on_counting_when_the_file_takes_a_user_over,
           a_password_stored_as_rabbitmq_does_is_stored_better_after_a_login,
           what_a_client_sends_ahead_waits_for_its_login, guessing_takes_longer_and_longer,
           threads_change_users_while_clients_come_and_go)
