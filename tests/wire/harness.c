@@ -92,10 +92,16 @@ const char TEST_CONFIG[] =
     "    password: nobody-pw\n"
     "  - name: visitor\n"
     "    password: visitor-pw\n"
+    "  - {name: without_configure, password: without_configure-pw}\n"
+    "  - {name: without_write, password: without_write-pw}\n"
+    "  - {name: without_read, password: without_read-pw}\n"
     "permissions:\n"
     "  - {user: guest, configure: '.*', write: '.*', read: '.*'}\n"
     "  - {user: limited, configure: '^mine', write: '^mine', read: '^mine'}\n"
     "  - {user: reader, configure: '', write: '', read: '.*'}\n"
+    "  - {user: without_configure, configure: '', write: '.*', read: '.*'}\n"
+    "  - {user: without_write, configure: '.*', write: '', read: '.*'}\n"
+    "  - {user: without_read, configure: '.*', write: '.*', read: ''}\n"
     "  - {user: visitor, vhost: other, configure: '.*', write: '.*', read: '.*'}\n";
 
 void harness_at(const char *file, int line)

@@ -87,7 +87,8 @@ int wire_main_alone(Suite *(*make)(void));
 TCase *wire_tcase(Suite *suite, const char *name);
 
 /* The configuration of tests that don't need one of their own: users guest (all permissions),
- * limited (all three '^mine'), reader (read only), visitor (all permissions, in vhost other) and
+ * limited (all three '^mine'), reader (read only), without_configure, without_write and
+ * without_read (the other two), visitor (all permissions, in vhost other) and
  * nobody (no permissions), each with password NAME-pw except guest's; vhosts / and other; short
  * handshake time-out, messages up to 1 MiB. */
 extern const char TEST_CONFIG[];

@@ -161,6 +161,131 @@ START_TEST(reading_alone_allows_what_reads)
 }
 END_TEST
 
+/* Every method, and what it asks for on what (RabbitMQ "Access Control", "How Authorisation
+ * Works"): method, configure, write, read, reply when it may, what is done. */
+#define NEEDS_NOTHING NULL, NULL, NULL
+#define METHODS(X) \
+    X(exchange_declare, "exchange 'new'", NULL, NULL, AMQP_EXCHANGE_DECLARE_OK_METHOD, \
+      send_exchange_declare(ch, "new", "direct", 0, NO_ARGS)) \
+    X(exchange_declare_passive, NEEDS_NOTHING, AMQP_EXCHANGE_DECLARE_OK_METHOD, \
+      send_exchange_declare(ch, "x", "direct", PASSIVE, NO_ARGS)) \
+    X(exchange_declare_alternate, "exchange 'new'", "exchange 'x'", "exchange 'new'", \
+      AMQP_EXCHANGE_DECLARE_OK_METHOD, \
+      send_exchange_declare(ch, "new", "direct", 0, ARGS(arg_string("alternate-exchange", "x")))) \
+    X(exchange_delete, "exchange 'x'", NULL, NULL, AMQP_EXCHANGE_DELETE_OK_METHOD, \
+      send_exchange_delete(ch, "x", 0)) \
+    X(exchange_bind, NULL, "exchange 'y'", "exchange 'x'", AMQP_EXCHANGE_BIND_OK_METHOD, \
+      send_exchange_bind(ch, "y", "x", "k", 0, NO_ARGS)) \
+    X(exchange_unbind, NULL, "exchange 'y'", "exchange 'x'", AMQP_EXCHANGE_UNBIND_OK_METHOD, \
+      send_exchange_unbind(ch, "y", "x", "k", 0, NO_ARGS)) \
+    X(queue_declare, "queue 'new'", NULL, NULL, AMQP_QUEUE_DECLARE_OK_METHOD, \
+      send_queue_declare(ch, "new", 0, NO_ARGS)) \
+    X(queue_declare_by_the_server, "queue 'amq.gen-*", NULL, NULL, AMQP_QUEUE_DECLARE_OK_METHOD, \
+      send_queue_declare(ch, "", EXCLUSIVE, NO_ARGS)) \
+    X(queue_declare_passive, NEEDS_NOTHING, AMQP_QUEUE_DECLARE_OK_METHOD, \
+      send_queue_declare(ch, "q", PASSIVE, NO_ARGS)) \
+    X(queue_declare_dead_letter, "queue 'new'", "exchange 'x'", "queue 'new'", \
+      AMQP_QUEUE_DECLARE_OK_METHOD, \
+      send_queue_declare(ch, "new", 0, ARGS(arg_string("x-dead-letter-exchange", "x")))) \
+    X(queue_bind, NULL, "queue 'q'", "exchange 'x'", AMQP_QUEUE_BIND_OK_METHOD, \
+      send_queue_bind(ch, "q", "x", "k", 0, NO_ARGS)) \
+    X(queue_unbind, NULL, "queue 'q'", "exchange 'x'", AMQP_QUEUE_UNBIND_OK_METHOD, \
+      send_queue_unbind(ch, "q", "x", "k", NO_ARGS)) \
+    X(queue_purge, NULL, NULL, "queue 'q'", AMQP_QUEUE_PURGE_OK_METHOD, \
+      send_queue_purge(ch, "q", 0)) \
+    X(queue_delete, "queue 'q'", NULL, NULL, AMQP_QUEUE_DELETE_OK_METHOD, \
+      send_queue_delete(ch, "q", 0)) \
+    X(basic_get, NULL, NULL, "queue 'q'", AMQP_BASIC_GET_EMPTY_METHOD, send_get(ch, "q", 0)) \
+    X(basic_consume, NULL, NULL, "queue 'q'", AMQP_BASIC_CONSUME_OK_METHOD, \
+      send_consume(ch, "q", "", 0, NO_ARGS)) \
+    X(basic_consume_replies, NEEDS_NOTHING, AMQP_BASIC_CONSUME_OK_METHOD, \
+      send_consume(ch, "amq.rabbitmq.reply-to", "", NO_ACK, NO_ARGS)) \
+    X(basic_cancel, NEEDS_NOTHING, AMQP_BASIC_CANCEL_OK_METHOD, send_cancel(ch, "none", 0)) \
+    X(basic_publish, NULL, "exchange 'x'", NULL, AMQP_BASIC_ACK_METHOD, confirm_select(ch); \
+      publish_to(ch, "x", "k", "a")) \
+    X(basic_publish_to_queue, NULL, "exchange 'amq.default'", NULL, AMQP_BASIC_ACK_METHOD, \
+      confirm_select(ch); \
+      publish(ch, "q", "a")) \
+    X(basic_qos, NEEDS_NOTHING, AMQP_BASIC_QOS_OK_METHOD, send_qos(ch, 1, 0)) \
+    X(basic_recover, NEEDS_NOTHING, AMQP_BASIC_RECOVER_OK_METHOD, send_recover(ch, REQUEUE)) \
+    X(confirm_select, NEEDS_NOTHING, AMQP_CONFIRM_SELECT_OK_METHOD, send_confirm_select(ch, 0)) \
+    X(tx_select, NEEDS_NOTHING, AMQP_TX_SELECT_OK_METHOD, send_tx_select(ch)) \
+    X(channel_flow, NEEDS_NOTHING, AMQP_CHANNEL_FLOW_OK_METHOD, send_flow(ch, true))
+
+enum {
+    CONFIGURE,
+    WRITE,
+    READ,
+    KINDS,
+};
+
+struct method_case {
+    const char *name;
+    const char *needs[KINDS]; /* on what; NULL: nothing of that kind */
+    amqp_method_number_t reply;
+    void (*run)(struct channel *ch);
+};
+
+#define DEFINE_METHOD(name, configure, write, read, reply, ...) \
+    static void run_method_##name(struct channel *ch) \
+    { \
+        HERE; \
+        __VA_ARGS__; \
+    }
+/* NEEDS_NOTHING is three of the arguments only after it is expanded. */
+#define EXPAND_DEFINE(...) DEFINE_METHOD(__VA_ARGS__)
+METHODS(EXPAND_DEFINE)
+
+#define LIST_METHOD(name, configure, write, read, reply, ...) \
+    {#name, {configure, write, read}, reply, run_method_##name},
+#define EXPAND_LIST(...) LIST_METHOD(__VA_ARGS__)
+static const struct method_case method_cases[] = {METHODS(EXPAND_LIST)};
+
+enum {
+    METHOD_COUNT = sizeof(method_cases) / sizeof(method_cases[0]),
+};
+
+static void expect_outcome(struct channel *ch, const struct method_case *c, int missing,
+                           const char *user)
+{
+    char reason[256];
+    const char *what = c->needs[missing];
+    const char *star = what != NULL ? strchr(what, '*') : NULL;
+
+    if (what == NULL) {
+        expect_method(ch, c->reply);
+        return;
+    }
+    if (star != NULL)
+        snprintf(reason, sizeof(reason), "ACCESS_REFUSED - access to %.*s*", (int)(star - what),
+                 what);
+    else
+        snprintf(reason, sizeof(reason),
+                 "ACCESS_REFUSED - access to %s in vhost '/' refused for user '%s'", what, user);
+    expect_channel_error(ch, 403, reason);
+}
+
+/* A user that lacks one of the three kinds is refused exactly what asks for it. */
+START_TEST(each_method_asks_for_its_permissions_and_no_others)
+{
+    static const char *const USERS[KINDS] = {"without_configure", "without_write", "without_read"};
+    const struct method_case *c = &method_cases[_i / KINDS];
+    int missing = _i % KINDS;
+    struct channel *admin = connect_channel();
+    char password[64];
+    struct channel *ch;
+
+    harness_case(c->name);
+    snprintf(password, sizeof(password), "%s-pw", USERS[missing]);
+    ch = connect_channel_as(USERS[missing], password);
+    declare_queue(admin, "q", 0, NO_ARGS);
+    declare_exchange(admin, "x", "direct", 0, NO_ARGS);
+    declare_exchange(admin, "y", "direct", 0, NO_ARGS);
+    c->run(ch);
+    expect_outcome(ch, c, missing, USERS[missing]);
+}
+END_TEST
+
 START_TEST(reply_address_needs_no_permission_to_read)
 {
     struct channel *ch = connect_channel_as("limited", "limited-pw");
@@ -206,6 +331,8 @@ static Suite *make_suite(void)
 
     tcase_add_loop_test(tcase, patterns_bind_each_method, 0, LIMITED_COUNT);
     tcase_add_loop_test(tcase, reading_alone_allows_what_reads, 0, READER_COUNT);
+    tcase_add_loop_test(tcase, each_method_asks_for_its_permissions_and_no_others, 0,
+                        METHOD_COUNT * KINDS);
     tcase_add_test(tcase, virtual_hosts_know_nothing_of_each_other);
     tcase_add_test(tcase, reply_address_needs_no_permission_to_read);
     return suite;
