@@ -74,17 +74,23 @@ static struct bytes present(struct bytes b)
     return b.data != NULL ? b : bytes_of("", 0);
 }
 
-/* Kept and exported; they limit nothing. */
-static void put_limits(struct import *im, const struct definition_record *r)
+static int64_t limit_of(const struct table *limits, const char *name)
 {
-    const struct value limits = value_table(r->arguments);
-    const struct parameter_definition p = {
-        .component = bytes_from_string(PARAMETER_USER_LIMITS),
-        .name = r->name,
-        .value = &limits,
-    };
+    const struct value *v = table_get(limits, name);
 
-    import_put_parameter(im, &p);
+    return v != NULL && value_is_integer(v) ? v->integer : -1;
+}
+
+static void put_limits(struct import *im, const struct definition_record *r, const char *place)
+{
+    const struct broker_user_limits limits = {
+        .max_connections = limit_of(&r->arguments, "max-connections"),
+        .max_channels = limit_of(&r->arguments, "max-channels"),
+    };
+    char error[BROKER_USERS_ERROR_SIZE];
+
+    if (broker_user_limits_set(im->broker, r->name, &limits, error) < 0)
+        import_fail(im, r->section, place, "%s", error);
 }
 
 void import_user(struct import *im, const struct definition_record *r, const char *place)
@@ -114,7 +120,7 @@ void import_user(struct import *im, const struct definition_record *r, const cha
     }
     import_count(im, r->section, change_of(&c));
     if (r->arguments.count != 0)
-        put_limits(im, r);
+        put_limits(im, r, place);
 }
 
 /* ---- Permissions ---- */

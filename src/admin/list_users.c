@@ -52,26 +52,15 @@ static void set_hash(json_t *row, const char *text)
                                                  : "rabbit_password_hashing_sha256"));
 }
 
-struct limits {
-    struct bytes user;
-    json_t *found;
-};
-
-static void find_limits(const struct parameter_definition *p, void *context)
+static json_t *limits_of(const struct broker_user_limits *limits)
 {
-    struct limits *l = context;
+    json_t *found = json_object();
 
-    if (l->found == NULL && bytes_equal_string(p->component, PARAMETER_USER_LIMITS) &&
-        bytes_equal(p->name, l->user))
-        l->found = json_from_value(p->value);
-}
-
-static json_t *limits_of(struct broker *b, struct bytes user)
-{
-    struct limits l = {.user = user};
-
-    broker_parameters_each(b, find_limits, &l);
-    return l.found != NULL ? l.found : json_object();
+    if (limits->max_connections >= 0)
+        json_object_set_new(found, "max-connections", json_integer(limits->max_connections));
+    if (limits->max_channels >= 0)
+        json_object_set_new(found, "max-channels", json_integer(limits->max_channels));
+    return found;
 }
 
 static void add_user(void *context, const struct broker_user_info *u)
@@ -82,7 +71,7 @@ static void add_user(void *context, const struct broker_user_info *u)
     json_object_set_new(row, "name", json_from_bytes(u->name));
     set_hash(row, u->password_hash);
     json_object_set_new(row, "tags", tag_list(u->tags));
-    json_object_set_new(row, "limits", limits_of(r->broker, u->name));
+    json_object_set_new(row, "limits", limits_of(&u->limits));
     listing_add(r->listing, row);
 }
 

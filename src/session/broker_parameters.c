@@ -129,6 +129,7 @@ void broker_parameters_each(struct broker *b,
 
 void broker_parameter_restore(struct broker *b, const struct parameter_definition *p)
 {
-    if (!bytes_equal_string(p->component, PARAMETER_VHOST_LIMITS))
+    if (!bytes_equal_string(p->component, PARAMETER_VHOST_LIMITS) &&
+        !bytes_equal_string(p->component, PARAMETER_USER_LIMITS))
         add(&b->parameters, p);
 }

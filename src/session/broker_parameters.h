@@ -1,7 +1,7 @@
 /* Parameters: what components beside the topology keep with a virtual host or with the broker,
  * under the component's and a name (RabbitMQ "Parameters and Policies"). Here they are kept, listed
- * and exported; whether one has an effect is its component's business. Limits of virtual hosts are
- * not among them (session/vhost_limits.h). Any thread. */
+ * and exported; whether one has an effect is its component's business. Limits of virtual hosts
+ * and of users are not among them (session/vhost_limits.h, session/broker_users.h). Any thread. */
 #ifndef LEVERET_SESSION_BROKER_PARAMETERS_H
 #define LEVERET_SESSION_BROKER_PARAMETERS_H
 
@@ -44,7 +44,8 @@ void broker_parameters_each(struct broker *b,
                             void (*visit)(const struct parameter_definition *p, void *context),
                             void *context);
 
-/* Brings one back from the definitions, at start, unless it is the limits of a virtual host. */
+/* Brings one back from the definitions, at start, unless it is the limits of a virtual host or
+ * a user. */
 void broker_parameter_restore(struct broker *b, const struct parameter_definition *p);
 
 #endif
