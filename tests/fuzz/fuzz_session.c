@@ -254,8 +254,8 @@ static void client_log_in(struct client *c)
     m = (struct amqp_method){.id = AMQP_CONNECTION_OPEN};
     m.connection_open.virtual_host = bytes_from_string("/");
     send_method(c, 0, &m);
-    for (uint16_t channel = 1; channel <= CHANNELS; channel++)
-        send_method(c, channel, &(struct amqp_method){.id = AMQP_CHANNEL_OPEN});
+    for (int channel = 1; channel <= CHANNELS; channel++)
+        send_method(c, (uint16_t)channel, &(struct amqp_method){.id = AMQP_CHANNEL_OPEN});
 }
 
 /* The client has said its last word; the broker ends the connection. */
@@ -514,7 +514,8 @@ static void send_content(struct script *s, struct client *c, uint16_t channel)
     uint32_t size = SIZES[take(s) % (sizeof(SIZES) / sizeof(SIZES[0]))];
     struct amqp_properties p = {.present = 0};
     struct buffer headers, out;
-    uint8_t frame[8192];
+    uint8_t frame[8192] = {0};
+    size_t header_size;
     uint8_t which = take(s);
 
     buffer_init(&headers);
@@ -541,7 +542,8 @@ static void send_content(struct script *s, struct client *c, uint16_t channel)
         p.reply_to = bytes_from_string(PICK(s, QUEUES));
     }
     amqp_properties_encode(&p, &out);
-    client_send(c, frame, amqp_content_header_encode(frame, channel, size, buffer_bytes(&out)));
+    header_size = amqp_content_header_encode(frame, channel, size, buffer_bytes(&out));
+    client_send(c, frame, header_size);
     if (size != 0)
         send_frame(c, AMQP_FRAME_BODY, channel, bytes_of(body, size));
     buffer_free(&headers);
@@ -562,7 +564,8 @@ static void send_script_method(struct script *s, struct client *c, uint16_t chan
             bool exclusive = is_nameless_declare(info->id, buffer_bytes(&out)) && bit_count == 2;
 
             if (bit_count == 0)
-                bits = take(s) & take(s);
+                bits = take(s);
+            bits &= take(s); /* most are not set */
             if (f->name == NULL)
                 bits &= (uint8_t) ~(1u << bit_count);
             else if (exclusive)
