@@ -8,6 +8,7 @@
 #define LEVERET_AUTH_PERMISSIONS_H
 
 #include "base/bytes.h"
+#include "base/pattern.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,9 +22,9 @@ enum permission_kind {
 
 enum {
     /* Longer patterns are refused. */
-    PERMISSION_PATTERN_SIZE_MAX = 4096,
+    PERMISSION_PATTERN_SIZE_MAX = PATTERN_SIZE_MAX,
     /* Room for any text of permission_pattern_compile's errors. */
-    PERMISSION_ERROR_SIZE = 256,
+    PERMISSION_ERROR_SIZE = PATTERN_ERROR_SIZE,
 };
 
 struct permission_pattern;

@@ -182,7 +182,7 @@ START_TEST(a_pattern_that_takes_too_long_refuses_and_is_told_once)
         expect_channel_error(ch, 403, reason);
         reopen_channel(ch);
     }
-    ck_assert(broker_log_awaits(test_broker(), "permission pattern '^(a+)+$' exceeds its limits"));
+    ck_assert(broker_log_awaits(test_broker(), "pattern: '^(a+)+$' exceeds its limits"));
 }
 END_TEST
 
