@@ -140,6 +140,23 @@ int http_start(struct http *h, int fd, struct broker *b, struct asker *asker)
     return h->daemon != NULL ? 0 : -(errno != 0 ? errno : EIO);
 }
 
+static unsigned connection_count(const struct http *h)
+{
+    return MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections;
+}
+
+/* A daemon that has all the connections it may have does not listen. It begins again in the run
+ * behind the one in which some ended, for which no event comes. */
+static void handle_events(struct http *h)
+{
+    unsigned before;
+
+    do {
+        before = connection_count(h);
+        MHD_run(h->daemon);
+    } while (connection_count(h) < before);
+}
+
 void http_run(struct http *h, int stop_fd)
 {
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -156,7 +173,7 @@ void http_run(struct http *h, int stop_fd)
         }
         if (fds[0].revents != 0)
             return;
-        MHD_run(h->daemon);
+        handle_events(h);
     }
 }
 

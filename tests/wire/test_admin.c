@@ -5,7 +5,10 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 enum { OUTPUT_SIZE = 1 << 20, ARGUMENTS_MAX = 16 };
 
@@ -290,15 +293,56 @@ END_TEST
 
 /* ---- The socket ---- */
 
-static bool socket_is_there(const struct broker *b, struct stat *st)
+static void socket_path(const struct broker *b, char *out, size_t size)
 {
     char data[512];
-    char path[600];
 
     broker_data_directory(b, data, sizeof(data));
-    snprintf(path, sizeof(path), "%s/admin.sock", data);
+    snprintf(out, size, "%s/admin.sock", data);
+}
+
+static bool socket_is_there(const struct broker *b, struct stat *st)
+{
+    char path[600];
+
+    socket_path(b, path, sizeof(path));
     return stat(path, st) == 0;
 }
+
+/* A connection that was answered, and goes on. */
+static int hold_connection(const struct broker *b)
+{
+    static const char REQUEST[] = "GET /api/overview HTTP/1.1\r\nHost: x\r\n\r\n";
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char path[600];
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    socket_path(b, path, sizeof(path));
+    ck_assert_uint_lt(strlen(path), sizeof(address.sun_path));
+    memcpy(address.sun_path, path, strlen(path));
+    ck_assert_int_eq(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+    ck_assert_int_eq(send(fd, REQUEST, strlen(REQUEST), MSG_NOSIGNAL), (int)strlen(REQUEST));
+    ck_assert_int_gt((int)recv(fd, path, sizeof(path), 0), 0);
+    return fd;
+}
+
+START_TEST(as_many_connections_as_there_may_be_keep_nobody_out_afterwards)
+{
+    enum { CONNECTIONS_MAX = 64 };
+    char *status[] = {(char *)(uintptr_t) "status", NULL};
+    int held[CONNECTIONS_MAX];
+    struct broker *b = broker_prepare();
+
+    broker_launch(b, TEST_CONFIG, 1);
+    ck_assert(broker_log_awaits(b, "is ready"));
+    for (int i = 0; i < CONNECTIONS_MAX; i++)
+        held[i] = hold_connection(b);
+    for (int i = 0; i < CONNECTIONS_MAX; i++)
+        close(held[i]);
+    ck_assert_int_eq(leveretctl_run(b, status, output, sizeof(output)), 0);
+    ck_assert(broker_stop(b));
+}
+END_TEST
 
 START_TEST(socket_is_its_owners_and_goes_with_the_broker)
 {
@@ -355,6 +399,7 @@ static Suite *make_suite(void)
     if (!against_oracle()) {
         tcase_add_test(tcase, socket_is_its_owners_and_goes_with_the_broker);
         tcase_add_test(tcase, socket_that_a_killed_broker_left_is_replaced);
+        tcase_add_test(tcase, as_many_connections_as_there_may_be_keep_nobody_out_afterwards);
     }
     return suite;
 }
