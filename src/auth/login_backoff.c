@@ -1,6 +1,7 @@
 #include "auth/login_backoff.h"
 
 #include "base/memory.h"
+#include "base/random.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -28,6 +29,7 @@ struct entry {
 
 struct login_backoff {
     struct login_backoff_options options;
+    uint64_t seed; /* so that nobody can make names that share another's entry */
     pthread_mutex_t mutex;
     struct entry entries[SETS][WAYS];
 };
@@ -37,6 +39,7 @@ struct login_backoff *login_backoff_new(const struct login_backoff_options *o)
     struct login_backoff *b = memory_alloc_zeroed(1, sizeof(*b));
 
     b->options = *o;
+    random_bytes(&b->seed, sizeof(b->seed));
     pthread_mutex_init(&b->mutex, NULL);
     return b;
 }
@@ -49,10 +52,11 @@ void login_backoff_free(struct login_backoff *b)
     free(b);
 }
 
-static void make_keys(struct bytes address, struct bytes user, uint64_t keys[KEY_KIND_COUNT])
+static void make_keys(const struct login_backoff *b, struct bytes address, struct bytes user,
+                      uint64_t keys[KEY_KIND_COUNT])
 {
-    keys[KEY_ADDRESS] = bytes_hash_seeded(address, KEY_ADDRESS);
-    keys[KEY_USER] = bytes_hash_seeded(user, KEY_USER);
+    keys[KEY_ADDRESS] = bytes_hash_seeded(address, b->seed + KEY_ADDRESS);
+    keys[KEY_USER] = bytes_hash_seeded(user, b->seed + KEY_USER);
     keys[KEY_PAIR] = bytes_hash_seeded(user, keys[KEY_ADDRESS]);
 }
 
@@ -119,7 +123,7 @@ int64_t login_backoff_wait(struct login_backoff *b, struct bytes address, struct
 
     if (b->options.max_ms == 0)
         return 0;
-    make_keys(address, user, keys);
+    make_keys(b, address, user, keys);
     pthread_mutex_lock(&b->mutex);
     for (int kind = 0; kind < KEY_KIND_COUNT; kind++) {
         struct entry *e = find(b, keys[kind], now_ms);
@@ -151,7 +155,7 @@ void login_backoff_failed(struct login_backoff *b, struct bytes address, struct 
 
     if (b->options.max_ms == 0)
         return;
-    make_keys(address, user, keys);
+    make_keys(b, address, user, keys);
     pthread_mutex_lock(&b->mutex);
     for (int kind = 0; kind < KEY_KIND_COUNT; kind++) {
         struct entry *e = find(b, keys[kind], now_ms);

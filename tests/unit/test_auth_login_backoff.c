@@ -141,6 +141,27 @@ START_TEST(a_flood_of_names_makes_nobody_wait_who_has_not_failed)
 }
 END_TEST
 
+/* The two names have the same hash under the seed 2: whoever knows a seed makes such names. */
+START_TEST(nobody_is_made_to_wait_by_a_name_that_was_made_to_share_his_entry)
+{
+    static const char VICTIM[] = "victim-victim-ok";
+    static const char MADE[] = "aaaaaaaa"
+                               "\xc8\x25\x59\x45\x51\x49\xa6\x02";
+    struct login_backoff *b = login_backoff_new(&OPTIONS);
+
+    ck_assert_uint_eq(bytes_hash_seeded(TEXT(VICTIM), 2), bytes_hash_seeded(TEXT(MADE), 2));
+    for (int i = 0; i < 100; i++) {
+        char address[16];
+
+        snprintf(address, sizeof(address), "%d", i);
+        fail_login(b, address, MADE, 1, 0);
+    }
+    ck_assert_int_gt(wait_of(b, "a", MADE, 0), 0);
+    ck_assert_int_eq(wait_of(b, "a", VICTIM, 0), 0);
+    login_backoff_free(b);
+}
+END_TEST
+
 START_TEST(a_longest_wait_of_zero_makes_nobody_wait)
 {
     const struct login_backoff_options off = {.after = 1, .first_ms = 100, .forget_ms = 10000};
@@ -158,4 +179,5 @@ UNIT_MAIN("auth_login_backoff", the_first_failures_cost_nothing,
           an_address_that_tries_many_users_waits_as_any_of_them,
           a_user_that_is_tried_from_everywhere_waits_everywhere_but_refuses_nobody,
           failures_are_forgotten, a_flood_of_names_makes_nobody_wait_who_has_not_failed,
+          nobody_is_made_to_wait_by_a_name_that_was_made_to_share_his_entry,
           a_longest_wait_of_zero_makes_nobody_wait)
