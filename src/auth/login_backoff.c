@@ -152,6 +152,7 @@ void login_backoff_failed(struct login_backoff *b, struct bytes address, struct 
                           int64_t now_ms)
 {
     uint64_t keys[KEY_KIND_COUNT];
+    uint32_t of_pair = 0;
 
     if (b->options.max_ms == 0)
         return;
@@ -161,6 +162,10 @@ void login_backoff_failed(struct login_backoff *b, struct bytes address, struct 
         struct entry *e = find(b, keys[kind], now_ms);
         int64_t next_ms;
 
+        /* A pair that waits is slowed down by that: one client that has a wrong password and goes
+         * on trying makes nobody else of its address wait, nor its user elsewhere. */
+        if (of_pair > b->options.after && (e == NULL || delay_ms(b, e, (enum key_kind)kind) == 0))
+            continue;
         if (e == NULL)
             e = make(b, keys[kind], now_ms);
         if (e->failures < UINT32_MAX)
@@ -169,6 +174,8 @@ void login_backoff_failed(struct login_backoff *b, struct bytes address, struct 
         next_ms = now_ms + delay_ms(b, e, (enum key_kind)kind);
         if (next_ms > e->next_ms)
             e->next_ms = next_ms;
+        if (kind == KEY_PAIR)
+            of_pair = e->failures;
     }
     pthread_mutex_unlock(&b->mutex);
 }

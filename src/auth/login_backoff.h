@@ -36,7 +36,9 @@ void login_backoff_free(struct login_backoff *b);
 int64_t login_backoff_wait(struct login_backoff *b, struct bytes address, struct bytes user,
                            int64_t now_ms);
 
-/* Notes that the login failed. */
+/* Notes that the login failed. What a pair fails more than `after` times makes nobody wait but the
+ * pair, unless its address or its user has to wait already: that needs several users, or several
+ * addresses. */
 void login_backoff_failed(struct login_backoff *b, struct bytes address, struct bytes user,
                           int64_t now_ms);
 

@@ -110,6 +110,18 @@ START_TEST(a_user_that_is_tried_from_everywhere_waits_everywhere_but_refuses_nob
 }
 END_TEST
 
+START_TEST(one_client_that_goes_on_failing_makes_nobody_else_wait)
+{
+    struct login_backoff *b = login_backoff_new(&OPTIONS);
+
+    fail_login(b, "a", "u", 1000, 0);
+    ck_assert_int_gt(wait_of(b, "a", "u", 0), 0);
+    ck_assert_int_eq(wait_of(b, "a", "v", 0), 0);
+    ck_assert_int_eq(wait_of(b, "b", "u", 0), 0);
+    login_backoff_free(b);
+}
+END_TEST
+
 START_TEST(failures_are_forgotten)
 {
     struct login_backoff *b = login_backoff_new(&OPTIONS);
@@ -178,6 +190,7 @@ UNIT_MAIN("auth_login_backoff", the_first_failures_cost_nothing,
           one_of_a_pair_waits_at_a_time_and_too_many_are_refused, others_do_not_wait,
           an_address_that_tries_many_users_waits_as_any_of_them,
           a_user_that_is_tried_from_everywhere_waits_everywhere_but_refuses_nobody,
-          failures_are_forgotten, a_flood_of_names_makes_nobody_wait_who_has_not_failed,
+          one_client_that_goes_on_failing_makes_nobody_else_wait, failures_are_forgotten,
+          a_flood_of_names_makes_nobody_wait_who_has_not_failed,
           nobody_is_made_to_wait_by_a_name_that_was_made_to_share_his_entry,
           a_longest_wait_of_zero_makes_nobody_wait)
