@@ -62,15 +62,22 @@ static int check_size(const struct definitions *d, struct error_line line)
     return -EBADMSG;
 }
 
-static int inspect_wal(const struct definitions *d, struct error_line line)
+/* The path of SQLite's write-ahead log; free() it. */
+static char *wal_path(const struct definitions *d)
 {
     size_t size = strlen(d->path) + sizeof("-wal");
     char *wal = memory_alloc(size);
-    struct wal_report report;
-    int rc;
 
     snprintf(wal, size, "%s-wal", d->path);
-    rc = definitions_wal_inspect(wal, &report);
+    return wal;
+}
+
+static int inspect_wal(const struct definitions *d, struct error_line line)
+{
+    char *wal = wal_path(d);
+    struct wal_report report;
+    int rc = definitions_wal_inspect(wal, &report);
+
     if (rc < 0) {
         error_line_set(line, wal, "cannot be read: %s", strerror(-rc));
     } else if (report.damaged) {
@@ -109,6 +116,18 @@ static int prepare_file(struct definitions *d, struct error_line line)
     return definitions_schema_migrate(d->db, &DEFINITIONS_MIGRATIONS, d->path, version, line);
 }
 
+/* Closes a file that is refused. What is in its log stays there; an empty log goes, as it came. */
+static void close_untouched(const struct definitions *d)
+{
+    char *wal = wal_path(d);
+    struct stat st;
+
+    if (stat(wal, &st) == 0 && st.st_size > 0)
+        sqlite3_db_config(d->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sqlite3_close(d->db);
+    free(wal);
+}
+
 int definitions_open(struct definitions **out, const char *path, char *error, size_t error_size)
 {
     struct error_line line = {.text = error, .size = error_size};
@@ -145,7 +164,7 @@ int definitions_open(struct definitions **out, const char *path, char *error, si
 fail_ids:
     definitions_ids_close(&d->ids);
 fail_connection:
-    sqlite3_close(d->db);
+    close_untouched(d);
 fail_lock:
     if (d->lock_fd >= 0)
         close(d->lock_fd);

@@ -725,6 +725,55 @@ START_TEST(newer_schema_is_refused_and_not_touched)
 }
 END_TEST
 
+static void make_newer_file_with_log(bool checkpoint)
+{
+    sqlite3 *db;
+
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(db,
+                                  "PRAGMA journal_mode=WAL; PRAGMA application_id=0x6c767274;"
+                                  "PRAGMA user_version=99; CREATE TABLE of_the_future (a)",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    ck_assert_int_eq(
+        sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, checkpoint ? 0 : 1, NULL),
+        SQLITE_OK);
+    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+
+START_TEST(log_of_a_newer_schema_is_left_as_it_is)
+{
+    struct buffer before;
+    struct buffer after;
+    char wal[TEST_PATH_SIZE];
+
+    start();
+    join_path(wal, directory, "definitions.sqlite-wal");
+    make_newer_file_with_log(false);
+    before = read_test_file(wal);
+    ck_assert_uint_gt(before.size, 0);
+    expect_refused(-ENOTSUP, "has schema version 99");
+    after = read_test_file(wal);
+    ck_assert(bytes_equal(buffer_bytes(&before), buffer_bytes(&after)));
+    buffer_free(&before);
+    buffer_free(&after);
+    finish();
+}
+END_TEST
+
+START_TEST(newer_schema_without_a_log_is_left_without)
+{
+    char wal[TEST_PATH_SIZE];
+
+    start();
+    join_path(wal, directory, "definitions.sqlite-wal");
+    make_newer_file_with_log(true);
+    expect_refused(-ENOTSUP, "has schema version 99");
+    ck_assert_int_eq(access(wal, F_OK), -1);
+    finish();
+}
+END_TEST
+
 START_TEST(foreign_file_is_refused_and_not_touched)
 {
     start();
@@ -931,7 +980,8 @@ UNIT_MAIN("definitions", what_was_added_is_there_after_a_restart_in_declarable_o
           queue_id_is_never_given_twice_even_after_kill, more_ids_are_reserved_before_they_run_out,
           threads_declare_at_once_and_each_is_answered, closing_commits_what_is_queued,
           what_was_committed_outlives_a_kill, second_process_is_refused_and_may_come_later,
-          newer_schema_is_refused_and_not_touched, foreign_file_is_refused_and_not_touched,
+          newer_schema_is_refused_and_not_touched, log_of_a_newer_schema_is_left_as_it_is,
+          newer_schema_without_a_log_is_left_without, foreign_file_is_refused_and_not_touched,
           missing_directory_and_directory_as_file_are_told, empty_files_get_the_schema,
           older_schema_is_brought_up_with_its_data, step_that_fails_leaves_the_file_as_it_was,
           definitions_of_an_older_version_are_brought_up, backup_is_whole_while_changes_go_on,
