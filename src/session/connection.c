@@ -659,6 +659,11 @@ static void log_loss(const struct connection *c, ssize_t result)
         log_warning("connection", "%s: lost: %s", c->peer,
                     result == 0 ? "closed by the peer without connection.close"
                                 : strerror((int)-result));
+    else if (c->state == CONNECTION_EXPECT_START_OK && c->mechanisms == 0)
+        log_warning("connection",
+                    "%s: went away: no mechanism was offered to it, passwords without TLS only to "
+                    "the broker's own machine (plain_without_tls of the listener)",
+                    c->peer);
 }
 
 void connection_take_kept_input(struct connection *c)
