@@ -660,10 +660,10 @@ static void log_loss(const struct connection *c, ssize_t result)
                     result == 0 ? "closed by the peer without connection.close"
                                 : strerror((int)-result));
     else if (c->state == CONNECTION_EXPECT_START_OK && c->mechanisms == 0)
-        log_warning("connection",
-                    "%s: went away: no mechanism was offered to it, passwords without TLS only to "
-                    "the broker's own machine (plain_without_tls of the listener)",
-                    c->peer);
+        log_warning("connection", "%s: went away: no mechanism was offered to it%s", c->peer,
+                    stream_is_tls(&c->stream)
+                        ? " (mechanisms of the listener, tls.user_from, tls.user_pattern)"
+                        : " without TLS (mechanisms and plain_without_tls of the listener)");
 }
 
 void connection_take_kept_input(struct connection *c)
