@@ -141,8 +141,8 @@ void api_answer_committed(const struct api_request *r, struct api_answer *answer
     int rc = commit_wait(r->broker);
 
     if (rc < 0)
-        api_fail(answer, STATUS_INTERNAL, "the definitions could not be written: %s",
-                 strerror(-rc));
+        api_fail(answer, STATUS_INTERNAL,
+                 "it is in force, but the definitions could not be written: %s", strerror(-rc));
     else
         answer->status = STATUS_NO_CONTENT;
 }

@@ -391,7 +391,8 @@ int import_definitions(struct asker *a, struct bytes text, struct bytes vhost,
     if (rc == 0) {
         rc = commit_wait(a->broker);
         if (rc < 0)
-            snprintf(error, error_size, "the definitions could not be written: %s", strerror(-rc));
+            snprintf(error, error_size,
+                     "it is imported, but the definitions could not be written: %s", strerror(-rc));
     }
     if (rc < 0)
         import_report_release(report);

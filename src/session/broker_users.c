@@ -67,7 +67,8 @@ static int change_finish(struct change *c, struct auth_user *u, char *error)
     rc = commit_wait_for(&c->commit);
     commit_wait_release(&c->commit);
     if (rc < 0)
-        return fail(rc, error, "the definitions could not be written: %s", strerror(-rc));
+        return fail(rc, error, "it is in force, but the definitions could not be written: %s",
+                    strerror(-rc));
     return 0;
 }
 
