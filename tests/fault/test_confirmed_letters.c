@@ -123,7 +123,7 @@ START_TEST(no_letter_is_lost_in_a_kill)
     declare_exchange(ch, "dlx", "fanout", DURABLE, NO_ARGS);
     declare_queue(ch, "q", DURABLE, ARGS(AT_LEAST_ONCE));
     for (int i = 0; i < 3; i++) {
-        char name[8];
+        char name[16];
 
         snprintf(name, sizeof(name), "dead%d", i);
         other = channel_to(b);
@@ -148,7 +148,7 @@ START_TEST(no_letter_is_lost_in_a_kill)
     }
     cancel(ch, "c");
     for (int i = 0; i < 3; i++) {
-        char name[8];
+        char name[16];
 
         snprintf(name, sizeof(name), "dead%d", i);
         memset(came, 0, sizeof(came));
