@@ -234,6 +234,8 @@ static const struct api_route {
     {"PUT", "users", 2, 2, api_put_user},
     {"POST", "users", 2, 2, api_change_user},
     {"DELETE", "users", 2, 2, api_delete_user},
+    {"PUT", "user-limits", 2, 2, api_set_user_limits},
+    {"DELETE", "user-limits", 3, 3, api_clear_user_limits},
     {"POST", "authenticate", 1, 1, api_authenticate},
     {"PUT", "permissions", 3, 3, api_set_permission},
     {"DELETE", "permissions", 3, 3, api_clear_permission},
@@ -246,6 +248,7 @@ static const struct api_route {
     {"DELETE", "queues", 3, 3, api_delete_queue},
     {"DELETE", "queue-contents", 3, 3, api_purge_queue},
     {"DELETE", "connections", 2, 2, api_close_connection},
+    {"POST", "reload", 1, 1, api_reload},
 };
 
 static int hex_digit(char c)

@@ -86,6 +86,7 @@ void api_clear_operator_policy(const struct api_request *r, struct api_answer *a
 void api_clear_permission(const struct api_request *r, struct api_answer *answer);
 void api_clear_policy(const struct api_request *r, struct api_answer *answer);
 void api_clear_topic_permission(const struct api_request *r, struct api_answer *answer);
+void api_clear_user_limits(const struct api_request *r, struct api_answer *answer);
 void api_clear_vhost_limits(const struct api_request *r, struct api_answer *answer);
 void api_close_connection(const struct api_request *r, struct api_answer *answer);
 void api_delete_queue(const struct api_request *r, struct api_answer *answer);
@@ -94,10 +95,12 @@ void api_delete_vhost(const struct api_request *r, struct api_answer *answer);
 void api_purge_queue(const struct api_request *r, struct api_answer *answer);
 void api_put_user(const struct api_request *r, struct api_answer *answer);
 void api_put_vhost(const struct api_request *r, struct api_answer *answer);
+void api_reload(const struct api_request *r, struct api_answer *answer);
 void api_set_operator_policy(const struct api_request *r, struct api_answer *answer);
 void api_set_permission(const struct api_request *r, struct api_answer *answer);
 void api_set_policy(const struct api_request *r, struct api_answer *answer);
 void api_set_topic_permission(const struct api_request *r, struct api_answer *answer);
+void api_set_user_limits(const struct api_request *r, struct api_answer *answer);
 void api_set_vhost_limits(const struct api_request *r, struct api_answer *answer);
 
 void api_export(const struct api_request *r, struct api_answer *answer);

@@ -8,6 +8,7 @@
 enum {
     STATUS_BAD_REQUEST = 400,
     STATUS_UNAUTHORIZED = 401,
+    STATUS_NOT_FOUND = 404,
 };
 
 /* ---- Users ---- */
@@ -77,6 +78,88 @@ void api_authenticate(const struct api_request *r, struct api_answer *answer)
     else if (password != NULL)
         api_fail(answer, STATUS_UNAUTHORIZED, "user '%s' does not have this password", user);
     json_decref(body);
+}
+
+/* ---- Limits: /user-limits/USER, and /user-limits/USER/LIMIT to clear one, or all ---- */
+
+static void note_limits(void *context, const struct broker_user_info *u)
+{
+    *(struct broker_user_limits *)context = u->limits;
+}
+
+/* Those that the user has now. False after answering that there is no such user. */
+static bool limits_of(struct bytes user, struct broker_user_limits *out, struct api_answer *answer)
+{
+    const struct broker_users_visitor visitor = {.context = out, .user = note_limits};
+
+    if (broker_user_visit(user, &visitor))
+        return true;
+    api_fail(answer, STATUS_NOT_FOUND, "user '%.*s' does not exist", BYTES_ARGS(user));
+    return false;
+}
+
+static int64_t *limit_named(struct broker_user_limits *l, struct bytes name)
+{
+    if (bytes_equal_string(name, "max-connections"))
+        return &l->max_connections;
+    return bytes_equal_string(name, "max-channels") ? &l->max_channels : NULL;
+}
+
+static bool read_limits(const json_t *body, struct broker_user_limits *out,
+                        struct api_answer *answer)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)body, name, value)
+    {
+        int64_t *limit = limit_named(out, bytes_from_string(name));
+
+        if (limit == NULL || !json_is_integer(value)) {
+            api_fail(answer, STATUS_BAD_REQUEST,
+                     "'%s': limits are max-connections and max-channels, each a whole number",
+                     name);
+            return false;
+        }
+        *limit = json_integer_value(value);
+    }
+    return true;
+}
+
+void api_set_user_limits(const struct api_request *r, struct api_answer *answer)
+{
+    char error[BROKER_USERS_ERROR_SIZE] = "";
+    struct broker_user_limits limits;
+    json_t *body = api_body(r, answer);
+
+    if (body != NULL && limits_of(r->segments[1], &limits, answer) &&
+        read_limits(body, &limits, answer))
+        api_answer_change(answer, broker_user_limits_set(r->broker, r->segments[1], &limits, error),
+                          error);
+    json_decref(body);
+}
+
+void api_clear_user_limits(const struct api_request *r, struct api_answer *answer)
+{
+    char error[BROKER_USERS_ERROR_SIZE] = "";
+    struct broker_user_limits limits;
+    int64_t *limit;
+
+    if (!limits_of(r->segments[1], &limits, answer))
+        return;
+    limit = limit_named(&limits, r->segments[2]);
+    if (limit != NULL) {
+        *limit = -1;
+    } else if (bytes_equal_string(r->segments[2], "all")) {
+        limits = (struct broker_user_limits){.max_connections = -1, .max_channels = -1};
+    } else {
+        api_fail(answer, STATUS_BAD_REQUEST,
+                 "'%.*s' is no limit: there are max-connections, max-channels and all",
+                 BYTES_ARGS(r->segments[2]));
+        return;
+    }
+    api_answer_change(answer, broker_user_limits_set(r->broker, r->segments[1], &limits, error),
+                      error);
 }
 
 /* ---- Permissions: /permissions/VHOST/USER ---- */

@@ -31,9 +31,9 @@ void api_put_vhost(const struct api_request *r, struct api_answer *answer)
     struct bytes name = r->segments[1];
     bool made;
 
-    if (name.size == 0 || name.size > NAME_MAX_SIZE) {
-        api_fail(answer, STATUS_BAD_REQUEST, "a virtual host's name has 1 to %d bytes",
-                 NAME_MAX_SIZE);
+    if (name.size == 0 || name.size > NAME_MAX_SIZE || memchr(name.data, 0, name.size) != NULL) {
+        api_fail(answer, STATUS_BAD_REQUEST,
+                 "a virtual host's name has 1 to %d bytes, none of them zero", NAME_MAX_SIZE);
         return;
     }
     broker_vhost_put(r->broker, name, &made);

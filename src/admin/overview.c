@@ -7,6 +7,7 @@
 #include "session/broker.h"
 
 #include <jansson.h>
+#include <signal.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -67,4 +68,13 @@ void api_overview(const struct api_request *r, struct api_answer *answer)
     json_object_set_new(o, "disk_free", disk_free(b->data.path));
     json_object_set_new(o, "disk_free_limit", json_from_count(b->alarms.disk_free_limit_bytes));
     api_answer_json(answer, o);
+}
+
+/* As the signal from outside: the main thread reads the configuration, and the log has what came of
+ * it. */
+void api_reload(const struct api_request *r, struct api_answer *answer)
+{
+    (void)r;
+    kill(getpid(), SIGHUP);
+    api_answer_change(answer, 0, "");
 }

@@ -171,6 +171,11 @@ static json_t *limits_body(const struct options *o)
     return parse_definition(o->arguments[0]);
 }
 
+static json_t *user_limits_body(const struct options *o)
+{
+    return parse_definition(o->arguments[1]);
+}
+
 static json_t *deletion_body(const struct options *o)
 {
     json_t *body = json_object();
@@ -196,6 +201,8 @@ static const struct change_command COMMANDS[] = {
     {"clear_password", "USER", "POST", "/users/%1", 1, 1, no_password_body},
     {"authenticate_user", "USER [PASSWORD]", "POST", "/authenticate", 1, 2, login_body},
     {"set_user_tags", "USER [TAG]...", "POST", "/users/%1", 1, ANY_NUMBER, tags_body},
+    {"set_user_limits", "USER DEFINITION", "PUT", "/user-limits/%1", 2, 2, user_limits_body},
+    {"clear_user_limits", "USER LIMIT", "DELETE", "/user-limits/%1/%2", 2, 2, no_body},
     {"set_permissions", "USER CONFIGURE WRITE READ", "PUT", "/permissions/%v/%1", 4, 4,
      permission_body},
     {"clear_permissions", "USER", "DELETE", "/permissions/%v/%1", 1, 1, no_body},
@@ -215,6 +222,7 @@ static const struct change_command COMMANDS[] = {
     {"purge_queue", "QUEUE", "DELETE", "/queue-contents/%v/%1", 1, 1, no_body},
     {"delete_queue", "QUEUE", "DELETE", "/queues/%v/%1", 1, 1, deletion_body},
     {"close_connection", "PID REASON", "DELETE", "/connections/%1", 2, 2, reason_body},
+    {"reload", "", "POST", "/reload", 0, 0, no_body},
 };
 
 enum {
@@ -233,7 +241,8 @@ const struct change_command *change_command_find(const char *name)
 void change_commands_print_help(void)
 {
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        printf("  %s %s\n", COMMANDS[i].name, COMMANDS[i].arguments);
+        printf("  %s%s%s\n", COMMANDS[i].name, *COMMANDS[i].arguments != '\0' ? " " : "",
+               COMMANDS[i].arguments);
 }
 
 /* ---- Doing it ---- */

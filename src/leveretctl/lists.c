@@ -101,7 +101,12 @@ static const struct column CONSUMER_COLUMNS[] = {
     {"vhost", NULL},          {NULL, NULL},
 };
 
-static const struct column USER_COLUMNS[] = {{"user", "name"}, {"tags", NULL}, {NULL, NULL}};
+static const struct column USER_COLUMNS[] = {
+    {"user", "name"},
+    {"tags", NULL},
+    {"limits", NULL},
+    {NULL, NULL},
+};
 
 static const struct column PERMISSION_COLUMNS[] = {
     {"user", NULL}, {"configure", NULL}, {"write", NULL},

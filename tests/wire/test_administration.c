@@ -161,6 +161,35 @@ START_TEST(policies_and_limits_are_set_and_cleared)
 }
 END_TEST
 
+START_TEST(users_get_limits)
+{
+    done("add_user", "few", "pw");
+    done("set_user_limits", "few", "{\"max-connections\": 7}");
+    done("set_user_limits", "few", "{\"max-channels\": 9}");
+    done("list_users", "-s", "user", "limits");
+    ck_assert_ptr_nonnull(strstr(output, "few\t{\"max-connections\":7,\"max-channels\":9}\n"));
+    done("clear_user_limits", "few", "max-connections");
+    done("list_users", "-s", "user", "limits");
+    ck_assert_ptr_nonnull(strstr(output, "few\t{\"max-channels\":9}\n"));
+    done("clear_user_limits", "few", "all");
+    done("list_users", "-s", "user", "limits");
+    ck_assert_ptr_nonnull(strstr(output, "few\t{}\n"));
+    refused("colour", "set_user_limits", "few", "{\"colour\": 1}");
+    refused("whole number", "set_user_limits", "few", "{\"max-channels\": \"1\"}");
+    refused("max-queues", "clear_user_limits", "few", "max-queues");
+    refused("nobody", "set_user_limits", "nobody", "{}");
+    done("delete_user", "few");
+}
+END_TEST
+
+START_TEST(reload_reads_the_configuration_again)
+{
+    done("reload");
+    ck_assert(broker_log_awaits(broker, "reading the configuration again"));
+    ck_assert(broker_log_awaits(broker, "the configuration is in force"));
+}
+END_TEST
+
 START_TEST(queue_is_purged_and_deleted)
 {
     struct channel *ch = channel_in("/");
@@ -330,6 +359,8 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, virtual_host_goes_with_all_that_is_in_it);
     tcase_add_test(tcase, virtual_host_of_the_configuration_stays);
     tcase_add_test(tcase, virtual_host_comes_and_goes_under_its_clients);
+    tcase_add_test(tcase, users_get_limits);
+    tcase_add_test(tcase, reload_reads_the_configuration_again);
     tcase_add_test(tcase, wrong_usage_is_told);
     suite_add_tcase(suite, tcase);
     return suite;
