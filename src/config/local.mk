@@ -8,7 +8,11 @@ src_config_libleveret_config_a_SOURCES = \
 	src/config/problems.h \
 	src/config/schema.c \
 	src/config/schema.h \
+	src/config/schema_access.c \
+	src/config/schema_internal.h \
+	src/config/schema_listeners.c \
 	src/config/schema_read.c \
+	src/config/schema_topology.c \
 	src/config/topology_check.c \
 	src/config/topology_check.h \
 	src/config/yaml_tree.c \
