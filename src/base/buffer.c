@@ -41,9 +41,13 @@ uint8_t *buffer_reserve(struct buffer *b, size_t more)
 
 void buffer_append(struct buffer *b, struct bytes bytes)
 {
+    uint8_t *room;
+
     if (bytes.size == 0)
         return;
-    memcpy(buffer_reserve(b, bytes.size), bytes.data, bytes.size);
+    room = buffer_reserve(b, bytes.size);
+    assert(room != NULL);
+    memcpy(room, bytes.data, bytes.size);
     b->size += bytes.size;
 }
 

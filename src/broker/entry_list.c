@@ -2,6 +2,8 @@
 
 #include "base/memory.h"
 
+#include <assert.h>
+
 /* A block has at most so many places; the first one begins small. */
 #define BLOCK_PLACES 128u
 #define FIRST_PLACES 8u
@@ -227,7 +229,8 @@ static void find_first_paged(struct entry_list *l, struct entry_cursor at, uint3
         entry_list_next(l, &at);
     }
     l->loaded = before;
-    l->first_paged = at.block < l->block_count ? entry_list_at(l, at)->sequence : UINT64_MAX;
+    l->first_paged =
+        at.block < l->block_count ? place(block_at(l, at.block), at.index)->sequence : UINT64_MAX;
 }
 
 /* ---- Adding ---- */
@@ -423,8 +426,10 @@ void entry_list_take_first(struct entry_list *l, struct entry *out)
 struct message *entry_list_page(struct entry_list *l, struct entry_cursor at)
 {
     struct entry *entry = entry_list_at(l, at);
-    struct message *m = entry->message;
+    struct message *m;
 
+    assert(entry != NULL);
+    m = entry->message;
     entry->message = NULL;
     block_at(l, at.block)->paged++;
     l->paged++;
@@ -437,7 +442,10 @@ struct message *entry_list_page(struct entry_list *l, struct entry_cursor at)
 
 void entry_list_put(struct entry_list *l, struct entry_cursor at, struct message *m)
 {
-    entry_list_at(l, at)->message = m;
+    struct entry *entry = entry_list_at(l, at);
+
+    assert(entry != NULL);
+    entry->message = m;
     block_at(l, at.block)->paged--;
     l->paged--;
 }

@@ -2,6 +2,8 @@
 
 #include "base/memory.h"
 
+#include <assert.h>
+
 struct queue_lanes *queue_lanes_create(struct queue *q, uint32_t count)
 {
     struct queue_lanes *l = memory_alloc_zeroed(1, sizeof(*l) + count * sizeof(l->higher[0]));
@@ -46,6 +48,7 @@ struct entries *queue_find_first_lane(struct queue *q)
             uint32_t bit = 63 - (uint32_t)__builtin_clzll(l->filled[i]);
             struct entries *e = queue_lane(q, 64 * i + bit);
 
+            assert(e != NULL); /* of a lane that was never used no bit is set */
             if (entries_count(e) != 0) {
                 l->top = 64 * i + bit;
                 l->first = e;

@@ -342,6 +342,7 @@ int topology_declare_exchange(struct topology *t, const struct exchange_declarat
     if (e != NULL)
         return exchange_equivalent(e, router, d, t->name, r);
 
+    assert(router != NULL);
     rc = check_new_exchange(t, d, router, r);
     if (rc == 0 && router == &exchange_delayed && d->delays != NULL)
         rc = make_delays(d, &delays, r);

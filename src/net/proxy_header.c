@@ -1,6 +1,7 @@
 #include "net/proxy_header.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -67,6 +68,7 @@ static int parse_v1_addresses(char *text, int family, struct socket_address *cli
     uint16_t destination_port;
 
     for (size_t i = 0; i < 4; i++) {
+        assert(text != NULL); /* only the last field has no space behind it */
         fields[i] = text;
         text = strchr(text, ' ');
         if ((text == NULL) != (i == 3))

@@ -10,6 +10,7 @@
 #include "session/queue_publish.h"
 #include "session/shard.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,7 @@ static void answer_state(void *context, uint64_t queue_id, uint64_t *head, const
     struct durable_log *log = context;
     const struct durable_lane *lane = find_lane(log, queue_id);
 
+    assert(lane != NULL); /* the journal forgets a lane as we do, in release_lane() */
     queue_state(queue_of(lane), lane->number, head, &log->kept);
     if (lane->durable->held.count != 0)
         durable_queue_list_held(lane->durable, queue_lane_first_sequence(lane->number), *head,

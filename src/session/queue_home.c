@@ -79,6 +79,7 @@ static enum queue_outcome do_get(struct shard *s, struct queue_command *c)
     if (c->subscription != NULL) {
         if (c->link == NULL)
             c->link = link_create(c, &getter);
+        assert(c->link != NULL); /* a getter is never refused */
         consumer = c->link->consumer;
     }
     switch (queue_get(c->queue->queue, consumer, shard_now_ms(s), &got, &s->effects)) {

@@ -172,8 +172,9 @@ static void deliver(struct shard *s)
 {
     uint64_t end = s->messages_routed + SHARD_TURN_BUDGET;
 
-    while (!list_empty(&s->active_queues) && s->messages_routed < end) {
-        struct list_node *link = list_take_first(&s->active_queues);
+    struct list_node *link;
+
+    while (s->messages_routed < end && (link = list_take_first(&s->active_queues)) != NULL) {
         struct queue *q = queue_from_active(link);
         struct queue_handle *handle = queue_owner(q);
 

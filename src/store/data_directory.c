@@ -559,12 +559,12 @@ int data_directory_each_journal(const char *path, void (*each)(void *context, ui
 {
     char *journals = data_directory_journals(path);
     DIR *dir = list(AT_FDCWD, journals);
-    int rc = dir == NULL ? -errno : 0;
+    int rc = -errno;
     uint32_t *shards = NULL;
     size_t count = 0;
 
     free(journals);
-    if (rc < 0)
+    if (dir == NULL)
         return rc;
     rc = collect_shards(dir, &shards, &count);
     closedir(dir);
