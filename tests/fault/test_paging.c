@@ -44,22 +44,15 @@ static const struct bulk kinds[] = {
     {.queue = "backlog", .size = BODY, .persistent = false},
 };
 
-/* The broker under test is built as this program is. A sanitizer's shadow of the memory and what it
- * keeps back of freed memory are not the broker's. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-static const bool UNDER_SANITIZER = true;
-#else
-static const bool UNDER_SANITIZER = false;
-#endif
-
 /* Publishing may be ahead of the disk for a moment. */
 static void check_memory(const struct broker *b, const char *when)
 {
+    bool sanitized = broker_is_sanitized();
     int64_t begin = now_ms();
     long first_mib = broker_resident_kib(b) / 1024;
     long mib = first_mib;
 
-    while (!UNDER_SANITIZER && mib > TARGET_MIB + SLACK_MIB) {
+    while (!sanitized && mib > TARGET_MIB + SLACK_MIB) {
         const struct timespec step = {.tv_nsec = 50000000};
 
         ck_assert_msg(now_ms() - begin < deadline_ms(), "%s: %ld MiB resident, target %d MiB", when,

@@ -214,7 +214,7 @@ START_TEST(overwritten_region_is_told_or_without_effect)
 
     start();
     good = make_file(&text);
-    for (size_t at = 0; at < good.size; at += REGION) {
+    for (size_t at = 0; at < good.size; at += REGION * unit_stride()) {
         uint8_t saved[REGION];
 
         memcpy(saved, good.data + at, REGION);
@@ -225,7 +225,7 @@ START_TEST(overwritten_region_is_told_or_without_effect)
         }
         memcpy(good.data + at, saved, REGION);
     }
-    ck_assert_uint_gt(told, good.size / REGION / 2);
+    ck_assert_uint_gt(told, good.size / REGION / 2 / unit_stride());
     buffer_free(&good);
     free(text);
     finish();
@@ -241,7 +241,7 @@ START_TEST(truncated_file_is_told_or_without_effect)
 
     start();
     good = make_file(&text);
-    for (size_t size = 1; size < good.size; size += 509) {
+    for (size_t size = 1; size < good.size; size += 509 * unit_stride()) {
         put(bytes_of(good.data, size), bytes_of(NULL, 0));
         told += open_and_read(text, "truncation", size) < 0;
         tried++;

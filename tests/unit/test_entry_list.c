@@ -52,9 +52,9 @@ static void add(uint32_t number, bool in_memory)
 
 static void check_taken(const struct entry *taken, uint32_t number)
 {
-    ck_assert_uint_eq(taken->sequence, number);
-    ck_assert_uint_eq(taken->location.offset, number);
-    ck_assert_ptr_eq(taken->message, f.paged[number] ? NULL : message);
+    ck_assert(taken->sequence == number);
+    ck_assert(taken->location.offset == number);
+    ck_assert(taken->message == (f.paged[number] ? NULL : message));
     f.there[number] = false;
     f.count--;
 }
@@ -64,10 +64,10 @@ static void take(uint32_t number)
     struct entry_cursor at;
     struct entry taken;
 
-    ck_assert_ptr_nonnull(entry_list_find(&f.list, number, &at));
+    ck_assert(entry_list_find(&f.list, number, &at) != NULL);
     entry_list_take(&f.list, at, &taken);
     check_taken(&taken, number);
-    ck_assert_ptr_null(entry_list_find(&f.list, number, &at));
+    ck_assert(entry_list_find(&f.list, number, &at) == NULL);
 }
 
 static uint32_t first_number(void)
@@ -83,7 +83,7 @@ static void take_first(void)
 {
     struct entry taken;
 
-    ck_assert_uint_eq(entry_list_first(&f.list)->sequence, first_number());
+    ck_assert(entry_list_first(&f.list)->sequence == first_number());
     entry_list_take_first(&f.list, &taken);
     check_taken(&taken, first_number());
 }
@@ -101,25 +101,25 @@ static void check(void)
         struct entry_cursor sought = entry_list_seek(&f.list, number);
         struct entry_cursor behind;
 
-        ck_assert_uint_eq(sought.block, at.block);
-        ck_assert_uint_eq(sought.index, at.index);
+        ck_assert(sought.block == at.block);
+        ck_assert(sought.index == at.index);
         if (!f.there[number])
             continue;
         behind = entry_list_behind(&f.list, rank);
-        ck_assert_uint_eq(behind.block, at.block);
-        ck_assert_uint_eq(behind.index, at.index);
-        ck_assert_uint_eq(entry_list_at(&f.list, at)->sequence, number);
+        ck_assert(behind.block == at.block);
+        ck_assert(behind.index == at.index);
+        ck_assert(entry_list_at(&f.list, at)->sequence == number);
         if (f.paged[number] && paged++ == 0)
             first_paged = number;
         loaded += paged == 0;
         entry_list_next(&f.list, &at);
         rank++;
     }
-    ck_assert_ptr_null(entry_list_at(&f.list, at));
-    ck_assert_uint_eq(f.list.count, f.count);
-    ck_assert_uint_eq(f.list.paged, paged);
-    ck_assert_uint_eq(f.list.loaded, loaded);
-    ck_assert_uint_eq(f.list.first_paged, first_paged);
+    ck_assert(entry_list_at(&f.list, at) == NULL);
+    ck_assert(f.list.count == f.count);
+    ck_assert(f.list.paged == paged);
+    ck_assert(f.list.loaded == loaded);
+    ck_assert(f.list.first_paged == first_paged);
 }
 
 static uint64_t places(void)
@@ -137,14 +137,14 @@ START_TEST(in_order_or_backwards_places_are_full)
     for (uint32_t n = 0; n < NUMBERS; n++)
         add(n, true);
     check();
-    ck_assert_uint_le(places(), NUMBERS + 128);
+    ck_assert(places() <= NUMBERS + 128);
     while (f.count != 0)
         take_first();
     check();
     for (uint32_t n = NUMBERS; n-- != 0;)
         add(n, true);
     check();
-    ck_assert_uint_le(places(), NUMBERS + 128);
+    ck_assert(places() <= NUMBERS + 128);
     for (uint32_t n = NUMBERS; n-- != 0;)
         take(n);
     check();
@@ -163,7 +163,7 @@ START_TEST(gap_is_filled_from_either_side)
         for (uint32_t n = 1000; n < 3000; n++)
             add(backwards ? 3999 - n : n, true);
         check();
-        ck_assert_uint_le(places(), 2 * NUMBERS);
+        ck_assert(places() <= 2 * NUMBERS);
         finish();
     }
 }
@@ -179,7 +179,7 @@ START_TEST(what_is_left_after_much_was_taken_costs_in_proportion)
             take(n);
     }
     check();
-    ck_assert_uint_le(places(), 3 * f.count + 128);
+    ck_assert(places() <= 3 * f.count + 128);
     finish();
 }
 END_TEST
@@ -194,7 +194,7 @@ static void page_some(void)
         entry = entry_list_at(&f.list, at);
         if (entry == NULL)
             return;
-        ck_assert_ptr_eq(entry_list_page(&f.list, at), message);
+        ck_assert(entry_list_page(&f.list, at) == message);
         f.paged[entry->sequence] = true;
         entry_list_next(&f.list, &at);
     }
@@ -230,9 +230,9 @@ static void check_skip(void)
     entry_list_skip_paged(&f.list, &at);
     entry = entry_list_at(&f.list, at);
     if (number == NUMBERS)
-        ck_assert_ptr_null(entry);
+        ck_assert(entry == NULL);
     else
-        ck_assert_uint_eq(entry->sequence, number);
+        ck_assert(entry->sequence == number);
 }
 
 /* Runs up, runs down and single ones, some of them not in memory. */

@@ -94,7 +94,7 @@ START_TEST(a_flipped_byte_costs_one_record_at_most_and_is_told)
     make_journal();
     ck_assert_uint_gt(files.count, 2);
     for (uint32_t f = 0; f < files.count; f++) {
-        for (size_t at = 0; at < files.files[f].size; at += 61) {
+        for (size_t at = 0; at < files.files[f].size; at += 61 * unit_stride()) {
             struct memory_files disk;
             struct outcome r;
 
@@ -115,7 +115,7 @@ START_TEST(a_truncated_file_is_told)
 {
     make_journal();
     for (uint32_t f = 0; f < files.count; f++) {
-        for (size_t size = 0; size < files.files[f].size; size += 73) {
+        for (size_t size = 0; size < files.files[f].size; size += 73 * unit_stride()) {
             struct memory_files disk;
             struct outcome r;
 
@@ -137,7 +137,7 @@ START_TEST(overwritten_regions_are_told)
 
     random_sequence_seed(&random, 5);
     make_journal();
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < 300 / (int)unit_stride(); round++) {
         uint32_t f = (uint32_t)random_sequence_below(&random, files.count);
         uint32_t from = (uint32_t)random_sequence_below(&random, files.count);
         struct memory_files disk;

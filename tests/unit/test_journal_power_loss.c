@@ -214,7 +214,7 @@ static void run(uint64_t seed, uint64_t segment_size_bytes)
     relocated += owner.relocated;
     deleted += deletions();
     count = operation_count();
-    for (size_t at = 0; at <= count; at += 1 + (size_t)below(7))
+    for (size_t at = 0; at <= count; at += unit_stride() * (1 + (size_t)below(7)))
         crash_at(at);
     owner_close(&owner);
     owner_free(&owner);

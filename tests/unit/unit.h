@@ -8,6 +8,21 @@
 
 #include <check.h>
 #include <stddef.h>
+#include <stdlib.h>
+
+/* Check writes down where it is at every assertion that holds, in case what follows crashes: tests
+ * that assert millions of times would do little else. Those that fail say where all the same. */
+#define _mark_point(file, line) ((void)0)
+
+/* How many of a long row of cases make one that is tried, so that the row is as broad but sparser
+ * where each costs much: LEVERET_TEST_STRIDE, which is 1 unless set. */
+static inline size_t unit_stride(void)
+{
+    const char *given = getenv("LEVERET_TEST_STRIDE");
+    int stride = given != NULL ? atoi(given) : 1;
+
+    return stride > 1 ? (size_t)stride : 1;
+}
 
 /* Some suites run thousands of seeds or run under sanitizers: longer than Check's 4 s. */
 #define UNIT_TIMEOUT_S 120

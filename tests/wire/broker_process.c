@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -136,23 +137,33 @@ static size_t read_tail(const char *path, char *text, size_t size)
     return n > 0 ? (size_t)n : 0;
 }
 
-/* How often. */
-static unsigned file_holds(const char *path, const char *text)
+/* On the heap, with a zero byte behind it; nothing while there is no such file. */
+static char *content_of(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
     char *content;
-    unsigned found = 0;
 
+    if (fd < 0 && errno == ENOENT)
+        return calloc(1, 1);
     if (fd < 0 || fstat(fd, &st) < 0)
         ck_abort_msg("cannot read %s: %s", path, strerror(errno));
     content = calloc(1, (size_t)st.st_size + 1);
-    if (content != NULL && read(fd, content, (size_t)st.st_size) >= 0) {
-        for (const char *at = content; (at = strstr(at, text)) != NULL; at++)
-            found++;
-    }
-    free(content);
+    if (content == NULL || read(fd, content, (size_t)st.st_size) < 0)
+        ck_abort_msg("cannot read %s: %s", path, strerror(errno));
     close(fd);
+    return content;
+}
+
+/* How often. */
+static unsigned file_holds(const char *path, const char *text)
+{
+    char *content = content_of(path);
+    unsigned found = 0;
+
+    for (const char *at = content; (at = strstr(at, text)) != NULL; at++)
+        found++;
+    free(content);
     return found;
 }
 
@@ -190,6 +201,25 @@ static const char *leveretd_path(void)
     const char *path = getenv("LEVERETD");
 
     return path != NULL ? path : "./leveretd";
+}
+
+bool broker_is_sanitized(void)
+{
+    int fd = open(leveretd_path(), O_RDONLY | O_CLOEXEC);
+    bool sanitized;
+    struct stat st;
+    void *image;
+
+    if (fd < 0)
+        return false;
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    image = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    close(fd);
+    ck_assert_ptr_ne(image, MAP_FAILED);
+    sanitized = memmem(image, (size_t)st.st_size, "__asan_init", strlen("__asan_init")) != NULL ||
+                memmem(image, (size_t)st.st_size, "__tsan_init", strlen("__tsan_init")) != NULL;
+    munmap(image, (size_t)st.st_size);
+    return sanitized;
 }
 
 static void run_leveretd(const struct broker *b)
@@ -251,23 +281,34 @@ int broker_wait(struct broker *b, int timeout_ms)
 }
 
 /* Finds the port in the line "… listening on HOST:PORT" of a listener; 0 while there is none. */
-static uint16_t listening_port(const struct broker *b, int number)
+static uint16_t find_port(const char *line, int number)
 {
-    static char text[LOG_TAIL_SIZE];
-    char path[512];
-    const char *line = text;
-    const char *colon;
+    const char *host_end;
 
-    file_path(b, "log", path, sizeof(path));
-    read_tail(path, text, sizeof(text));
     for (int i = 0; i <= number; i++) {
         line = strstr(line, "listening on ");
         if (line == NULL || strchr(line, '\n') == NULL)
             return 0;
         line += strlen("listening on ");
     }
-    colon = strchr(line, ':');
-    return colon != NULL ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
+    /* "127.0.0.1:5672" or "[::1]:5672" */
+    host_end = strchr(line, *line == '[' ? ']' : ':');
+    if (host_end == NULL)
+        return 0;
+    return (uint16_t)strtoul(host_end + (*host_end == ']' ? 2 : 1), NULL, 10);
+}
+
+static uint16_t listening_port(const struct broker *b, int number)
+{
+    char path[512];
+    char *log;
+    uint16_t port;
+
+    file_path(b, "log", path, sizeof(path));
+    log = content_of(path);
+    port = find_port(log, number);
+    free(log);
+    return port;
 }
 
 struct broker *broker_prepare(void)
@@ -459,12 +500,36 @@ long broker_resident_kib(const struct broker *b)
     return kib;
 }
 
-bool broker_log_holds(const struct broker *b, const char *text)
+unsigned broker_log_count(const struct broker *b, const char *text)
 {
     char path[512];
 
     file_path(b, "log", path, sizeof(path));
-    return file_holds(path, text) != 0;
+    return file_holds(path, text);
+}
+
+unsigned broker_log_sum(const struct broker *b, const char *text)
+{
+    char path[512];
+    char *content;
+    unsigned sum = 0;
+
+    file_path(b, "log", path, sizeof(path));
+    content = content_of(path);
+    for (const char *at = content; (at = strstr(at, text)) != NULL; at++) {
+        const char *digits = at;
+
+        while (digits > content && digits[-1] >= '0' && digits[-1] <= '9')
+            digits--;
+        sum += (unsigned)strtoul(digits, NULL, 10);
+    }
+    free(content);
+    return sum;
+}
+
+bool broker_log_holds(const struct broker *b, const char *text)
+{
+    return broker_log_count(b, text) != 0;
 }
 
 bool broker_reloads(struct broker *b, const char *config)

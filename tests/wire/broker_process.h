@@ -13,6 +13,10 @@
 
 struct broker;
 
+/* The leveretd under test has a sanitizer in it, whose shadow of the memory and what it keeps back
+ * of freed memory are not the broker's. The tests themselves need none. */
+bool broker_is_sanitized(void);
+
 /* The tests run against an external broker: not leveretd. */
 bool against_oracle(void);
 
@@ -73,8 +77,12 @@ pid_t broker_pid(const struct broker *b);
 /* The broker's resident memory in KiB. */
 long broker_resident_kib(const struct broker *b);
 
-/* What the broker has logged by now holds `text`. */
+/* How often what the broker has logged by now holds `text`, and whether it does. */
+unsigned broker_log_count(const struct broker *b, const char *text);
 bool broker_log_holds(const struct broker *b, const char *text);
+
+/* The sum of the numbers that stand before `text`, which begins with a space, in the log. */
+unsigned broker_log_sum(const struct broker *b, const char *text);
 
 /* Waits until the broker's log holds `text`; false when that takes too long. */
 bool broker_log_awaits(const struct broker *b, const char *text);

@@ -286,13 +286,6 @@ enum {
     PATIENCE_MS = 500,
 };
 
-/* Sanitizers keep memory of their own for that of the broker. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-static const bool UNDER_SANITIZER = true;
-#else
-static const bool UNDER_SANITIZER = false;
-#endif
-
 /* An answerer's connection, its answers in one piece, and what became of them. */
 struct answers {
     struct raw *r;
@@ -448,7 +441,7 @@ START_TEST(answers_wait_for_an_asker_that_does_not_read)
     send_some(&a, PATIENCE_MS);
     if (!against_oracle()) {
         ck_assert_msg(a.sent < a.size, "the broker holds all that the asker does not read");
-        if (!UNDER_SANITIZER)
+        if (!broker_is_sanitized())
             ck_assert_int_lt(broker_resident_kib(test_broker()) - before, GROWTH_MAX_KIB);
     }
     for (int i = 0; i < ANSWERS; i++)
