@@ -2,6 +2,7 @@ noinst_LIBRARIES += src/base/libleveret_base.a
 src_base_libleveret_base_a_SOURCES = \
 	src/base/arena.c \
 	src/base/arena.h \
+	src/base/bits.h \
 	src/base/buffer.c \
 	src/base/buffer.h \
 	src/base/bytes.c \
@@ -19,8 +20,16 @@ src_base_libleveret_base_a_SOURCES = \
 	src/base/pattern.h \
 	src/base/random.c \
 	src/base/random.h \
+	src/base/region_lists.c \
+	src/base/region_lists.h \
+	src/base/run_pool.c \
+	src/base/run_pool.h \
 	src/base/secret.c \
 	src/base/secret.h \
+	src/base/slab.c \
+	src/base/slab.h \
+	src/base/slab_pool.c \
+	src/base/slab_pool.h \
 	src/base/system_memory.c \
 	src/base/system_memory.h \
 	src/base/table.c \

@@ -6,6 +6,7 @@
 #define LEVERET_BASE_MEMORY_H
 
 #include <stddef.h>
+#include <stdlib.h> /* free() */
 
 /* `size` bytes, uninitialised. */
 void *memory_alloc(size_t size);

@@ -1,6 +1,8 @@
 #include "base/system_memory.h"
 
 #include "base/clock.h"
+#include "base/run_pool.h"
+#include "base/slab_pool.h"
 
 #include <fcntl.h>
 #include <malloc.h>
@@ -8,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* Reads a small file as text. Returns whether there is one. */
@@ -90,6 +93,27 @@ uint64_t system_memory_resident(void)
     return (uint64_t)strtoull(resident, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+void *system_memory_map(size_t size)
+{
+    char *mapped = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *aligned;
+
+    if (mapped == MAP_FAILED)
+        return NULL;
+    aligned = mapped + (size - (uintptr_t)mapped % size);
+    if (aligned != mapped + size)
+        munmap(aligned + size, (size_t)(mapped + size - aligned));
+    munmap(mapped, (size_t)(aligned - mapped));
+    return aligned;
+}
+
+void system_memory_give_back(void)
+{
+    slab_pool_trim();
+    run_pool_trim();
+    malloc_trim(0);
+}
+
 bool system_memory_exceeds(uint64_t limit)
 {
     static atomic_int_fast64_t trimmed_ms;
@@ -100,6 +124,6 @@ bool system_memory_exceeds(uint64_t limit)
         return false;
     if (now_ms - last_ms < 1000 || !atomic_compare_exchange_strong(&trimmed_ms, &last_ms, now_ms))
         return true;
-    malloc_trim(0);
+    system_memory_give_back();
     return system_memory_resident() > limit;
 }

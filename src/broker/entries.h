@@ -15,6 +15,7 @@
 #ifndef LEVERET_BROKER_ENTRIES_H
 #define LEVERET_BROKER_ENTRIES_H
 
+#include "base/memory.h"
 #include "broker/expiry.h"
 #include "broker/message.h"
 #include "broker/store_location.h"
@@ -62,7 +63,7 @@ struct entry_chunk {
 struct entries_depth;
 struct entry_list;
 
-#define ENTRIES_LOOK_AHEAD 4u
+#define ENTRIES_LOOK_AHEAD 8u
 
 struct entries {
     struct entry_chunk *head;
@@ -110,8 +111,22 @@ uint64_t entries_append(struct entries *e, struct message *m, struct store_locat
  * by itself. */
 static inline void entries_look_ahead(const struct entries *e)
 {
-    if (e->waiting != 0 && e->head_index + ENTRIES_LOOK_AHEAD < e->head->end)
-        __builtin_prefetch(e->head->slots[e->head_index + ENTRIES_LOOK_AHEAD].message);
+    const struct entry_chunk *chunk = e->head;
+    uint32_t index = e->head_index + ENTRIES_LOOK_AHEAD;
+    const char *ahead;
+
+    if (e->waiting <= ENTRIES_LOOK_AHEAD)
+        return;
+    if (index >= chunk->end) {
+        index -= chunk->end;
+        chunk = chunk->next;
+        if (index >= chunk->end)
+            return;
+    }
+    ahead = (const char *)chunk->slots[index].message;
+    memory_prefetch(ahead);
+    memory_prefetch(ahead + 64);
+    memory_prefetch(ahead + 128); /* where a small body ends */
 }
 
 /* Puts an entry that was taken back in its place, with its reference; where its message is not in

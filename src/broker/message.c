@@ -17,7 +17,7 @@ struct message *message_create(struct bytes exchange, struct bytes routing_key,
 
     assert(exchange.size <= UINT8_MAX && routing_key.size <= UINT8_MAX);
     assert(properties.size <= UINT32_MAX);
-    m = malloc(size);
+    m = slab_alloc(size);
     if (m == NULL)
         return NULL;
 

@@ -7,11 +7,11 @@
 #define LEVERET_BROKER_MESSAGE_H
 
 #include "base/bytes.h"
+#include "base/slab.h"
 
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 enum message_flag {
     MESSAGE_PERSISTENT = 1 << 0,     /* delivery-mode 2 */
@@ -87,7 +87,7 @@ static inline void message_unref(struct message *m)
 {
     if (atomic_load_explicit(&m->references, memory_order_acquire) == 1 ||
         atomic_fetch_sub_explicit(&m->references, 1, memory_order_acq_rel) == 1)
-        free(m);
+        slab_free(m, message_footprint(m));
 }
 
 #endif

@@ -438,6 +438,23 @@ TESTS += tests/unit/test_simulation
 tests_unit_test_simulation_SOURCES = tests/unit/test_simulation.c
 tests_unit_test_simulation_LDADD = $(BROKER_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_run_pool
+TESTS += tests/unit/test_run_pool
+tests_unit_test_run_pool_SOURCES = tests/unit/test_run_pool.c tests/unit/unit.h
+tests_unit_test_run_pool_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=munmap
+tests_unit_test_run_pool_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_slab
+TESTS += tests/unit/test_slab
+tests_unit_test_slab_SOURCES = tests/unit/test_slab.c tests/unit/unit.h
+tests_unit_test_slab_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_slab_pool
+TESTS += tests/unit/test_slab_pool
+tests_unit_test_slab_pool_SOURCES = tests/unit/test_slab_pool.c tests/unit/unit.h
+tests_unit_test_slab_pool_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=getpagesize,--wrap=madvise,--wrap=munmap
+tests_unit_test_slab_pool_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_table
 TESTS += tests/unit/test_table
 tests_unit_test_table_SOURCES = tests/unit/test_table.c
