@@ -6,6 +6,7 @@
 #include "auth/users.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/system_memory.h"
 #include "config/config.h"
 #include "server/server.h"
 #include "session/broker.h"
@@ -330,6 +331,7 @@ int main(int argc, char **argv)
     struct options o = {.config_path = NULL};
     int option;
 
+    system_memory_set_up();
     while ((option = getopt_long(argc, argv, "c:hV", LONG_OPTIONS, NULL)) != -1) {
         switch (option) {
         case 'c':

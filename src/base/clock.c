@@ -20,6 +20,11 @@ int64_t clock_monotonic_ms(void)
     return clock_monotonic_ns() / 1000000;
 }
 
+int64_t clock_process_ns(void)
+{
+    return read_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
 int64_t clock_realtime_ms(void)
 {
     return read_ns(CLOCK_REALTIME) / 1000000;

@@ -8,6 +8,9 @@
 int64_t clock_monotonic_ns(void);
 int64_t clock_monotonic_ms(void);
 
+/* What all threads of the process ran, so far. */
+int64_t clock_process_ns(void);
+
 /* Time of day, in milliseconds since 1970 (UTC). */
 int64_t clock_realtime_ms(void);
 

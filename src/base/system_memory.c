@@ -13,6 +13,23 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* What may be free at the end of a heap before it shrinks: messages that are large come and go
+ * there. What is larger than that is mapped by itself. */
+#define HEAP_SPARE_BYTES (8 * 1024 * 1024)
+
+/* Next to nothing to do: a hundredth of a processor's time. */
+#define RESTING_SHARE 100
+
+/* Much to do, since memory was given back: what that costs is little beside it. */
+#define WORKED_NS 500000000
+
+void system_memory_set_up(void)
+{
+    /* Hints: without them all is as well, but for the memory. */
+    mallopt(M_MMAP_THRESHOLD, HEAP_SPARE_BYTES);
+    mallopt(M_TRIM_THRESHOLD, HEAP_SPARE_BYTES);
+}
+
 /* Reads a small file as text. Returns whether there is one. */
 static int read_text(const char *path, char *out, size_t size)
 {
@@ -112,6 +129,21 @@ void system_memory_give_back(void)
     slab_pool_trim();
     run_pool_trim();
     malloc_trim(0);
+}
+
+bool system_memory_rests(struct system_memory_rest *r, int64_t now_ns, int64_t process_ns)
+{
+    int64_t passed_ns = now_ns - r->seen_ns;
+    int64_t ran_ns = process_ns - r->seen_process_ns;
+    bool first = r->seen_ns == 0;
+
+    r->seen_ns = now_ns;
+    r->seen_process_ns = process_ns;
+    if (first || ran_ns * RESTING_SHARE > passed_ns ||
+        process_ns - r->rested_process_ns < WORKED_NS)
+        return false;
+    r->rested_process_ns = process_ns;
+    return true;
 }
 
 bool system_memory_exceeds(uint64_t limit)

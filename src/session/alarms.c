@@ -1,5 +1,6 @@
 #include "session/alarms.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/system_memory.h"
 #include "session/broker.h"
@@ -114,6 +115,8 @@ static void on_tick(struct timer *t)
     unsigned before = atomic_load(&a->active);
     unsigned now = before;
 
+    if (system_memory_rests(&a->rest, clock_monotonic_ns(), clock_process_ns()))
+        system_memory_give_back();
     look_at_memory(a, &now);
     look_at_disk(a, &now);
     if (now != before) {
@@ -146,6 +149,5 @@ void alarms_init(struct alarms *a, struct broker *b, const char *directory)
 
 void alarms_start(struct alarms *a)
 {
-    if (a->memory_watermark_bytes != 0 || a->disk_free_limit_bytes != 0)
-        on_tick(&a->tick);
+    on_tick(&a->tick);
 }

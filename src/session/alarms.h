@@ -2,11 +2,12 @@
  * are told so with connection.blocked (RabbitMQ "Memory and Disk Alarms"). Consumers go on
  * draining.
  *
- * The first worker looks at memory and disk once a second; every worker holds its own publishers
- * back. */
+ * The first worker looks at memory and disk once a second, and gives memory back when the process
+ * has next to nothing to do; every worker holds its own publishers back. */
 #ifndef LEVERET_SESSION_ALARMS_H
 #define LEVERET_SESSION_ALARMS_H
 
+#include "base/system_memory.h"
 #include "net/timer_wheel.h"
 
 #include <stdatomic.h>
@@ -27,7 +28,8 @@ struct alarms {
     uint64_t memory_watermark_bytes; /* 0: no alarm */
     uint64_t disk_free_limit_bytes;  /* 0: no alarm */
     const char *directory;           /* whose file system is looked at */
-    struct timer tick;               /* the first worker's */
+    struct system_memory_rest rest;
+    struct timer tick; /* the first worker's */
 };
 
 /* Before the workers run. `directory` is borrowed. */

@@ -19,6 +19,10 @@
 /* How long after a failure the journal is tried again. */
 #define RETRY_AFTER_MS 1000
 
+/* Above this a journal's memory goes back when nothing was appended for so long. */
+#define WATCHED_MEMORY_BYTES ((size_t)256 << 10)
+#define REST_AFTER_MS 1000
+
 /* Who waits for a position of the journal. */
 struct durable_wait {
     uint64_t position;
@@ -103,6 +107,27 @@ static void retry_later(struct durable_log *log)
     timer_set(&log->shard->worker->timers, &log->retry, shard_now_ms(log->shard) + RETRY_AFTER_MS);
 }
 
+static void rest_later(struct durable_log *log)
+{
+    log->rest_position = journal_appended(log->journal);
+    timer_set(&log->shard->worker->timers, &log->rest, shard_now_ms(log->shard) + REST_AFTER_MS);
+}
+
+static void on_rest(struct timer *t)
+{
+    struct durable_log *log = container_of(t, struct durable_log, rest);
+
+    if (log->rest_position != journal_appended(log->journal) || !journal_give_back(log->journal))
+        rest_later(log);
+}
+
+/* A journal that has much memory is looked at until it rests. */
+static void watch_rest(struct durable_log *log)
+{
+    if (!timer_is_set(&log->rest) && journal_memory_bytes(log->journal) > WATCHED_MEMORY_BYTES)
+        rest_later(log);
+}
+
 static void on_retry(struct timer *t)
 {
     struct durable_log *log = container_of(t, struct durable_log, retry);
@@ -140,6 +165,7 @@ int durable_log_open(struct durable_log *log, struct shard *s, uint32_t number,
     hash_map_init(&log->lanes);
     list_init(&log->touched);
     timer_init(&log->retry, on_retry);
+    timer_init(&log->rest, on_rest);
     return journal_open(&log->journal, &options);
 }
 
@@ -490,6 +516,7 @@ static void handle_progress(struct worker *w, struct mail_record *r)
     case JOURNAL_ADVANCED:
         tell_waits(log, journal_durable(log->journal), true);
         advance_marks(log);
+        watch_rest(log);
         break;
     case JOURNAL_FAILED:
         on_failure(log, error);

@@ -65,6 +65,8 @@ struct durable_log {
     uint32_t wait_first;
     uint32_t wait_count;
     struct timer retry;        /* after a failure */
+    struct timer rest;         /* to see whether nothing is appended any more */
+    uint64_t rest_position;    /* what was appended when it was set */
     bool holds_back;           /* there are publishers that are not read from */
     struct sequence_list kept; /* for the journal's questions */
 };

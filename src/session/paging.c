@@ -282,7 +282,8 @@ static void on_tick(struct timer *t)
     else
         p->quiet_ticks++;
     /* Looking at the memory gives what is free back to the system. */
-    if (p->quiet_ticks == 0 || (over && p->quiet_ticks < PAGING_QUIET_TICKS))
+    if (p->quiet_ticks == 0 || (over && p->quiet_ticks < PAGING_QUIET_TICKS) ||
+        !journal_give_back(p->pages))
         timer_set(&s->worker->timers, t,
                   shard_now_ms(s) + (busy ? PAGING_BUSY_TICK_MS : PAGING_TICK_MS));
 }

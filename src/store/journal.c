@@ -11,6 +11,9 @@
 /* A group's memory beyond this is given back after it. */
 #define KEPT_GROUP_BYTES ((size_t)8 << 20)
 
+/* And beyond this when nothing is appended any more. */
+#define RESTING_GROUP_BYTES ((size_t)64 << 10)
+
 /* A segment without live messages is ended early when it is larger than this. */
 #define WORTH_ENDING_BYTES ((uint64_t)256 << 10)
 
@@ -243,6 +246,22 @@ void journal_end_dead_segment(struct journal *j)
     if (!j->failed && j->active != NULL && j->active->live_count == 0 &&
         j->active->size_bytes > WORTH_ENDING_BYTES)
         journal_roll(j);
+}
+
+size_t journal_memory_bytes(const struct journal *j)
+{
+    return j->groups[0].bytes.capacity + j->groups[1].bytes.capacity;
+}
+
+bool journal_give_back(struct journal *j)
+{
+    if (j->in_flight != NULL || j->gather->bytes.size != 0)
+        return false;
+    for (int i = 0; i < 2; i++) {
+        if (j->groups[i].bytes.capacity > RESTING_GROUP_BYTES)
+            buffer_free(&j->groups[i].bytes);
+    }
+    return true;
 }
 
 void journal_request_sync(struct journal *j)

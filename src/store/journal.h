@@ -170,6 +170,13 @@ bool journal_has_live(const struct journal *j);
  * before it is full: for who appends nothing for long. */
 void journal_end_dead_segment(struct journal *j);
 
+/* Bytes of memory that are kept for what is gathered and written. */
+size_t journal_memory_bytes(const struct journal *j);
+
+/* Gives that memory back, but for a little, when nothing is gathered and nothing under way: for who
+ * appends nothing for long. Returns whether it was so. */
+bool journal_give_back(struct journal *j);
+
 enum journal_progress {
     JOURNAL_NOTHING,
     JOURNAL_ADVANCED, /* journal_durable() rose */

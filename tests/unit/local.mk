@@ -455,6 +455,11 @@ tests_unit_test_slab_pool_SOURCES = tests/unit/test_slab_pool.c tests/unit/unit.
 tests_unit_test_slab_pool_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=getpagesize,--wrap=madvise,--wrap=munmap
 tests_unit_test_slab_pool_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_system_memory
+TESTS += tests/unit/test_system_memory
+tests_unit_test_system_memory_SOURCES = tests/unit/test_system_memory.c tests/unit/unit.h
+tests_unit_test_system_memory_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_table
 TESTS += tests/unit/test_table
 tests_unit_test_table_SOURCES = tests/unit/test_table.c

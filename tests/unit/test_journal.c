@@ -222,6 +222,29 @@ static bool one_segment(struct owner *o)
     return memory_files_existing(&files) <= 2;
 }
 
+START_TEST(memory_goes_back_when_nothing_is_under_way)
+{
+    start();
+    for (int i = 0; i < 64; i++)
+        owner_publish(&owner, 0, 32 << 10);
+    ck_assert_uint_ge(journal_memory_bytes(owner.journal), 2 << 20);
+    ck_assert(!journal_give_back(owner.journal)); /* it is gathered */
+    journal_submit(owner.journal);
+    ck_assert(!journal_give_back(owner.journal)); /* it is under way */
+    owner_commit(&owner);
+    ck_assert_uint_ge(journal_memory_bytes(owner.journal), 2 << 20);
+    ck_assert(journal_give_back(owner.journal));
+    ck_assert_uint_le(journal_memory_bytes(owner.journal), 128 << 10);
+
+    owner_publish(&owner, 0, 32 << 10);
+    owner_commit(&owner);
+    reopen();
+    ck_assert_uint_eq(owner_count(&owner, 0), 65);
+    owner_check_content(&owner, 0);
+    finish();
+}
+END_TEST
+
 START_TEST(consumed_segments_are_deleted)
 {
     start();
@@ -730,8 +753,9 @@ UNIT_MAIN("journal", what_is_appended_is_durable_when_told_and_found_again,
           a_message_at_the_address_of_another_is_not_taken_for_it,
           neighbouring_settles_share_a_record, purged_queues_are_empty_afterwards,
           deliveries_are_remembered, sequence_numbers_go_on_after_everything_was_settled,
-          large_messages_get_segments_of_their_own_size, consumed_segments_are_deleted,
-          sparse_segments_are_compacted, a_message_settled_while_it_is_copied_stays_settled,
+          large_messages_get_segments_of_their_own_size, memory_goes_back_when_nothing_is_under_way,
+          consumed_segments_are_deleted, sparse_segments_are_compacted,
+          a_message_settled_while_it_is_copied_stays_settled,
           references_behind_a_chunk_of_compaction_are_found_again, shared_messages_are_live_once,
           sparse_segments_of_shared_messages_are_compacted,
           settled_records_alone_are_not_synced_at_once, with_an_interval_syncs_come_by_the_clock,
