@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/secret.h"
+#include "base/yield_timer.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -14,15 +15,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 enum {
     ADDRESS_MAX = 64,
-    /* Workers come first. */
-    THREAD_NICENESS = 10,
 };
 
 struct waiting_login {
@@ -67,29 +63,36 @@ static struct bytes address_of(const struct waiting_login *w)
 
 /* ---- The threads ---- */
 
-static void upgrade_hash(const struct logins *all, struct waiting_login *w)
+static void upgrade_hash(const struct logins *all, struct waiting_login *w,
+                         struct yield_timer *yield)
 {
     const struct auth_user *user = w->login.user;
+    int rc;
 
     if (user->hash.algorithm == PASSWORD_SCRYPT || user->origin != AUTH_ORIGIN_STORED ||
         all->upgrade.call == NULL)
         return;
-    if (password_hash_make(bytes_of(w->password, w->password_size), &w->better_hash) < 0)
+    yield_timer_start(yield);
+    rc = password_hash_make(bytes_of(w->password, w->password_size), &w->better_hash);
+    yield_timer_stop(yield);
+    if (rc < 0)
         return;
     w->upgraded = true;
     all->upgrade.call(all->upgrade.context, user, &w->better_hash);
 }
 
-static void check(struct logins *all, struct waiting_login *w)
+static void check(struct logins *all, struct waiting_login *w, struct yield_timer *yield)
 {
     struct login *l = &w->login;
     struct bytes password = bytes_of(w->password, w->password_size);
 
+    yield_timer_start(yield);
     l->user = auth_login(l->db, username_of(w), password, w->peer_is_loopback, &l->outcome);
+    yield_timer_stop(yield);
     if (l->user == NULL)
         login_backoff_failed(all->backoff, address_of(w), username_of(w), clock_monotonic_ms());
     else
-        upgrade_hash(all, w);
+        upgrade_hash(all, w, yield);
     OPENSSL_cleanse(w->password, sizeof(w->password));
 }
 
@@ -121,17 +124,21 @@ static void *run(void *context)
 {
     struct logins *all = context;
     struct waiting_login *w;
+    struct yield_timer yield;
+    int rc = yield_timer_init(&yield);
 
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), THREAD_NICENESS);
+    if (rc < 0)
+        log_warning("auth", "logins may delay messages: %s", strerror(-rc));
     pthread_setname_np(pthread_self(), "login");
     pthread_mutex_lock(&all->mutex);
     while ((w = await_due(all)) != NULL) {
         pthread_mutex_unlock(&all->mutex);
-        check(all, w);
+        check(all, w, &yield);
         w->login.done(&w->login);
         pthread_mutex_lock(&all->mutex);
     }
     pthread_mutex_unlock(&all->mutex);
+    yield_timer_free(&yield);
     return NULL;
 }
 

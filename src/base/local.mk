@@ -33,4 +33,6 @@ src_base_libleveret_base_a_SOURCES = \
 	src/base/system_memory.c \
 	src/base/system_memory.h \
 	src/base/table.c \
-	src/base/table.h
+	src/base/table.h \
+	src/base/yield_timer.c \
+	src/base/yield_timer.h

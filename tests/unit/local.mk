@@ -503,3 +503,8 @@ check_PROGRAMS += tests/unit/test_vhost
 TESTS += tests/unit/test_vhost
 tests_unit_test_vhost_SOURCES = tests/unit/test_vhost.c
 tests_unit_test_vhost_LDADD = src/server/libleveret_server.a $(BROKER_LIBS) $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_yield_timer
+TESTS += tests/unit/test_yield_timer
+tests_unit_test_yield_timer_SOURCES = tests/unit/test_yield_timer.c tests/unit/unit.h
+tests_unit_test_yield_timer_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
