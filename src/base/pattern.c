@@ -20,11 +20,12 @@ enum {
 
 struct pattern {
     bool always;                  /* matches everything: no need to ask */
-    uint16_t prefix_size;         /* of the text behind its ^, what a name must begin with */
+    bool needle_first;            /* a name must begin with the needle, not only have it */
+    uint16_t needle_size;         /* 0: none */
     pcre2_code *code;             /* NULL when it always matches */
     pcre2_match_context *context; /* the limits; read-only after it is made */
     atomic_flag reported;         /* that a match hit its limits */
-    struct bytes text;            /* right behind */
+    struct bytes text;            /* right behind, and then the needle */
 };
 
 void pattern_scratch_free(struct pattern_scratch *s)
@@ -44,10 +45,9 @@ static bool matches_all(struct bytes text)
     return false;
 }
 
-static bool is_plain(uint8_t c)
+static bool is_letter_or_digit(uint8_t c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '/' || c == ':' || c == '%' || c == '@';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
 static bool is_quantifier(uint8_t c)
@@ -55,19 +55,79 @@ static bool is_quantifier(uint8_t c)
     return c == '*' || c == '?' || c == '+' || c == '{';
 }
 
-/* How many plain letters follow the ^ that the pattern begins with. A quantifier takes the letter
- * before it away, and an alternative the whole. */
-static uint16_t measure_prefix(struct bytes text)
-{
-    size_t i = 1;
+/* A row of bytes that a pattern stands for as they are. */
+struct row {
+    uint8_t bytes[PATTERN_SIZE_MAX];
+    size_t size;
+    bool first; /* begins behind the ^ that the pattern begins with */
+};
 
-    if (text.size == 0 || text.data[0] != '^' || memchr(text.data, '|', text.size) != NULL)
-        return 0;
-    while (i < text.size && is_plain(text.data[i]))
-        i++;
-    if (i > 1 && i < text.size && is_quantifier(text.data[i]))
-        i--;
-    return (uint16_t)(i - 1);
+/* What comes next may be the last one's quantifier, if need be behind a comment or a \E. */
+static bool end_row(struct row *row, bool more)
+{
+    row->size -= row->size != 0;
+    return more;
+}
+
+/* Reads what may be a row, and what ends it, at `*at`. Returns false where the pattern goes on with
+ * what may be anything: what comes then is not looked at. */
+static bool read_row(struct bytes text, size_t *at, struct row *row)
+{
+    row->size = 0;
+    row->first = *at == 1 && text.data[0] == '^';
+    while (*at < text.size) {
+        uint8_t c = text.data[*at];
+
+        if (c == '[' || c == ')')
+            return false;
+        if (c == '(')
+            return end_row(row, false);
+        ++*at;
+        if (c == '.' || c == '^' || c == '$')
+            return true;
+        if (is_quantifier(c))
+            return end_row(row, c != '{');
+        if (c == '\\') {
+            if (*at == text.size || is_letter_or_digit(text.data[*at]))
+                return end_row(row, false);
+            c = text.data[(*at)++];
+        }
+        row->bytes[row->size++] = c;
+    }
+    return false;
+}
+
+/* What a name must have in it to match, where the pattern says so plainly: what it must begin with,
+ * else the longest such row. An alternative takes it all away. */
+static void find_needle(struct bytes text, struct row *needle)
+{
+    struct row row;
+    size_t at = text.size != 0 && text.data[0] == '^' ? 1 : 0;
+    bool more;
+
+    needle->size = 0;
+    needle->first = false;
+    if (text.size == 0 || memchr(text.data, '|', text.size) != NULL)
+        return;
+    do {
+        more = read_row(text, &at, &row);
+        if (row.size > needle->size)
+            *needle = row;
+    } while (more && !(needle->first && needle->size != 0));
+}
+
+/* Whether the name has what it must have. */
+static bool has_needle(const struct pattern *p, struct bytes name)
+{
+    const uint8_t *needle = p->text.data + p->text.size;
+
+    if (p->needle_size == 0)
+        return true;
+    if (name.size < p->needle_size)
+        return false;
+    if (p->needle_first)
+        return memcmp(name.data, needle, p->needle_size) == 0;
+    return memmem(name.data, name.size, needle, p->needle_size) != NULL;
 }
 
 static bool compile(struct pattern *p, char *error)
@@ -100,18 +160,22 @@ static bool compile(struct pattern *p, char *error)
 struct pattern *pattern_compile(struct bytes text, char *error)
 {
     struct pattern *p;
+    struct row needle;
 
     if (text.size >= PATTERN_SIZE_MAX) {
         snprintf(error, PATTERN_ERROR_SIZE, "longer than %d bytes", PATTERN_SIZE_MAX - 1);
         return NULL;
     }
-    p = memory_alloc_zeroed(1, sizeof(*p) + text.size);
+    find_needle(text, &needle);
+    p = memory_alloc_zeroed(1, sizeof(*p) + text.size + needle.size);
     if (text.size != 0)
         memcpy(p + 1, text.data, text.size);
     p->text = bytes_of(p + 1, text.size);
+    memcpy((uint8_t *)(p + 1) + text.size, needle.bytes, needle.size);
+    p->needle_size = (uint16_t)needle.size;
+    p->needle_first = needle.first;
     atomic_flag_clear(&p->reported);
     p->always = matches_all(text);
-    p->prefix_size = measure_prefix(text);
     if (!p->always && !compile(p, error)) {
         pattern_free(p);
         return NULL;
@@ -176,8 +240,7 @@ bool pattern_matches(const struct pattern *p, struct bytes name, struct pattern_
 
     if (p->always)
         return true;
-    if (p->prefix_size != 0 &&
-        (name.size < p->prefix_size || memcmp(p->text.data + 1, name.data, p->prefix_size) != 0))
+    if (!has_needle(p, name))
         return false;
     if (s->data == NULL)
         s->data = pcre2_match_data_create(1, NULL);

@@ -41,8 +41,8 @@ void pattern_free(struct pattern *p);
 /* The pattern as it was given. Lives as long as it does. */
 struct bytes pattern_text(const struct pattern *p);
 
-/* Whether the pattern is found in `name`. A pattern that begins with `^` and plain letters costs a
- * comparison where the name begins with others. */
+/* Whether the pattern is found in `name`. Where the pattern says plainly what a name must have in
+ * it or begin with, a name that does not costs a search or a comparison. */
 bool pattern_matches(const struct pattern *p, struct bytes name, struct pattern_scratch *s);
 
 /* As pattern_matches(), and says in `part` what of the name the pattern's first group stood for, or
