@@ -42,6 +42,7 @@ struct logins {
     struct logins_upgrade upgrade;
     pthread_t *threads;
     uint32_t thread_count;
+    uint32_t waiting_max;
 
     pthread_mutex_t mutex; /* over the rest */
     pthread_cond_t wake;   /* of the monotonic clock */
@@ -87,6 +88,8 @@ static void check(struct logins *all, struct waiting_login *w, struct yield_time
     struct bytes password = bytes_of(w->password, w->password_size);
 
     yield_timer_start(yield);
+    /* Those who may log in by now, not when it began to wait. */
+    l->db = auth_database_current();
     l->user = auth_login(l->db, username_of(w), password, w->peer_is_loopback, &l->outcome);
     yield_timer_stop(yield);
     if (l->user == NULL)
@@ -177,6 +180,7 @@ int logins_start(struct logins **out, const struct config_login *options,
 
     all->backoff = login_backoff_new(&backoff);
     all->upgrade = upgrade;
+    all->waiting_max = options->waiting_max;
     pthread_mutex_init(&all->mutex, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -266,7 +270,7 @@ static bool add_waiting(struct logins *all, struct waiting_login *w)
     bool room;
 
     pthread_mutex_lock(&all->mutex);
-    room = all->waiting < LOGIN_WAITING_MAX;
+    room = all->waiting < all->waiting_max;
     if (room) {
         all->waiting++;
         list_append(&all->all, &w->in_all);
@@ -279,7 +283,7 @@ static bool add_waiting(struct logins *all, struct waiting_login *w)
 }
 
 enum auth_outcome login_begin(struct logins *all, const struct login_request *r,
-                              struct auth_database *db, const struct auth_user **user,
+                              const struct auth_database *db, const struct auth_user **user,
                               void (*done)(struct login *l), void *context, uint64_t number)
 {
     int64_t now_ms = clock_monotonic_ms();
@@ -296,8 +300,7 @@ enum auth_outcome login_begin(struct logins *all, const struct login_request *r,
     if (!can_be_right(r))
         return AUTH_WRONG_PASSWORD;
     w = secret_alloc(sizeof(*w));
-    w->login = (struct login){
-        .done = done, .context = context, .number = number, .db = auth_database_ref(db)};
+    w->login = (struct login){.done = done, .context = context, .number = number};
     w->due_ms = now_ms + wait_ms;
     w->peer_is_loopback = r->peer_is_loopback;
     w->username_size = copy(w->username, sizeof(w->username), r->username);
@@ -325,8 +328,11 @@ bool login_holds_for(const struct login *l, const struct auth_user *user)
 {
     const struct waiting_login *w = container_of(l, const struct waiting_login, login);
 
-    return user == l->user || has_hash(user, &l->user->hash) ||
-           (w->upgraded && has_hash(user, &w->better_hash));
+    if (user == l->user)
+        return true;
+    if (user->loopback_only && !w->peer_is_loopback)
+        return false;
+    return has_hash(user, &l->user->hash) || (w->upgraded && has_hash(user, &w->better_hash));
 }
 
 void login_end(struct logins *all, struct login *l)

@@ -13,8 +13,6 @@
 #include <stdint.h>
 
 enum {
-    /* That wait at once, at most: more are refused. */
-    LOGIN_WAITING_MAX = 4096,
     LOGIN_NAME_MAX = 255,
 };
 
@@ -29,7 +27,7 @@ struct login {
 
     /* The answer, when done is called. */
     enum auth_outcome outcome;
-    struct auth_database *db;     /* a reference: whose user it is */
+    struct auth_database *db;     /* a reference: whose user it is, current when it was looked at */
     const struct auth_user *user; /* in `db`; NULL unless accepted */
 };
 
@@ -57,18 +55,19 @@ struct login_request {
 };
 
 /* Begins a login. Any thread. When its outcome is known at once, a right password that was seen
- * before or a refusal without a look at it, returns it with *user in `db`, or NULL. Otherwise
- * returns AUTH_PENDING, and `done` is called later, once, on a thread of the logins, with a login
- * that has `context` and `number` and for which login_end() must be called. */
+ * before or a refusal without a look at it, returns it with *user in `db`, the current snapshot, or
+ * NULL. Otherwise returns AUTH_PENDING, and `done` is called later, once, on a thread of the
+ * logins, with a login that has `context` and `number` and for which login_end() must be called:
+ * its password was looked at in the snapshot that was current then. */
 enum auth_outcome login_begin(struct logins *all, const struct login_request *r,
-                              struct auth_database *db, const struct auth_user **user,
+                              const struct auth_database *db, const struct auth_user **user,
                               void (*done)(struct login *l), void *context, uint64_t number);
 
 /* The name that was given. Lives as long as the login. */
 struct bytes login_username(const struct login *l);
 
 /* Whether what was found of an accepted login holds for the user as it is by now: it has the same
- * password. */
+ * password, and may still come from there. */
 bool login_holds_for(const struct login *l, const struct auth_user *user);
 
 /* Frees a login that is done. Any thread. */

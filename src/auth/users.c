@@ -159,7 +159,7 @@ const char *auth_outcome_text(enum auth_outcome outcome)
         return "too many logins from its address or as this user failed, and others wait already "
                "(login.backoff_max_ms)";
     case AUTH_TOO_MANY_WAITING:
-        return "too many logins wait to be checked";
+        return "too many logins wait to be checked (login.waiting_max)";
     }
     return "refused";
 }

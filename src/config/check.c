@@ -6,6 +6,7 @@
 #include "config/topology_check.h"
 #include "net/listener.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 enum {
@@ -157,6 +158,20 @@ static void check_listeners(struct checker *c)
             break;
         }
     }
+}
+
+/* Who had to wait longer would not be answered, whatever the password. */
+static void check_login(struct checker *c)
+{
+    const struct config_login *l = &c->config->login;
+    uint32_t handshake_ms = c->config->limits.handshake_timeout_ms;
+
+    if (l->backoff_max_ms >= handshake_ms)
+        config_problems_add(c->problems, c->config->file, l->backoff_max_line,
+                            "'backoff_max_ms' must be below limits.handshake_timeout_ms (%" PRIu32
+                            "), not %" PRIu32
+                            ": who waits longer is disconnected before the password is looked at",
+                            handshake_ms, l->backoff_max_ms);
 }
 
 static void check_users(struct checker *c)
@@ -328,6 +343,7 @@ void config_check(const struct config *config, struct config_problems *problems)
     arena_init(&c.arena);
     hash_map_init(&c.names);
     check_listeners(&c);
+    check_login(&c);
     check_users(&c);
     check_vhosts(&c);
     check_permissions(&c);

@@ -100,6 +100,9 @@ static void complete(struct config *c)
         add_default_loopback_user(c);
     if (!own_users && c->permissions.items == NULL && has_vhost(c, "/"))
         add_guest_permissions(c);
+    /* Half of a short time to log in is left for the rest of it. */
+    if (c->login.backoff_max_line == 0 && c->login.backoff_max_ms >= c->limits.handshake_timeout_ms)
+        c->login.backoff_max_ms = c->limits.handshake_timeout_ms / 2;
     if (strcmp(c->log.path, "stderr") == 0)
         c->log.path = NULL;
 }

@@ -174,10 +174,12 @@ struct config_log {
 /* How passwords are looked at (auth/login.h). */
 struct config_login {
     uint32_t threads;
+    uint32_t waiting_max;
     uint32_t backoff_after;     /* failures of an address as a user that cost nothing */
     uint32_t backoff_ms;        /* the first wait */
     uint32_t backoff_max_ms;    /* 0: nobody waits */
     uint32_t backoff_forget_ms; /* without a failure */
+    unsigned backoff_max_line;  /* where `backoff_max_ms` is written; 0: nowhere */
 };
 
 /* Bits of config_user.tags. */

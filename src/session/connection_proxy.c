@@ -31,7 +31,8 @@ static void finish(struct connection *c, const struct proxy_header *h)
     socket_address_format(&h->client, client);
     log_debug("connection", "%s: speaks for %s", c->peer, client);
     memcpy(c->peer, client, sizeof(client));
-    c->peer_is_loopback = socket_address_is_loopback(&h->client);
+    /* What another machine calls its loopback is none of this one. */
+    c->peer_is_loopback = c->peer_is_loopback && socket_address_is_loopback(&h->client);
 }
 
 static bool lost(struct connection *c, const char *why)

@@ -5,21 +5,33 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define TEXT(s) bytes_from_string(s)
 
 static const struct config_login OPTIONS = {
     .threads = 2,
+    .waiting_max = 100,
     .backoff_after = 2,
     .backoff_ms = 50,
     .backoff_max_ms = 100,
     .backoff_forget_ms = 60000,
 };
 
-/* User u, password "secret" as RabbitMQ stores it. */
-static struct auth_database *make_users(enum auth_origin origin)
+/* Makes a snapshot of `u`, or of nobody, the current one, and returns it. */
+static struct auth_database *make_current(struct auth_user *u)
 {
     struct auth_database *db = auth_database_new();
+
+    if (u != NULL)
+        user_table_put(auth_database_table(db), u);
+    auth_database_replace(auth_database_ref(db));
+    return db;
+}
+
+/* User u, password "secret" as RabbitMQ stores it. */
+static struct auth_user *make_user(enum auth_origin origin)
+{
     struct auth_user *u = auth_user_new(TEXT("u"), origin);
     struct password_hash hash;
     const char *why;
@@ -28,8 +40,18 @@ static struct auth_database *make_users(enum auth_origin origin)
         password_hash_parse("AQID+pZ6Pnb0UVndEv7Z/IixwID1wAIIYQgpJXJwKxSYdiLa", &hash, &why), 0);
     u->exists = true;
     auth_user_set_hash(u, &hash);
-    user_table_put(auth_database_table(db), u);
-    return db;
+    return u;
+}
+
+static struct auth_database *make_users(enum auth_origin origin)
+{
+    return make_current(make_user(origin));
+}
+
+static void release_users(struct auth_database *db)
+{
+    auth_database_unref(db);
+    auth_database_replace(NULL);
 }
 
 /* What comes back, one at a time. */
@@ -122,7 +144,7 @@ START_TEST(a_password_is_looked_at_once_and_known_then)
     ck_assert_int_eq(log_in(all, db, "nobody", "secret"), AUTH_UNKNOWN_USER);
     ck_assert_int_eq(answer.upgrades, 0);
     logins_stop(all);
-    auth_database_unref(db);
+    release_users(db);
 }
 END_TEST
 
@@ -138,15 +160,18 @@ START_TEST(a_stored_hash_of_rabbitmq_is_upgraded_by_the_right_password)
     struct login *l = await();
 
     ck_assert_int_eq(answer.upgrades, 1);
-    /* It holds for the same hash, and not for another. */
+    /* It holds for the same hash, and not for another, or who may not come from there. */
     later = auth_user_copy(l->user);
     ck_assert(login_holds_for(l, later));
+    later->loopback_only = true;
+    ck_assert(!login_holds_for(l, later));
+    later->loopback_only = false;
     auth_user_set_hash(later, NULL);
     ck_assert(!login_holds_for(l, later));
     auth_user_unref(later);
     login_end(all, l);
     logins_stop(all);
-    auth_database_unref(db);
+    release_users(db);
 }
 END_TEST
 
@@ -164,19 +189,84 @@ START_TEST(after_failures_a_login_waits_even_with_the_right_password)
     ck_assert_int_eq(log_in(all, db, "u", "secret"), AUTH_ACCEPTED);
     ck_assert_int_ge(clock_monotonic_ms() - start_ms, OPTIONS.backoff_ms);
     logins_stop(all);
-    auth_database_unref(db);
+    release_users(db);
 }
 END_TEST
 
+static struct auth_user *with_password(const char *password)
+{
+    struct auth_user *u = make_user(AUTH_ORIGIN_FILE);
+    struct password_hash hash;
+
+    ck_assert_int_eq(password_hash_make(TEXT(password), &hash), 0);
+    auth_user_set_hash(u, &hash);
+    return u;
+}
+
+static struct auth_user *only_from_loopback(void)
+{
+    struct auth_user *u = make_user(AUTH_ORIGIN_FILE);
+
+    u->loopback_only = true;
+    return u;
+}
+
+/* Who there is when a login comes that has to wait, who when its time has come, and its end. */
+START_TEST(a_login_that_waited_is_judged_by_the_users_of_then)
+{
+    struct {
+        struct auth_user *before;
+        struct auth_user *after;
+        const char *password;
+        enum auth_outcome outcome;
+    } const cases[] = {
+        {with_password("old"), with_password("new"), "old", AUTH_WRONG_PASSWORD},
+        {with_password("old"), with_password("new"), "new", AUTH_ACCEPTED},
+        {with_password("old"), NULL, "old", AUTH_UNKNOWN_USER},
+        {NULL, with_password("new"), "new", AUTH_ACCEPTED},
+        {make_user(AUTH_ORIGIN_FILE), only_from_loopback(), "secret", AUTH_LOOPBACK_ONLY},
+    };
+    struct config_login patient = OPTIONS;
+
+    patient.backoff_after = 1;
+    patient.backoff_ms = 400;
+    patient.backoff_max_ms = 400;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct auth_database *before = make_current(cases[i].before);
+        struct logins *all = start(&patient);
+        struct auth_database *after;
+        struct login *l;
+
+        for (int k = 0; k < 2; k++)
+            ck_assert_int_ne(log_in(all, before, "u", "wrong"), AUTH_ACCEPTED);
+        ck_assert_int_eq(begin(all, before, "u", cases[i].password), AUTH_PENDING);
+        after = make_current(cases[i].after);
+        auth_database_unref(before);
+        l = await();
+        ck_assert_int_eq(l->outcome, cases[i].outcome);
+        if (l->outcome == AUTH_ACCEPTED)
+            ck_assert_ptr_eq(l->user, auth_find_user(after, TEXT("u")));
+        else
+            ck_assert_ptr_null(l->user);
+        login_end(all, l);
+        logins_stop(all);
+        release_users(after);
+    }
+}
+END_TEST
+
+/* Whoever waits, waits for longer than the test takes. */
+static const struct config_login LONG = {
+    .threads = 1,
+    .waiting_max = 100,
+    .backoff_after = 1,
+    .backoff_ms = 600000,
+    .backoff_max_ms = 600000,
+    .backoff_forget_ms = 6000000,
+};
+
 START_TEST(logins_that_would_wait_too_long_are_refused_without_a_look)
 {
-    static const struct config_login LONG = {
-        .threads = 1,
-        .backoff_after = 1,
-        .backoff_ms = 600000,
-        .backoff_max_ms = 600000,
-        .backoff_forget_ms = 6000000,
-    };
     struct auth_database *db = make_users(AUTH_ORIGIN_FILE);
     struct logins *all = start(&LONG);
 
@@ -187,7 +277,25 @@ START_TEST(logins_that_would_wait_too_long_are_refused_without_a_look)
     ck_assert_int_eq(begin(all, db, "u", "secret"), AUTH_TOO_MANY_FAILURES);
     /* The one that waits ends with the logins. */
     logins_stop(all);
-    auth_database_unref(db);
+    release_users(db);
+}
+END_TEST
+
+START_TEST(no_more_wait_than_may)
+{
+    struct config_login one = LONG;
+    struct auth_database *db = make_users(AUTH_ORIGIN_FILE);
+    struct logins *all;
+
+    one.waiting_max = 1;
+    all = start(&one);
+    ck_assert_int_eq(log_in(all, db, "u", "wrong"), AUTH_WRONG_PASSWORD);
+    ck_assert_int_eq(log_in(all, db, "u", "wrong"), AUTH_WRONG_PASSWORD);
+    ck_assert_int_eq(begin(all, db, "u", "secret"), AUTH_PENDING);
+    ck_assert_int_eq(begin(all, db, "v", "secret"), AUTH_TOO_MANY_WAITING);
+    ck_assert_ptr_nonnull(strstr(auth_outcome_text(AUTH_TOO_MANY_WAITING), "login.waiting_max"));
+    logins_stop(all);
+    release_users(db);
 }
 END_TEST
 
@@ -202,12 +310,13 @@ START_TEST(what_is_too_long_to_be_right_is_refused)
     ck_assert_int_eq(begin(all, db, "u", text), AUTH_WRONG_PASSWORD);
     ck_assert_int_eq(begin(all, db, text, "secret"), AUTH_WRONG_PASSWORD);
     logins_stop(all);
-    auth_database_unref(db);
+    release_users(db);
 }
 END_TEST
 
 UNIT_MAIN("auth_login", a_password_is_looked_at_once_and_known_then,
           a_stored_hash_of_rabbitmq_is_upgraded_by_the_right_password,
           after_failures_a_login_waits_even_with_the_right_password,
-          logins_that_would_wait_too_long_are_refused_without_a_look,
+          a_login_that_waited_is_judged_by_the_users_of_then,
+          logins_that_would_wait_too_long_are_refused_without_a_look, no_more_wait_than_may,
           what_is_too_long_to_be_right_is_refused)

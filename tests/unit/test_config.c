@@ -552,6 +552,23 @@ START_TEST(references_must_lead_somewhere)
 }
 END_TEST
 
+/* What nobody wrote gives way. */
+START_TEST(the_longest_wait_is_shorter_than_the_handshake)
+{
+    struct config_problems problems;
+    struct config *c;
+
+    ck_assert_int_eq(load("limits: {handshake_timeout_ms: 5001}\n", &c, &problems), 0);
+    ck_assert_uint_eq(c->login.backoff_max_ms, 5000);
+    config_free(c);
+    config_problems_free(&problems);
+    ck_assert_int_eq(load("limits: {handshake_timeout_ms: 3000}\n", &c, &problems), 0);
+    ck_assert_uint_eq(c->login.backoff_max_ms, 1500);
+    config_free(c);
+    config_problems_free(&problems);
+}
+END_TEST
+
 START_TEST(required_keys_and_contradictions_are_named)
 {
     static const struct bad_case CASES[] = {
@@ -564,6 +581,10 @@ START_TEST(required_keys_and_contradictions_are_named)
         {"topology: {bindings: [{}]}\n", "1: 'source' is missing in an entry of bindings\n"
                                          "1: 'destination' is missing in an entry of bindings\n"},
         {"listeners: []\n", "1: 'listeners' must not be empty\n"},
+        {"limits:\n  handshake_timeout_ms: 3000\nlogin:\n  backoff_max_ms: 3000\n",
+         "4: 'backoff_max_ms' must be below limits.handshake_timeout_ms (3000), not 3000: who "
+         "waits "
+         "longer is disconnected before the password is looked at\n"},
         {"vhosts: []\n", "1: 'vhosts' must not be empty\n"},
     };
 
@@ -888,6 +909,7 @@ UNIT_MAIN("config", without_a_file_guest_gets_in_from_loopback,
           unknown_keys_are_refused_with_a_suggestion, wrong_types_are_refused,
           numbers_out_of_range_are_refused, duplicates_are_refused,
           names_are_unique_only_within_their_scope, references_must_lead_somewhere,
+          the_longest_wait_is_shorter_than_the_handshake,
           required_keys_and_contradictions_are_named,
           topology_that_the_broker_would_refuse_is_refused, queue_arguments_are_checked,
           policies_are_read, policies_are_checked,

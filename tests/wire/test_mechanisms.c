@@ -114,6 +114,37 @@ START_TEST(passwords_without_tls_are_taken_from_elsewhere_where_the_listener_say
 }
 END_TEST
 
+/* What a proxy elsewhere calls 127.0.0.1 is its own machine. */
+START_TEST(the_loopback_of_another_machine_is_none)
+{
+    static const char HEADER[] = "PROXY TCP4 127.0.0.1 127.0.0.1 56324 5672\r\n";
+    char address[INET_ADDRSTRLEN] = "192.0.2.1";
+    bool has_network = find_own_address(address);
+    char config[1024];
+    struct broker *b;
+    struct broker *far;
+
+    snprintf(config, sizeof(config),
+             "listeners:\n"
+             "  - {address: 0.0.0.0, port: @PORT@, proxy_protocol: {networks: [%s]}}\n" USERS,
+             address);
+    b = broker_start(config);
+    far = from_the_network(b);
+    if (has_network) {
+        struct raw *r = raw_connect(far);
+
+        raw_send(r, HEADER, sizeof(HEADER) - 1);
+        raw_send_protocol_header(r);
+        raw_expect_method(r, 0, AMQP_CONNECTION_START_METHOD);
+        log_in(r, "PLAIN");
+        raw_expect_connection_error(r, 403, NOT_WITHOUT_TLS, AMQP_CONNECTION_START_OK_METHOD);
+        broker_stop(far);
+    }
+    raw_close_all();
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
 START_TEST(a_mechanism_that_the_listener_does_not_list_is_refused)
 {
     struct broker *b = broker_start(AMQPLAIN_CONFIG);
@@ -143,6 +174,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, passwords_without_tls_are_taken_from_this_machine_alone);
     tcase_add_test(tcase,
                    passwords_without_tls_are_taken_from_elsewhere_where_the_listener_says_so);
+    tcase_add_test(tcase, the_loopback_of_another_machine_is_none);
     tcase_add_test(tcase, a_mechanism_that_the_listener_does_not_list_is_refused);
     return suite;
 }
