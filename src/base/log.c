@@ -118,7 +118,12 @@ static size_t escape(char *out, size_t size, const char *text, bool json)
         unsigned char c = (unsigned char)*p;
         size_t length = utf8_length((const unsigned char *)p);
 
-        if (length > 1) {
+        if (length == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0)
+            length = json ? 1 : 0; /* U+0080 to U+009F are control characters too */
+        if (length == 1 && c == 0xc2) {
+            used += (size_t)snprintf(out + used, size - used, "\\u%04x", (unsigned char)p[1]);
+            p++;
+        } else if (length > 1) {
             memcpy(out + used, p, length);
             used += length;
             p += length - 1;

@@ -15,5 +15,7 @@ src_config_libleveret_config_a_SOURCES = \
 	src/config/schema_topology.c \
 	src/config/topology_check.c \
 	src/config/topology_check.h \
+	src/config/user_name.c \
+	src/config/user_name.h \
 	src/config/yaml_tree.c \
 	src/config/yaml_tree.h

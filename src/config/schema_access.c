@@ -1,5 +1,6 @@
 /* The keys that say who may log in, and what they may do. */
 #include "config/schema_internal.h"
+#include "config/user_name.h"
 
 static const struct config_key LOGIN_KEYS[] = {
     {.name = "threads",
@@ -72,7 +73,8 @@ static const struct config_key USER_KEYS[] = {
      .min = 1,
      .max = 255,
      FIELD(config_user, name),
-     .doc = "The name to log in with."},
+     .check = user_name_check,
+     .doc = "The name to log in with: UTF-8 without control characters."},
     {.name = "password",
      .type = CONFIG_TYPE_STRING,
      .secret = true,

@@ -53,10 +53,20 @@ static struct bytes keep(struct arena *arena, struct bytes text)
 
 static const char *quote(struct bytes text, char *out)
 {
-    bool cut = text.size > QUOTED_SIZE_MAX;
-    struct bytes head = bytes_of(text.data, cut ? QUOTED_SIZE_MAX : text.size);
+    static const char ZERO[] = "\\x00";
+    char shown[QUOTED_SIZE_MAX + sizeof(ZERO)] = "";
+    size_t size = 0;
+    size_t at = 0;
 
-    snprintf(out, DESCRIPTION_SIZE, "'%.*s%s'", BYTES_ARGS(head), cut ? "…" : "");
+    for (; at < text.size && size < QUOTED_SIZE_MAX; at++) {
+        if (text.data[at] != 0) {
+            shown[size++] = (char)text.data[at];
+            continue;
+        }
+        memcpy(shown + size, ZERO, sizeof(ZERO) - 1);
+        size += sizeof(ZERO) - 1;
+    }
+    snprintf(out, DESCRIPTION_SIZE, "'%.*s%s'", (int)size, shown, at < text.size ? "…" : "");
     return out;
 }
 

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/table.h"
+#include "config/user_name.h"
 #include "session/broker.h"
 #include "session/broker_users_internal.h"
 #include "session/commit_wait.h"
@@ -103,6 +104,16 @@ static int check_name(const char *what, struct bytes name, char *error)
     return 0;
 }
 
+static int check_user_name(struct bytes name, char *error)
+{
+    const char *wanted = user_name_check(name);
+    int rc = check_name("a user", name, error);
+
+    if (rc == 0 && wanted != NULL)
+        rc = fail(-EINVAL, error, "the name of a user %s", wanted);
+    return rc;
+}
+
 /* The hash that is asked for; `*given` tells whether one is. Takes as long as a hash takes. */
 static int make_hash(const struct broker_user *u, struct password_hash *hash, bool *given,
                      char *error)
@@ -172,7 +183,7 @@ static int change_user(struct broker *b, const struct broker_user *from, enum us
     struct auth_user *u;
     struct change c;
     bool given = false;
-    int rc = check_name("a user", from->name, error);
+    int rc = check_user_name(from->name, error);
 
     if (rc == 0)
         rc = make_hash(from, &hash, &given, error);

@@ -88,12 +88,29 @@ static uint8_t read_capabilities(struct bytes client_properties)
     return bits;
 }
 
+/* What the client calls itself, all of it: the log escapes control characters, but ends at a zero
+ * byte, which is escaped here. */
+static void append_name(struct buffer *out, struct bytes name)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        if (name.data[i] == 0)
+            buffer_append(out, bytes_from_string("\\x00"));
+        else
+            buffer_append(out, bytes_of(&name.data[i], 1));
+    }
+}
+
 /* Clients that cannot be told see their socket close, as RabbitMQ does it. */
 static int refuse_login(struct connection *c, struct bytes mechanism, struct bytes user,
                         const char *why)
 {
+    struct buffer name;
+
+    buffer_init(&name);
+    append_name(&name, user);
     log_warning("connection", "%s: login of user '%.*s' was refused using mechanism %.*s: %s",
-                c->peer, BYTES_ARGS(user), BYTES_ARGS(mechanism), why);
+                c->peer, BYTES_ARGS(buffer_bytes(&name)), BYTES_ARGS(mechanism), why);
+    buffer_free(&name);
     if ((c->client_capabilities & CLIENT_AUTHENTICATION_FAILURE_CLOSE) != 0)
         return connection_fail(c, AMQP_ACCESS_REFUSED, 0,
                                "Login was refused using authentication mechanism %.*s. For details "

@@ -552,6 +552,23 @@ START_TEST(references_must_lead_somewhere)
 }
 END_TEST
 
+START_TEST(names_of_users_are_text)
+{
+    static const struct bad_case CASES[] = {
+        {"users:\n- {name: \"a\\0b\", password: c}\n",
+         "2: 'name' must be UTF-8 without control characters, not 'a\\x00b'\n"},
+        {"users:\n- {name: \"a\\nb\", password: c}\n",
+         "2: 'name' must be UTF-8 without control characters, not 'a\\x0ab'\n"},
+        {"users:\n- {name: \"\\x7f\", password: c}\n",
+         "2: 'name' must be UTF-8 without control characters, not '\\x7f'\n"},
+        {"users:\n- {name: \"a\\u0085\", password: c}\n",
+         "2: 'name' must be UTF-8 without control characters, not 'a\xc2\x85'\n"},
+    };
+
+    EXPECT_ALL(CASES);
+}
+END_TEST
+
 /* What nobody wrote gives way. */
 START_TEST(the_longest_wait_is_shorter_than_the_handshake)
 {
@@ -909,7 +926,7 @@ UNIT_MAIN("config", without_a_file_guest_gets_in_from_loopback,
           unknown_keys_are_refused_with_a_suggestion, wrong_types_are_refused,
           numbers_out_of_range_are_refused, duplicates_are_refused,
           names_are_unique_only_within_their_scope, references_must_lead_somewhere,
-          the_longest_wait_is_shorter_than_the_handshake,
+          names_of_users_are_text, the_longest_wait_is_shorter_than_the_handshake,
           required_keys_and_contradictions_are_named,
           topology_that_the_broker_would_refuse_is_refused, queue_arguments_are_checked,
           policies_are_read, policies_are_checked,

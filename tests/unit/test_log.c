@@ -116,6 +116,7 @@ START_TEST(bytes_that_are_not_utf8_are_escaped)
     } cases[] = {
         {"z\xc3\xbcrich \xe2\x82\xac \xf0\x9f\x90\x87",
          "z\xc3\xbcrich \xe2\x82\xac \xf0\x9f\x90\x87"},
+        {"a\xc2\x85z\xc2\xa0", "a\\u0085z\xc2\xa0"},
         {"\x80", "\\ufffd"},
         {"\xff", "\\ufffd"},
         {"\xc3", "\\ufffd"},

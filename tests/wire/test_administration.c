@@ -109,6 +109,14 @@ START_TEST(user_comes_and_changes_and_goes)
 }
 END_TEST
 
+START_TEST(names_of_users_are_text)
+{
+    refused("the name of a user must be UTF-8 without control characters", "add_user", "a\nb", "c");
+    refused("the name of a user must be UTF-8 without control characters", "add_user", "a\xc2\x85",
+            "c");
+}
+END_TEST
+
 START_TEST(topic_permissions_are_set_and_cleared)
 {
     struct channel *ch = channel_in("/");
@@ -352,6 +360,7 @@ static Suite *make_suite(void)
     tcase_add_checked_fixture(tcase, start, stop);
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, user_comes_and_changes_and_goes);
+    tcase_add_test(tcase, names_of_users_are_text);
     tcase_add_test(tcase, topic_permissions_are_set_and_cleared);
     tcase_add_test(tcase, policies_and_limits_are_set_and_cleared);
     tcase_add_test(tcase, queue_is_purged_and_deleted);

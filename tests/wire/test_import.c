@@ -258,6 +258,20 @@ START_TEST(what_cannot_be_made_is_told_with_its_place)
 }
 END_TEST
 
+START_TEST(names_of_users_are_text)
+{
+    struct broker *b = start(1);
+
+    ck_assert_int_eq(ctl(b, "import_definitions",
+                         write_scratch("users.json", "{\"users\": [{\"name\": \"a\\u0007b\", "
+                                                     "\"password\": \"c\", \"tags\": \"\"}]}")),
+                     1);
+    expect_told(
+        "$.users[0]: not imported: the name of a user must be UTF-8 without control characters");
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
 START_TEST(definitions_are_there_before_the_first_client)
 {
     struct broker *b = broker_prepare();
@@ -307,6 +321,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, definitions_are_the_same_after_export_import_and_restart);
     tcase_add_test(tcase, exported_file_is_its_owners_and_whole);
     tcase_add_test(tcase, one_virtual_host_goes_into_another);
+    tcase_add_test(tcase, names_of_users_are_text);
     tcase_add_test(tcase, what_cannot_be_made_is_told_with_its_place);
     tcase_add_test(tcase, definitions_are_there_before_the_first_client);
     tcase_add_test(tcase, broker_does_not_start_without_the_definitions_it_is_to_load);

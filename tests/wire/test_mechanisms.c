@@ -114,6 +114,7 @@ START_TEST(passwords_without_tls_are_taken_from_elsewhere_where_the_listener_say
 }
 END_TEST
 
+/* Who sends such a name must not hide behind it, nor make a line of the log of his own. */
 /* What a proxy elsewhere calls 127.0.0.1 is its own machine. */
 START_TEST(the_loopback_of_another_machine_is_none)
 {
@@ -140,6 +141,31 @@ START_TEST(the_loopback_of_another_machine_is_none)
         raw_expect_connection_error(r, 403, NOT_WITHOUT_TLS, AMQP_CONNECTION_START_OK_METHOD);
         broker_stop(far);
     }
+    raw_close_all();
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
+START_TEST(names_with_control_characters_are_logged_whole)
+{
+    static const char NAME[] = "gu\0es\nt\xc2\x85!";
+    static const char SHOWN[] = "login of user 'gu\\x00es\\x0at\\xc2\\x85!' was refused using "
+                                "mechanism AMQPLAIN";
+    struct broker *b = broker_start(DEFAULT_CONFIG);
+    struct raw *r = expect_offer(b, "PLAIN AMQPLAIN");
+    struct raw_bytes response = {.size = 0};
+
+    put_short_string(&response, "LOGIN");
+    put_u8(&response, 'S');
+    put_long_string(&response, NAME, sizeof(NAME) - 1);
+    put_short_string(&response, "PASSWORD");
+    put_u8(&response, 'S');
+    put_long_string(&response, "guest", 5);
+    raw_send_start_ok(r, NULL, "AMQPLAIN", (const char *)response.data, response.size);
+    ck_assert(broker_log_awaits(b, SHOWN));
+    r = expect_offer(b, "PLAIN AMQPLAIN");
+    raw_send_start_ok(r, NULL, "PLAIN", "\0gu\nest\0guest", 13);
+    ck_assert(broker_log_awaits(b, "login of user 'gu\\x0aest' was refused using mechanism PLAIN"));
     raw_close_all();
     ck_assert(broker_stop(b));
 }
@@ -175,6 +201,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase,
                    passwords_without_tls_are_taken_from_elsewhere_where_the_listener_says_so);
     tcase_add_test(tcase, the_loopback_of_another_machine_is_none);
+    tcase_add_test(tcase, names_with_control_characters_are_logged_whole);
     tcase_add_test(tcase, a_mechanism_that_the_listener_does_not_list_is_refused);
     return suite;
 }
