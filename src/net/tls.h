@@ -94,9 +94,10 @@ struct tls_turn {
 };
 
 /* A stream that speaks TLS on `fd`, which it takes over. The handshake goes on when the stream is
- * read, and it reads nothing before it is done. `turn` is the thread's and only used until then, so
- * that an open stream may move to another thread. Returns 0, or -ENOMEM with `fd` untouched. */
-int stream_init_tls(struct stream *s, int fd, struct tls_context *c, struct tls_turn *turn);
+ * read, and it reads nothing before it is done; until the peer's first record is there the stream
+ * has no memory of OpenSSL's. `turn` is the thread's and only used until the handshake is done, so
+ * that an open stream may move to another thread. */
+void stream_init_tls(struct stream *s, int fd, struct tls_context *c, struct tls_turn *turn);
 
 bool stream_is_tls(const struct stream *s);
 
@@ -106,6 +107,10 @@ bool stream_tls_established(const struct stream *s);
 /* Why the last operation failed with -EPROTO; NULL when there is nothing to say. Lives as long as
  * the stream is open. */
 const char *stream_tls_error(const struct stream *s);
+
+/* The peer has logged in, over an established stream or a plain one. It is given the session ticket
+ * (TLS 1.3), where there are tickets, which goes out with what is written next. */
+void stream_logged_in(struct stream *s);
 
 /* The negotiated version and cipher suite, such as "TLSv1.3" and "TLS_AES_256_GCM_SHA384"; static.
  * Of an established stream. */

@@ -283,12 +283,11 @@ static void set_sessions(SSL_CTX *ssl, const struct tls_options *o)
 {
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_session_id_context(ssl, SESSION_CONTEXT, sizeof(SESSION_CONTEXT) - 1);
+    SSL_CTX_set_num_tickets(ssl, 0); /* by itself, in the handshake of TLS 1.3 */
     if (!gives_tickets(o)) {
         SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
-        SSL_CTX_set_num_tickets(ssl, 0);
         return;
     }
-    SSL_CTX_set_num_tickets(ssl, 1);
     SSL_CTX_set_timeout(ssl, (long)o->ticket_rotation_s);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, on_ticket);
 }
@@ -397,6 +396,11 @@ void tls_context_inherit(struct tls_context *c, const struct tls_context *former
 SSL *tls_context_new_ssl(struct tls_context *c)
 {
     return SSL_new(c->shown[0].ssl);
+}
+
+bool tls_context_gives_tickets(const struct tls_context *c)
+{
+    return c->tickets != NULL;
 }
 
 enum tls_name tls_context_user_from(const struct tls_context *c)

@@ -10,6 +10,11 @@
 /* A new connection's state, or NULL without memory. */
 SSL *tls_context_new_ssl(struct tls_context *c);
 
+/* Whether peers may come back with tickets. With TLS 1.3 they are for the stream to give, once the
+ * peer has logged in: they cost about an eighth of a handshake, and strangers have no use for them.
+ */
+bool tls_context_gives_tickets(const struct tls_context *c);
+
 /* How a peer's certificate names a user; `pattern` is NULL without one. */
 enum tls_name tls_context_user_from(const struct tls_context *c);
 const struct pattern *tls_context_user_pattern(const struct tls_context *c);

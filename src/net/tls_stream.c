@@ -1,5 +1,6 @@
 #include "net/tls.h"
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "net/tls_context.h"
@@ -17,8 +18,10 @@
 
 enum {
     RECORD_SIZE_MAX = 16 * 1024, /* of plain text (RFC 8446 §5.1) */
+    RECORD_HEADER_SIZE = 5,
+    RECORD_OF_HANDSHAKE = 22,
     /* With what surrounds and pads it. */
-    ENCRYPTED_RECORD_SIZE_MAX = RECORD_SIZE_MAX + 2048 + 5,
+    ENCRYPTED_RECORD_SIZE_MAX = RECORD_HEADER_SIZE + RECORD_SIZE_MAX + 2048,
 };
 
 /* A read takes encrypted bytes into the upper half of the caller's memory and decrypts them to its
@@ -28,16 +31,15 @@ static_assert(STREAM_READ_MIN / 2 >= ENCRYPTED_RECORD_SIZE_MAX, "no room for a r
 /* Between two calls OpenSSL holds at most the part of a record that has come, nothing that could be
  * read: so the readiness of the socket is that of the stream. */
 struct tls_stream {
-    SSL *ssl;
+    SSL *ssl; /* NULL before the first record: its tens of KiB are not for who stalls before */
     struct tls_context *context;
     struct tls_complaint complaint;
     struct tls_turn *turn; /* until the handshake is done, NULL then */
     const uint8_t *window; /* what OpenSSL reads from, within a call */
     size_t window_size;
-    uint8_t *kept; /* what it did not read because it could not write */
+    uint8_t *kept; /* what it did not read because it could not write, or before it is there */
     size_t kept_size;
     bool failed; /* nothing more is said to the peer */
-    bool heard;  /* something has come */
     bool kernel_sends;
 };
 
@@ -85,7 +87,7 @@ static void make_window_method(void)
     BIO_meth_set_create(window_method, window_create);
 }
 
-static int attach(struct tls_stream *t, int fd)
+static int attach(struct tls_stream *t, SSL *ssl, int fd)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     BIO *in;
@@ -100,8 +102,8 @@ static int attach(struct tls_stream *t, int fd)
         return -ENOMEM;
     }
     BIO_set_data(in, t);
-    SSL_set0_rbio(t->ssl, in);
-    SSL_set0_wbio(t->ssl, out);
+    SSL_set0_rbio(ssl, in);
+    SSL_set0_wbio(ssl, out);
     return 0;
 }
 
@@ -123,25 +125,42 @@ static int fail(struct tls_stream *t)
     return -EPROTO;
 }
 
+/* ---- Handshake ---- */
+
 /* What the first bytes say if they are no TLS. */
 static void notice_other_protocols(struct tls_stream *t)
 {
-    if (t->heard)
-        return;
-    t->heard = true;
     if (t->window_size >= 4 && memcmp(t->window, "AMQP", 4) == 0)
         tls_complain(t->ssl, "the peer speaks AMQP without TLS, and this listener only with it");
 }
 
-/* ---- Handshake ---- */
+/* What has come will do for OpenSSL to begin with. */
+static int begin(struct stream *s, struct tls_stream *t)
+{
+    SSL *ssl = tls_context_new_ssl(t->context);
 
-/* Takes the handshake further. Returns 0 when it is done, -EAGAIN, or -EPROTO. */
+    if (ssl == NULL || attach(t, ssl, s->fd) < 0) {
+        SSL_free(ssl);
+        ERR_clear_error();
+        t->failed = true;
+        t->complaint.text = bytes_to_string(bytes_from_string("no memory for it"));
+        return -ENOMEM;
+    }
+    t->ssl = ssl;
+    SSL_set_app_data(ssl, &t->complaint);
+    SSL_set_accept_state(ssl);
+    notice_other_protocols(t);
+    return 0;
+}
+
+/* Takes the handshake further. Returns 0 when it is done, -EAGAIN, -EPROTO or -ENOMEM. */
 static int shake_hands(struct stream *s, struct tls_stream *t)
 {
     int64_t start_ns = clock_monotonic_ns();
     int rc;
 
-    notice_other_protocols(t);
+    if (t->ssl == NULL && begin(s, t) < 0)
+        return -ENOMEM;
     ERR_clear_error();
     s->wants_write = false;
     rc = SSL_accept(t->ssl);
@@ -191,7 +210,17 @@ static ssize_t decrypt(struct stream *s, struct tls_stream *t, uint8_t *out, siz
     return total != 0 ? (ssize_t)total : -EAGAIN;
 }
 
-/* Puts what the socket has, behind what was kept, at `window`. Returns 1, 0 at the end of the
+static ssize_t receive(int fd, uint8_t *out, size_t size)
+{
+    ssize_t n;
+
+    do {
+        n = recv(fd, out, size, 0);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+/* Puts what was kept, or else what the socket has, at `window`. Returns 1, 0 at the end of the
  * stream, or -errno. */
 static ssize_t fill_window(struct stream *s, struct tls_stream *t, uint8_t *window, size_t size)
 {
@@ -207,13 +236,9 @@ static ssize_t fill_window(struct stream *s, struct tls_stream *t, uint8_t *wind
         t->kept_size = 0;
         return 1;
     }
-    do {
-        n = recv(s->fd, window, size, 0);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0 && (errno != EAGAIN || !s->wants_write))
-        return -errno;
-    if (n == 0)
-        return 0;
+    n = receive(s->fd, window, size);
+    if (n == 0 || (n < 0 && (n != -EAGAIN || !s->wants_write)))
+        return n;
     t->window = window;
     t->window_size = n > 0 ? (size_t)n : 0;
     return 1;
@@ -231,6 +256,44 @@ static void keep_window(struct tls_stream *t)
     t->window_size = 0;
 }
 
+/* Whether the window has the whole of the first record, or what is none. */
+static bool has_first_record(const struct tls_stream *t)
+{
+    const uint8_t *header = t->window;
+    size_t size;
+
+    if (header[0] != RECORD_OF_HANDSHAKE)
+        return true;
+    if (t->window_size < RECORD_HEADER_SIZE)
+        return false;
+    size = (size_t)header[3] << 8 | header[4];
+    return size > RECORD_SIZE_MAX || t->window_size >= RECORD_HEADER_SIZE + size;
+}
+
+/* As fill_window() before the handshake has begun: what comes is kept until it is a record. */
+static ssize_t gather_first_record(struct stream *s, struct tls_stream *t, uint8_t *window,
+                                   size_t size)
+{
+    size_t kept_size = t->kept_size;
+    ssize_t n;
+
+    assert(kept_size < size);
+    n = receive(s->fd, window + kept_size, size - kept_size);
+    if (n <= 0)
+        return n;
+    if (kept_size != 0)
+        memcpy(window, t->kept, kept_size);
+    free(t->kept);
+    t->kept = NULL;
+    t->kept_size = 0;
+    t->window = window;
+    t->window_size = kept_size + (size_t)n;
+    if (has_first_record(t))
+        return 1;
+    keep_window(t);
+    return -EAGAIN;
+}
+
 static ssize_t tls_read(struct stream *s, void *out, size_t size)
 {
     struct tls_stream *t = s->transport;
@@ -242,7 +305,8 @@ static ssize_t tls_read(struct stream *s, void *out, size_t size)
         return -EPROTO;
     if (t->turn != NULL && t->turn->left_ns <= 0)
         return -EAGAIN;
-    n = fill_window(s, t, (uint8_t *)out + half, half);
+    n = t->ssl != NULL ? fill_window(s, t, (uint8_t *)out + half, half)
+                       : gather_first_record(s, t, (uint8_t *)out + half, half);
     if (n <= 0)
         return n;
     n = t->turn != NULL ? shake_hands(s, t) : 0;
@@ -387,23 +451,13 @@ static const struct stream_ops tls_ops = {
     .release = tls_release,
 };
 
-int stream_init_tls(struct stream *s, int fd, struct tls_context *c, struct tls_turn *turn)
+void stream_init_tls(struct stream *s, int fd, struct tls_context *c, struct tls_turn *turn)
 {
     struct tls_stream *t = memory_alloc_zeroed(1, sizeof(*t));
 
-    t->ssl = tls_context_new_ssl(c);
-    if (t->ssl == NULL || attach(t, fd) < 0) {
-        SSL_free(t->ssl);
-        free(t);
-        ERR_clear_error();
-        return -ENOMEM;
-    }
     t->turn = turn;
     t->context = tls_context_ref(c);
-    SSL_set_app_data(t->ssl, &t->complaint);
-    SSL_set_accept_state(t->ssl);
     *s = (struct stream){.fd = fd, .ops = &tls_ops, .transport = t};
-    return 0;
 }
 
 bool stream_is_tls(const struct stream *s)
@@ -416,6 +470,24 @@ bool stream_tls_established(const struct stream *s)
     const struct tls_stream *t = s->transport;
 
     return stream_is_tls(s) && t->turn == NULL;
+}
+
+/* Where the kernel writes, nothing that is written next comes past OpenSSL. */
+static void send_ticket(struct tls_stream *t)
+{
+    ERR_clear_error();
+    if (SSL_new_session_ticket(t->ssl) == 1 && t->kernel_sends && SSL_do_handshake(t->ssl) != 1)
+        fail(t);
+}
+
+void stream_logged_in(struct stream *s)
+{
+    struct tls_stream *t = s->transport;
+
+    if (!stream_tls_established(s))
+        return;
+    if (tls_context_gives_tickets(t->context) && SSL_version(t->ssl) == TLS1_3_VERSION)
+        send_ticket(t);
 }
 
 SSL *stream_tls_ssl(const struct stream *s)

@@ -46,20 +46,15 @@ static void set_timer(struct connection *c, int64_t in_ms)
     timer_set(timers(c), &c->timer, shard_now_ms(c->shard) + in_ms);
 }
 
-/* Returns 0, or -ENOMEM with `fd` closed. */
-static int open_stream(struct stream *stream, struct shard *s, int fd, struct server_listener *at)
+static void open_stream(struct stream *stream, struct shard *s, int fd, struct server_listener *at)
 {
     struct tls_context *tls = server_listener_tls(at);
-    int rc = 0;
 
     if (tls == NULL)
         stream_init_plain(stream, fd);
     else
-        rc = stream_init_tls(stream, fd, tls, &s->worker->tls_turn);
+        stream_init_tls(stream, fd, tls, &s->worker->tls_turn);
     tls_context_unref(tls);
-    if (rc < 0)
-        close(fd);
-    return rc;
 }
 
 void connection_accept(struct shard *s, int fd, const struct socket_address *peer,
@@ -77,12 +72,7 @@ void connection_accept(struct shard *s, int fd, const struct socket_address *pee
         return;
     }
     c = memory_alloc_zeroed(1, sizeof(*c));
-    if (open_stream(&c->stream, s, fd, at) < 0) {
-        atomic_fetch_sub(&server->connection_count, 1);
-        log_error("connection", "refused a connection: no memory for its TLS");
-        free(c);
-        return;
-    }
+    open_stream(&c->stream, s, fd, at);
     c->shard = s;
     c->listener = at;
     c->id = atomic_fetch_add(&server->next_connection_id, 1);

@@ -164,6 +164,7 @@ static void accept_login(struct connection *c, struct auth_database *db,
     c->auth = db;
     c->auth_version = auth_database_version(db);
     c->user = user;
+    stream_logged_in(&c->stream);
     send_tune(c);
 }
 

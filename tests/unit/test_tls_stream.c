@@ -73,7 +73,7 @@ static struct fixture *start(int version)
     no_blocking(pair[0]);
     no_blocking(pair[1]);
     f->turn.left_ns = TLS_TURN_NS;
-    ck_assert_int_eq(stream_init_tls(&f->stream, pair[0], f->context, &f->turn), 0);
+    stream_init_tls(&f->stream, pair[0], f->context, &f->turn);
     f->client_fd = pair[1];
     f->client_context = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_max_proto_version(f->client_context, version);
@@ -360,6 +360,39 @@ START_TEST(a_forged_record_ends_the_stream_with_a_reason)
 }
 END_TEST
 
+START_TEST(the_first_record_is_waited_for)
+{
+    static const uint8_t piece[] = {22, 3, 1, 0x40, 0, 1};
+    struct fixture *f = start(TLS1_3_VERSION);
+
+    for (size_t i = 0; i < sizeof(piece); i++) {
+        ck_assert_int_eq(write(f->client_fd, &piece[i], 1), 1);
+        ck_assert_int_eq(stream_read(&f->stream, f->area, AREA), -EAGAIN);
+        ck_assert_int_eq(stream_read(&f->stream, f->area, AREA), -EAGAIN);
+        ck_assert(!stream_tls_established(&f->stream));
+    }
+    shutdown(f->client_fd, SHUT_WR);
+    ck_assert_int_eq(stream_read(&f->stream, f->area, AREA), 0);
+    finish(f);
+}
+END_TEST
+
+/* Neither a record that is longer than any, nor what does not begin as one. */
+START_TEST(what_is_no_first_record_is_not_waited_for)
+{
+    static const uint8_t beginnings[][5] = {{22, 3, 1, 255, 255}, "GET /"};
+
+    for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++) {
+        struct fixture *f = start(TLS1_3_VERSION);
+
+        ck_assert_int_eq(write(f->client_fd, beginnings[i], 5), 5);
+        ck_assert_int_eq(stream_read(&f->stream, f->area, AREA), -EPROTO);
+        ck_assert_ptr_nonnull(stream_tls_error(&f->stream));
+        finish(f);
+    }
+}
+END_TEST
+
 START_TEST(a_plain_stream_is_none_of_tls)
 {
     struct stream s;
@@ -439,6 +472,8 @@ static int run_all(void)
     tcase_add_loop_test(tcase, the_end_is_told_by_close_notify, 0, 2);
     tcase_add_loop_test(tcase, data_before_the_peers_close_notify_is_read_first, 0, 2);
     tcase_add_loop_test(tcase, a_forged_record_ends_the_stream_with_a_reason, 0, 2);
+    tcase_add_test(tcase, the_first_record_is_waited_for);
+    tcase_add_test(tcase, what_is_no_first_record_is_not_waited_for);
     tcase_add_test(tcase, a_plain_stream_is_none_of_tls);
     tcase_add_test(tcase, ticket_keys_are_replaced_and_the_former_one_still_opens);
     tcase_add_test(tcase, ticket_keys_older_than_two_rotations_open_nothing);

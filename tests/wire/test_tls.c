@@ -702,6 +702,7 @@ static bool comes_back(const struct tls_terms *t, SSL_SESSION **session)
     again.session = *session;
     c = tls_connect(&again);
     reused = SSL_session_reused(tls_client_ssl(c)) == 1;
+    ck_assert(tls_client_logs_in(c));
     SSL_SESSION_free(*session);
     *session = SSL_get1_session(tls_client_ssl(c));
     tls_client_free(c);
@@ -735,6 +736,24 @@ START_TEST(tickets_bring_sessions_back_where_they_are_given)
     expect_log("the configuration is in force");
     ck_assert_int_eq(comes_back(&t, &session), TICKETS[_i / 2].tickets);
     SSL_SESSION_free(session);
+    stop();
+}
+END_TEST
+
+/* A ticket costs, and who does not log in has no use for it. */
+START_TEST(a_ticket_comes_with_the_login)
+{
+    struct tls_terms t;
+    struct tls_client *c;
+
+    start(SERVER);
+    t = terms();
+    c = tls_connect(&t);
+    ck_assert_str_eq(SSL_get_version(tls_client_ssl(c)), "TLSv1.3");
+    ck_assert_int_eq(SSL_SESSION_is_resumable(SSL_get_session(tls_client_ssl(c))), 0);
+    ck_assert(tls_client_logs_in(c));
+    ck_assert_int_eq(SSL_SESSION_is_resumable(SSL_get_session(tls_client_ssl(c))), 1);
+    tls_client_free(c);
     stop();
 }
 END_TEST
@@ -891,6 +910,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, idle_connections_are_small);
     tcase_add_loop_test(tcase, tickets_bring_sessions_back_where_they_are_given, 0,
                         2 * sizeof(TICKETS) / sizeof(TICKETS[0]));
+    tcase_add_test(tcase, a_ticket_comes_with_the_login);
     tcase_add_test(tcase, reload_shows_the_new_certificate_and_drops_nobody);
     tcase_add_test(tcase, reload_neither_adds_nor_takes_tls_away);
     return suite;

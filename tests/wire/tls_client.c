@@ -19,6 +19,7 @@ static const char PROTOCOL_HEADER[] = "AMQP\0\0\x09\x01";
 enum {
     HEADER_SIZE = 8,
     READ_SIZE = 16 * 1024,
+    FRAME_HEADER_SIZE = 7,
 };
 
 struct tls_client {
@@ -234,6 +235,20 @@ bool tls_client_talks(struct tls_client *c)
     tls_client_send(c, PROTOCOL_HEADER, HEADER_SIZE);
     /* A method frame on channel 0. */
     return tls_client_read(c, frame, sizeof(frame)) > 0 && frame[0] == 1 && frame[1] == 0;
+}
+
+bool tls_client_logs_in(struct tls_client *c)
+{
+    /* connection.start-ok without properties, PLAIN as guest; connection.tune. */
+    static const char START_OK[] =
+        "\1\0\0\0\0\0\x24\0\x0a\0\x0b\0\0\0\0\5PLAIN\0\0\0\x0c\0guest\0guest"
+        "\5en_US\xce";
+    static const uint8_t TUNE[] = {0, 10, 0, 30};
+    uint8_t frame[READ_SIZE];
+
+    tls_client_send(c, START_OK, sizeof(START_OK) - 1);
+    return tls_client_read(c, frame, sizeof(frame)) > FRAME_HEADER_SIZE + (ssize_t)sizeof(TUNE) &&
+           memcmp(frame + FRAME_HEADER_SIZE, TUNE, sizeof(TUNE)) == 0;
 }
 
 struct tls_client *tls_connect(const struct tls_terms *terms)

@@ -60,6 +60,9 @@ ssize_t tls_client_read(struct tls_client *c, void *out, size_t size);
 /* Sends the protocol header and waits for connection.start. Returns whether it came. */
 bool tls_client_talks(struct tls_client *c);
 
+/* Logs in as guest, having talked; returns whether connection.tune came. */
+bool tls_client_logs_in(struct tls_client *c);
+
 /* Handshake and connection.start, or the test fails. */
 struct tls_client *tls_connect(const struct tls_terms *terms);
 
