@@ -113,6 +113,9 @@ static void check_tls(struct checker *c, const struct config_listener *l)
     if (tls->verify == TLS_VERIFY_NONE && tls->crl != NULL)
         config_problems_add(c->problems, c->config->file, l->tls_line,
                             "'crl' needs 'verify': clients show no certificate without");
+    if (tls->crl == NULL && tls->crl_check_line != 0)
+        config_problems_add(c->problems, c->config->file, tls->crl_check_line,
+                            "'crl_check' needs 'crl', the lists that it is about");
     if (tls->min_version > tls->max_version)
         config_problems_add(c->problems, c->config->file, l->tls_line,
                             "'min_version' must not be above 'max_version'");

@@ -60,6 +60,8 @@ struct config_tls {
     struct config_certificates certificates;
     const char *ca;  /* or NULL */
     const char *crl; /* or NULL */
+    enum tls_crl_check crl_check;
+    unsigned crl_check_line; /* where `crl_check` is written; 0: nowhere */
     enum tls_verify verify;
     uint32_t depth;
     enum tls_version min_version;

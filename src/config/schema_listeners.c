@@ -43,6 +43,13 @@ static const struct config_choice TLS_VERIFICATIONS[] = {
     {.name = NULL},
 };
 
+static const struct config_choice TLS_CRL_CHECKS[] = {
+    {"chain", TLS_CRL_CHECK_CHAIN},
+    {"peer", TLS_CRL_CHECK_PEER},
+    {"best_effort", TLS_CRL_CHECK_BEST_EFFORT},
+    {.name = NULL},
+};
+
 static const struct config_choice TLS_VERSIONS[] = {
     {"1.2", TLS_VERSION_1_2},
     {"1.3", TLS_VERSION_1_3},
@@ -70,6 +77,14 @@ static const struct config_key TLS_KEYS[] = {
      .doc = "More certificates, shown to clients that ask for a host they are for (SNI)."},
     PATH(config_tls, ca, false, "PEM file of the authorities that clients' certificates are of."),
     PATH(config_tls, crl, false, "PEM file of revocation lists for clients' certificates."),
+    {.name = "crl_check",
+     .type = CONFIG_TYPE_CHOICE,
+     .default_text = "chain",
+     FIELD(config_tls, crl_check),
+     .line_offset = offsetof(struct config_tls, crl_check_line),
+     .choices = TLS_CRL_CHECKS,
+     .doc = "With crl: a client's certificate and those above it, its own alone, or what lists are "
+            "there for."},
     {.name = "verify",
      .type = CONFIG_TYPE_CHOICE,
      .default_text = "none",

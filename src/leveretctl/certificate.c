@@ -27,6 +27,7 @@ struct use_extensions {
 };
 
 static const struct use_extensions USES[] = {
+    [CERTIFICATE_OF_ROOT] = {"critical,CA:TRUE", "critical,keyCertSign,cRLSign", NULL},
     [CERTIFICATE_OF_CA] = {"critical,CA:TRUE,pathlen:0", "critical,keyCertSign,cRLSign", NULL},
     [CERTIFICATE_OF_SERVER] = {"critical,CA:FALSE", "critical,digitalSignature", "serverAuth"},
     [CERTIFICATE_OF_CLIENT] = {"critical,CA:FALSE", "critical,digitalSignature", "clientAuth"},

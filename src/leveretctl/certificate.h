@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 enum certificate_use {
+    CERTIFICATE_OF_ROOT, /* a CA of CAs */
     CERTIFICATE_OF_CA,
     CERTIFICATE_OF_SERVER,
     CERTIFICATE_OF_CLIENT,

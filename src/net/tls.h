@@ -23,6 +23,14 @@ enum tls_verify {
     TLS_VERIFY_REQUIRE, /* they must show a good one */
 };
 
+/* Which certificates must not be on a revocation list. RabbitMQ's crl_check, of which true is
+ * CHAIN. */
+enum tls_crl_check {
+    TLS_CRL_CHECK_CHAIN, /* a peer's and all above it; the list of each issuer must be there */
+    TLS_CRL_CHECK_PEER,  /* a peer's alone, and the list of its issuer must be there */
+    TLS_CRL_CHECK_BEST_EFFORT, /* as CHAIN, but a list may be missing or out of date */
+};
+
 enum tls_version {
     TLS_VERSION_1_2 = 0x0303,
     TLS_VERSION_1_3 = 0x0304,
@@ -50,6 +58,7 @@ struct tls_options {
     size_t identity_count; /* at least 1 */
     const char *ca;        /* PEM file of the authorities that peers are held to; NULL: none */
     const char *crl;       /* PEM file of revocation lists for peers' certificates; NULL: none */
+    enum tls_crl_check crl_check;
     enum tls_verify verify;
     uint32_t depth; /* intermediate certificates at most between a peer's and its authority's */
     enum tls_version min_version;

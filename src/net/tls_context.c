@@ -35,6 +35,7 @@ struct shown {
 struct tls_context {
     atomic_uint references;
     struct tls_tickets *tickets; /* NULL: none are given */
+    bool crl_may_lack;           /* revocation lists: one that is missing or old refuses nobody */
     enum tls_name user_from;
     struct pattern *user_pattern; /* or NULL */
     size_t count;
@@ -169,18 +170,33 @@ static int load_identity(struct shown *s, const struct tls_identity *i, char *er
 
 /* ---- Callbacks ---- */
 
+static bool lacks_revocation_list(const X509_STORE_CTX *store)
+{
+    int error = X509_STORE_CTX_get_error(store);
+
+    return error == X509_V_ERR_UNABLE_TO_GET_CRL || error == X509_V_ERR_CRL_HAS_EXPIRED;
+}
+
 static int on_verify(int good, X509_STORE_CTX *store)
 {
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    const struct tls_context *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     X509 *certificate = X509_STORE_CTX_get_current_cert(store);
     char subject[256] = "";
+    int error;
 
     if (good == 1)
         return good;
+    if (c->crl_may_lack && lacks_revocation_list(store)) {
+        X509_STORE_CTX_set_error(store, X509_V_OK);
+        return 1;
+    }
     if (certificate != NULL)
         X509_NAME_oneline(X509_get_subject_name(certificate), subject, sizeof(subject));
-    tls_complain(ssl, "the peer's certificate is refused: %s (%s)",
-                 X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)), subject);
+    error = X509_STORE_CTX_get_error(store);
+    tls_complain(ssl, "the peer's certificate is refused: %s (%s)%s",
+                 X509_verify_cert_error_string(error), subject,
+                 error == X509_V_ERR_CERT_CHAIN_TOO_LONG ? " (tls.depth)" : "");
     return good;
 }
 
@@ -244,6 +260,20 @@ static int set_algorithms(SSL_CTX *ssl, const struct tls_options *o, char *error
     return 0;
 }
 
+static int set_revocation(SSL_CTX *ssl, const struct tls_options *o, char *error)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(ssl);
+    X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+    unsigned long flags = X509_V_FLAG_CRL_CHECK;
+
+    if (lookup == NULL || X509_load_crl_file(lookup, o->crl, X509_FILETYPE_PEM) <= 0)
+        return fail(error, "%s: no revocation list could be read: %s", o->crl, reason());
+    if (o->crl_check != TLS_CRL_CHECK_PEER)
+        flags |= X509_V_FLAG_CRL_CHECK_ALL;
+    X509_STORE_set_flags(store, flags);
+    return 0;
+}
+
 static int set_verification(SSL_CTX *ssl, const struct tls_options *o, char *error)
 {
     STACK_OF(X509_NAME) * names;
@@ -257,14 +287,8 @@ static int set_verification(SSL_CTX *ssl, const struct tls_options *o, char *err
             return fail(error, "%s: no certificate could be read: %s", o->ca, reason());
         SSL_CTX_set_client_CA_list(ssl, names);
     }
-    if (o->crl != NULL) {
-        X509_STORE *store = SSL_CTX_get_cert_store(ssl);
-        X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
-
-        if (lookup == NULL || X509_load_crl_file(lookup, o->crl, X509_FILETYPE_PEM) <= 0)
-            return fail(error, "%s: no revocation list could be read: %s", o->crl, reason());
-        X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
-    }
+    if (o->crl != NULL && set_revocation(ssl, o, error) < 0)
+        return -1;
     if (o->verify != TLS_VERIFY_NONE)
         mode = SSL_VERIFY_PEER;
     if (o->verify == TLS_VERIFY_REQUIRE)
@@ -347,6 +371,7 @@ int tls_context_create(struct tls_context **out, const struct tls_options *o, ch
 
     ERR_clear_error();
     atomic_init(&c->references, 1);
+    c->crl_may_lack = o->crl_check == TLS_CRL_CHECK_BEST_EFFORT;
     if (gives_tickets(o))
         c->tickets = tls_tickets_create(o->ticket_rotation_s);
     if (set_user(c, o, error) < 0)

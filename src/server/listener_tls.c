@@ -27,6 +27,7 @@ static int load(struct tls_context **out, const struct config_tls *tls, char *er
         .identity_count = tls->certificates.count + 1,
         .ca = tls->ca,
         .crl = tls->crl,
+        .crl_check = tls->crl_check,
         .verify = tls->verify,
         .depth = tls->depth,
         .min_version = tls->min_version,

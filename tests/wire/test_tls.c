@@ -3,6 +3,7 @@
 #include "tests/wire/tls_client.h"
 #include "tests/wire/tls_files.h"
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -175,6 +176,27 @@ END_TEST
 
 /* ---- Who gets in ---- */
 
+/* A client gets in; or, with a reason, it does not and one line of the log names its address and
+ * the reason, which may be in two parts. */
+static void expect_entry(const struct tls_terms *t, const char *reason, const char *rest)
+{
+    struct tls_client *c = tls_client_new(t);
+    struct sockaddr_in own = {.sin_port = 0};
+    socklen_t size = sizeof(own);
+    char error[256];
+    char line[512];
+
+    ck_assert_int_eq(getsockname(tls_client_fd(c), (struct sockaddr *)&own, &size), 0);
+    ck_assert_int_eq(tls_client_shake_hands(c, error, sizeof(error)) && tls_client_talks(c),
+                     reason == NULL);
+    if (reason != NULL) {
+        snprintf(line, sizeof(line), "127.0.0.1:%u: the TLS handshake failed: %s%s",
+                 (unsigned)ntohs(own.sin_port), reason, rest);
+        expect_log(line);
+    }
+    tls_client_free(c);
+}
+
 static const struct {
     const char *verify;
     const char *client; /* whose certificate is shown; NULL: none */
@@ -220,11 +242,60 @@ START_TEST(clients_are_held_to_what_verify_says)
         snprintf(name, sizeof(name), "%s_key.pem", client);
         t.key = tls_file(name);
     }
-    ck_assert_int_eq(tls_lets_in(&t), log == NULL);
-    if (log != NULL) {
-        expect_log("the TLS handshake failed: ");
-        expect_log(log);
-    }
+    expect_entry(&t, log != NULL ? "" : NULL, log);
+    stop();
+}
+END_TEST
+
+static const struct {
+    const char *check; /* NULL: the default */
+    const char *lists;
+    const char *client;
+    const char *refused; /* NULL: it gets in */
+} REVOCATIONS[] = {
+    {NULL, "crl_all", "nested", NULL},
+    {NULL, "crl_all", "nested_revoked", "certificate revoked (/CN=nested_revoked)"},
+    {NULL, "crl_all", "orphan", "certificate revoked (/CN=fallen)"},
+    {NULL, "crl", "nested", "unable to get certificate CRL (/CN=nested)"},
+    {"chain", "crl_all", "nested", NULL},
+    {"chain", "crl_all", "orphan", "certificate revoked (/CN=fallen)"},
+    {"chain", "crl_middle", "nested", "unable to get certificate CRL (/CN=middle)"},
+    {"chain", "crl_old", "guest", "CRL has expired (/CN=guest)"},
+    {"peer", "crl_middle", "nested", NULL},
+    {"peer", "crl_all", "orphan", NULL},
+    {"peer", "crl_all", "nested_revoked", "certificate revoked (/CN=nested_revoked)"},
+    {"peer", "crl", "nested", "unable to get certificate CRL (/CN=nested)"},
+    {"chain\n      depth: 0", "crl_all", "nested",
+     "certificate chain too long (/CN=middle) (tls.depth)"},
+    {"best_effort", "crl_all", "nested", NULL},
+    {"best_effort", "crl", "nested", NULL},
+    {"best_effort", "crl_middle", "guest", NULL},
+    {"best_effort", "crl_old", "guest", NULL},
+    {"best_effort", "crl", "orphan", "certificate revoked (/CN=fallen)"},
+    {"best_effort", "crl_old", "revoked", "certificate revoked (/CN=revoked)"},
+    {"best_effort", "crl_middle", "nested_revoked", "certificate revoked (/CN=nested_revoked)"},
+    {"best_effort", "crl", "foreign", "unable to get local issuer certificate (/CN=foreign)"},
+};
+
+START_TEST(revocation_is_looked_for_where_crl_check_says)
+{
+    const char *check = REVOCATIONS[_i].check;
+    char config[512];
+    char name[64];
+    struct tls_terms t;
+
+    snprintf(config, sizeof(config),
+             SERVER "      ca: $ca.pem\n      verify: require\n      crl: $%s.pem\n%s%s\n",
+             REVOCATIONS[_i].lists, check != NULL ? "      crl_check: " : "",
+             check != NULL ? check : "");
+    start(config);
+    t = terms();
+    snprintf(name, sizeof(name), "%s.pem", REVOCATIONS[_i].client);
+    t.certificate = tls_file(name);
+    snprintf(name, sizeof(name), "%s_key.pem", REVOCATIONS[_i].client);
+    t.key = tls_file(name);
+    expect_entry(&t, REVOCATIONS[_i].refused != NULL ? "the peer's certificate is refused: " : NULL,
+                 REVOCATIONS[_i].refused);
     stop();
 }
 END_TEST
@@ -758,6 +829,69 @@ START_TEST(a_ticket_comes_with_the_login)
 }
 END_TEST
 
+/* A session of before a reload that turns `verify` on shows no certificate, so it lets nobody in;
+ * with one the handshake is whole, and the certificate is looked at. */
+START_TEST(a_ticket_of_before_vouches_for_nobody)
+{
+    SSL_SESSION *session = NULL;
+    struct tls_terms t;
+    char config[CONFIG_SIZE];
+
+    start(SERVER);
+    t = terms();
+    t.max_version = _i == 0 ? TLS1_2_VERSION : TLS1_3_VERSION;
+    comes_back(&t, &session);
+    ck_assert(comes_back(&t, &session));
+    make_config(config, SERVER "      ca: $ca.pem\n      verify: require\n      crl: $crl.pem\n",
+                "");
+    broker_reload(broker, config);
+    expect_log("the configuration is in force");
+
+    t.session = session;
+    expect_entry(&t, "", "peer did not return a certificate");
+    t.certificate = tls_file("revoked.pem");
+    t.key = tls_file("revoked_key.pem");
+    expect_entry(&t, "the peer's certificate is refused: ", "certificate revoked (/CN=revoked)");
+    t.certificate = tls_file("guest.pem");
+    t.key = tls_file("guest_key.pem");
+    ck_assert(!comes_back(&t, &session));
+    SSL_SESSION_free(session);
+    stop();
+}
+END_TEST
+
+static const char *const STRICTER[] = {
+    SERVER "      ca: $ca.pem\n      verify: require\n      crl: $crl.pem\n",
+    SERVER "      ca: $stranger.pem\n      verify: require\n",
+};
+
+/* A certificate that was good is looked at again after a reload of authorities or lists, also when
+ * its owner would come back with the session. */
+START_TEST(a_reload_of_authorities_and_lists_holds_for_who_was_there)
+{
+    SSL_SESSION *session = NULL;
+    struct tls_terms t;
+    char config[CONFIG_SIZE];
+
+    start(SERVER "      ca: $ca.pem\n      verify: require\n");
+    t = terms();
+    t.max_version = _i % 2 == 0 ? TLS1_2_VERSION : TLS1_3_VERSION;
+    t.certificate = tls_file("revoked.pem");
+    t.key = tls_file("revoked_key.pem");
+    ck_assert(!comes_back(&t, &session));
+    ck_assert(!comes_back(&t, &session));
+    make_config(config, STRICTER[_i / 2], "");
+    broker_reload(broker, config);
+    expect_log("the configuration is in force");
+    t.session = session;
+    expect_entry(&t, "the peer's certificate is refused: ",
+                 _i / 2 == 0 ? "certificate revoked (/CN=revoked)"
+                             : "self-signed certificate in certificate chain (/CN=An authority)");
+    SSL_SESSION_free(session);
+    stop();
+}
+END_TEST
+
 /* ---- Reload ---- */
 
 static char *common_name_now(char out[64])
@@ -890,6 +1024,8 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, alpn_is_amqp_or_nothing);
     tcase_add_loop_test(tcase, clients_are_held_to_what_verify_says, 0,
                         2 * sizeof(CLIENTS) / sizeof(CLIENTS[0]));
+    tcase_add_loop_test(tcase, revocation_is_looked_for_where_crl_check_says, 0,
+                        sizeof(REVOCATIONS) / sizeof(REVOCATIONS[0]));
     tcase_add_test(tcase, a_client_that_does_not_trust_the_server_is_told_of);
     tcase_add_test(tcase, amqp_without_tls_is_told_of);
     tcase_add_test(tcase, the_certificate_is_that_of_the_host);
@@ -911,6 +1047,8 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tcase, tickets_bring_sessions_back_where_they_are_given, 0,
                         2 * sizeof(TICKETS) / sizeof(TICKETS[0]));
     tcase_add_test(tcase, a_ticket_comes_with_the_login);
+    tcase_add_loop_test(tcase, a_ticket_of_before_vouches_for_nobody, 0, 2);
+    tcase_add_loop_test(tcase, a_reload_of_authorities_and_lists_holds_for_who_was_there, 0, 4);
     tcase_add_test(tcase, reload_shows_the_new_certificate_and_drops_nobody);
     tcase_add_test(tcase, reload_neither_adds_nor_takes_tls_away);
     return suite;

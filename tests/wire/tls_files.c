@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,38 +114,113 @@ static void make_encrypted_server(void)
     fclose(f);
 }
 
-/* Of the first authority, with the client "revoked" on it. */
-static void make_revocation_list(void)
+static X509 *read_certificate(const char *name)
+{
+    char file[64];
+    FILE *f;
+    X509 *x;
+
+    snprintf(file, sizeof(file), "%s.pem", name);
+    f = fopen(tls_file(file), "r");
+    if (f == NULL || (x = PEM_read_X509(f, NULL, NULL, NULL)) == NULL)
+        abort();
+    fclose(f);
+    return x;
+}
+
+static void put_on_list(X509_CRL *list, const char *name, const ASN1_TIME *when)
+{
+    X509_REVOKED *entry = X509_REVOKED_new();
+    X509 *revoked = read_certificate(name);
+
+    X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(revoked));
+    X509_REVOKED_set_revocationDate(entry, (ASN1_TIME *)(uintptr_t)when);
+    X509_CRL_add0_revoked(list, entry);
+    X509_free(revoked);
+}
+
+/* Adds the list of `issuer`, good from `begin_s` to `end_s` from now, with up to two certificates
+ * on it, to a file. */
+static void add_list(const char *file, const struct certificate *issuer, long begin_s, long end_s,
+                     const char *first, const char *second)
 {
     X509_CRL *list = X509_CRL_new();
-    X509_REVOKED *entry = X509_REVOKED_new();
-    ASN1_TIME *before = ASN1_TIME_adj(NULL, time(NULL), -1, 0);
-    ASN1_TIME *after = ASN1_TIME_adj(NULL, time(NULL), 1, 0);
-    FILE *f = fopen(tls_file("revoked.pem"), "r");
-    X509 *revoked = PEM_read_X509(f, NULL, NULL, NULL);
+    ASN1_TIME *before = ASN1_TIME_adj(NULL, time(NULL), 0, begin_s);
+    ASN1_TIME *after = ASN1_TIME_adj(NULL, time(NULL), 0, end_s);
+    FILE *f = fopen(tls_file(file), "a");
 
-    fclose(f);
     X509_CRL_set_version(list, 1);
-    X509_CRL_set_issuer_name(list, X509_get_subject_name(authority.x509));
+    X509_CRL_set_issuer_name(list, X509_get_subject_name(issuer->x509));
     X509_CRL_set1_lastUpdate(list, before);
     X509_CRL_set1_nextUpdate(list, after);
-    X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(revoked));
-    X509_REVOKED_set_revocationDate(entry, before);
-    X509_CRL_add0_revoked(list, entry);
-    X509_CRL_sign(list, authority.key, EVP_sha256());
-    f = fopen(tls_file("crl.pem"), "w");
+    if (first != NULL)
+        put_on_list(list, first, before);
+    if (second != NULL)
+        put_on_list(list, second, before);
+    X509_CRL_sign(list, issuer->key, EVP_sha256());
     PEM_write_X509_CRL(f, list);
     fclose(f);
     X509_CRL_free(list);
-    X509_free(revoked);
     ASN1_TIME_free(before);
     ASN1_TIME_free(after);
+}
+
+/* One of yesterday, good for `valid_s`. */
+static void add_revocation_list(const char *file, const struct certificate *issuer, long valid_s,
+                                const char *first, const char *second)
+{
+    add_list(file, issuer, -(long)DAY, valid_s, first, second);
+}
+
+/* Adds the certificate of an intermediate authority to the client's, as clients show it. */
+static void append_issuer(const char *name, const struct certificate *issuer)
+{
+    char file[64];
+    FILE *f;
+
+    snprintf(file, sizeof(file), "%s.pem", name);
+    f = fopen(tls_file(file), "a");
+    PEM_write_X509(f, issuer->x509);
+    fclose(f);
+}
+
+static struct certificate make_intermediate(const char *name)
+{
+    const struct certificate_terms terms = {.use = CERTIFICATE_OF_CA,
+                                            .common_name = name,
+                                            .not_before_s = -2L * DAY,
+                                            .not_after_s = 2L * DAY};
+
+    return make(name, &terms, &authority);
+}
+
+/* Clients of intermediate authorities, and which lists there are of whom. */
+static void make_revocation_lists(void)
+{
+    struct certificate middle = make_intermediate("middle");
+    struct certificate fallen = make_intermediate("fallen");
+
+    make_client("nested", &middle, -DAY, DAY);
+    append_issuer("nested", &middle);
+    make_client("nested_revoked", &middle, -DAY, DAY);
+    append_issuer("nested_revoked", &middle);
+    make_client("orphan", &fallen, -DAY, DAY);
+    append_issuer("orphan", &fallen);
+
+    add_revocation_list("crl.pem", &authority, DAY, "revoked", "fallen");
+    add_revocation_list("crl_all.pem", &authority, DAY, "revoked", "fallen");
+    add_revocation_list("crl_all.pem", &middle, DAY, "nested_revoked", NULL);
+    add_revocation_list("crl_all.pem", &fallen, DAY, NULL, NULL);
+    add_revocation_list("crl_middle.pem", &middle, DAY, "nested_revoked", NULL);
+    add_revocation_list("crl_old.pem", &authority, 0, "revoked", "fallen");
+    certificate_release(&middle);
+    certificate_release(&fallen);
 }
 
 static void make_authorities(void)
 {
     struct certificate_terms terms = {
-        .use = CERTIFICATE_OF_CA,
+        .use = CERTIFICATE_OF_ROOT,
         .common_name = "An authority",
         .not_before_s = -2L * DAY,
         .not_after_s = 2L * DAY,
@@ -194,5 +270,5 @@ void tls_files_make(void)
     make_client("foreign", &stranger, -DAY, DAY);
     make_client("selfmade", NULL, -DAY, DAY);
     make_encrypted_server();
-    make_revocation_list();
+    make_revocation_lists();
 }

@@ -1,5 +1,11 @@
 /* The certificates of the TLS tests, in a directory of the program's own: two authorities, servers
- * and clients with and without something wrong, a revocation list. */
+ * and clients with and without something wrong and revocation lists:
+ *   crl.pem         of the first authority, with the client "revoked" and the authority "fallen";
+ *   crl_all.pem     that, the list of "middle" with its client "nested_revoked", that of "fallen";
+ *   crl_middle.pem  the list of "middle" alone;
+ *   crl_old.pem     as crl.pem, but out of date.
+ * "middle" and "fallen" are intermediate authorities under the first one, with the clients "nested"
+ * and "orphan". */
 #ifndef LEVERET_TESTS_WIRE_TLS_FILES_H
 #define LEVERET_TESTS_WIRE_TLS_FILES_H
 
