@@ -209,14 +209,15 @@ static void block_signals(sigset_t *handled)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* Once a day it looks at how long certificates last. */
+/* Once a day, or when the time of one comes, it looks at how long certificates last. */
 static void wait_for_the_end(const struct options *o, struct broker *b, const sigset_t *handled)
 {
-    const struct timespec day = {.tv_sec = 24 * 60 * 60};
     int number;
 
     for (;;) {
-        number = sigtimedwait(handled, NULL, &day);
+        const struct timespec wait = {.tv_sec = server_next_expiry_s(b->server)};
+
+        number = sigtimedwait(handled, NULL, &wait);
         if (number < 0 && errno == EAGAIN)
             server_warn_of_expiry(b->server);
         if (number < 0)

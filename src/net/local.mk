@@ -15,6 +15,8 @@ src_net_libleveret_net_a_SOURCES = \
 	src/net/tls.h \
 	src/net/tls_context.c \
 	src/net/tls_context.h \
+	src/net/tls_expiry.c \
+	src/net/tls_expiry.h \
 	src/net/tls_peer.c \
 	src/net/tls_stream.c \
 	src/net/tls_stream.h \

@@ -88,10 +88,26 @@ void tls_context_unref(struct tls_context *c); /* NULL is fine */
  * come back with tickets of that one. */
 void tls_context_inherit(struct tls_context *c, const struct tls_context *former);
 
-/* The certificates in the order of the options: the path of one and when it expires. */
-size_t tls_context_certificate_count(const struct tls_context *c);
-const char *tls_context_certificate_path(const struct tls_context *c, size_t i);
-time_t tls_context_certificate_expiry(const struct tls_context *c, size_t i);
+enum tls_expiry_kind {
+    TLS_EXPIRY_CERTIFICATE,  /* of an identity */
+    TLS_EXPIRY_INTERMEDIATE, /* behind one of those */
+    TLS_EXPIRY_AUTHORITY,    /* of `ca` */
+    TLS_EXPIRY_LIST,         /* of `crl` */
+};
+
+/* Something in a file that is good until some time. The context owns the strings. */
+struct tls_expiry {
+    enum tls_expiry_kind kind;
+    char *path;
+    char *name;   /* whose certificate it is, or who issued the list: /CN=app */
+    time_t begin; /* since when it is good */
+    time_t when;
+    bool is_needed; /* false: a list that may be missing or out of date */
+};
+
+/* All of them but lists that a newer one of the same file replaces. */
+size_t tls_context_expiry_count(const struct tls_context *c);
+const struct tls_expiry *tls_context_expiry(const struct tls_context *c, size_t i);
 
 /* ---- Streams ---- */
 

@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "net/tls_expiry.h"
 #include "net/tls_tickets.h"
 
 #include <errno.h>
@@ -25,21 +26,15 @@ static const unsigned char ALPN_PROTOCOLS[] = "\x04"
 /* Sessions are of a listener's kind, whatever its certificate. */
 static const unsigned char SESSION_CONTEXT[] = "leveret";
 
-/* A certificate with its key, and for which hosts. */
-struct shown {
-    SSL_CTX *ssl;
-    char *path;
-    time_t expiry;
-};
-
 struct tls_context {
     atomic_uint references;
     struct tls_tickets *tickets; /* NULL: none are given */
     bool crl_may_lack;           /* revocation lists: one that is missing or old refuses nobody */
     enum tls_name user_from;
     struct pattern *user_pattern; /* or NULL */
+    struct tls_expiries expiries;
     size_t count;
-    struct shown shown[];
+    SSL_CTX *shown[]; /* one for each certificate with its key */
 };
 
 static int fail(char *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -150,22 +145,11 @@ static int load_key(SSL_CTX *ssl, const struct tls_identity *i, char *error)
     return rc;
 }
 
-static time_t expiry_of(const X509 *certificate)
+static int load_identity(SSL_CTX *ssl, const struct tls_identity *i, char *error)
 {
-    struct tm t;
-
-    if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &t) != 1)
-        return 0;
-    return timegm(&t);
-}
-
-static int load_identity(struct shown *s, const struct tls_identity *i, char *error)
-{
-    if (SSL_CTX_use_certificate_chain_file(s->ssl, i->certificate) != 1)
+    if (SSL_CTX_use_certificate_chain_file(ssl, i->certificate) != 1)
         return fail(error, "%s: no certificate could be read: %s", i->certificate, reason());
-    s->path = bytes_to_string(bytes_from_string(i->certificate));
-    s->expiry = expiry_of(SSL_CTX_get0_certificate(s->ssl));
-    return load_key(s->ssl, i, error);
+    return load_key(ssl, i, error);
 }
 
 /* ---- Callbacks ---- */
@@ -225,12 +209,12 @@ static int on_host(SSL *ssl, int *alert, void *context)
     if (host == NULL)
         return SSL_TLSEXT_ERR_NOACK;
     for (size_t i = 0; i < c->count; i++) {
-        X509 *certificate = SSL_CTX_get0_certificate(c->shown[i].ssl);
+        X509 *certificate = SSL_CTX_get0_certificate(c->shown[i]);
 
         if (X509_check_host(certificate, host, 0, 0, NULL) != 1)
             continue;
         if (i != 0)
-            SSL_set_SSL_CTX(ssl, c->shown[i].ssl);
+            SSL_set_SSL_CTX(ssl, c->shown[i]);
         return SSL_TLSEXT_ERR_OK;
     }
     return SSL_TLSEXT_ERR_OK;
@@ -342,15 +326,15 @@ static int set_options(SSL_CTX *ssl, struct tls_context *c, const struct tls_opt
 static int add_identity(struct tls_context *c, const struct tls_options *o,
                         const struct tls_identity *i, char *error)
 {
-    struct shown *s = &c->shown[c->count];
+    SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
 
-    s->ssl = SSL_CTX_new(TLS_server_method());
-    if (s->ssl == NULL)
+    if (ssl == NULL)
         return fail(error, "%s: %s", i->certificate, reason());
-    c->count++;
-    if (set_options(s->ssl, c, o, error) < 0)
+    c->shown[c->count++] = ssl;
+    if (set_options(ssl, c, o, error) < 0 || load_identity(ssl, i, error) < 0)
         return -1;
-    return load_identity(s, i, error);
+    tls_expiries_add_chain(&c->expiries, ssl, i->certificate);
+    return 0;
 }
 
 static int set_user(struct tls_context *c, const struct tls_options *o, char *error)
@@ -380,6 +364,7 @@ int tls_context_create(struct tls_context **out, const struct tls_options *o, ch
         if (add_identity(c, o, &o->identities[i], error) < 0)
             goto fail;
     }
+    tls_expiries_add_verification(&c->expiries, c->shown[0], o->ca, o->crl, !c->crl_may_lack);
     ERR_clear_error();
     *out = c;
     return 0;
@@ -400,10 +385,9 @@ void tls_context_unref(struct tls_context *c)
 {
     if (c == NULL || atomic_fetch_sub(&c->references, 1) != 1)
         return;
-    for (size_t i = 0; i < c->count; i++) {
-        SSL_CTX_free(c->shown[i].ssl);
-        free(c->shown[i].path);
-    }
+    for (size_t i = 0; i < c->count; i++)
+        SSL_CTX_free(c->shown[i]);
+    tls_expiries_release(&c->expiries);
     tls_tickets_unref(c->tickets);
     pattern_free(c->user_pattern);
     free(c);
@@ -413,14 +397,14 @@ void tls_context_inherit(struct tls_context *c, const struct tls_context *former
 {
     if (c->tickets == NULL || former->tickets == NULL)
         return;
-    tls_tickets_set_rotation(former->tickets, (uint32_t)SSL_CTX_get_timeout(c->shown[0].ssl));
+    tls_tickets_set_rotation(former->tickets, (uint32_t)SSL_CTX_get_timeout(c->shown[0]));
     tls_tickets_unref(c->tickets);
     c->tickets = tls_tickets_ref(former->tickets);
 }
 
 SSL *tls_context_new_ssl(struct tls_context *c)
 {
-    return SSL_new(c->shown[0].ssl);
+    return SSL_new(c->shown[0]);
 }
 
 bool tls_context_gives_tickets(const struct tls_context *c)
@@ -438,17 +422,12 @@ const struct pattern *tls_context_user_pattern(const struct tls_context *c)
     return c->user_pattern;
 }
 
-size_t tls_context_certificate_count(const struct tls_context *c)
+size_t tls_context_expiry_count(const struct tls_context *c)
 {
-    return c->count;
+    return c->expiries.count;
 }
 
-const char *tls_context_certificate_path(const struct tls_context *c, size_t i)
+const struct tls_expiry *tls_context_expiry(const struct tls_context *c, size_t i)
 {
-    return c->shown[i].path;
-}
-
-time_t tls_context_certificate_expiry(const struct tls_context *c, size_t i)
-{
-    return c->shown[i].expiry;
+    return &c->expiries.items[i];
 }

@@ -7,13 +7,17 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 enum {
-    DAY_S = 24 * 60 * 60,
+    HOUR_S = 60 * 60,
+    DAY_S = 24 * HOUR_S,
     WARN_BEFORE_S = 30 * DAY_S,
+    /* Lists are made anew all the time: that there is a share of one left is no news. */
+    LIST_WARN_SHARE = 5,
 };
 
 /* ---- From the configuration ---- */
@@ -193,29 +197,112 @@ struct tls_context *server_listener_tls(struct server_listener *l)
     return c;
 }
 
-static void warn(const char *path, time_t expiry, time_t now)
+/* ---- What expires ---- */
+
+/* What it is that expires, before its name. */
+static const char *const KINDS[] = {
+    [TLS_EXPIRY_CERTIFICATE] = "certificate of",
+    [TLS_EXPIRY_INTERMEDIATE] = "intermediate certificate of",
+    [TLS_EXPIRY_AUTHORITY] = "certificate of the authority",
+    [TLS_EXPIRY_LIST] = "revocation list of",
+};
+
+/* From when on it is warned of. */
+static time_t warning_begin(const struct tls_expiry *e)
 {
+    int64_t before_s = WARN_BEFORE_S;
+
+    if (e->kind == TLS_EXPIRY_LIST && (e->when - e->begin) / LIST_WARN_SHARE < before_s)
+        before_s = (e->when - e->begin) / LIST_WARN_SHARE;
+    return e->when - (time_t)before_s;
+}
+
+/* "10 days", "7 hours". */
+static void format_left(int64_t left_s, char out[32])
+{
+    if (left_s < DAY_S)
+        snprintf(out, 32, "%" PRId64 " hours", left_s / HOUR_S);
+    else
+        snprintf(out, 32, "%" PRId64 " days", left_s / DAY_S);
+}
+
+static void warn(const struct tls_expiry *e, time_t now)
+{
+    bool refuses = e->kind == TLS_EXPIRY_LIST && e->is_needed;
     char date[32] = "";
+    char left[32];
     struct tm t;
 
-    if (gmtime_r(&expiry, &t) != NULL)
+    if (gmtime_r(&e->when, &t) != NULL)
         strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &t);
-    if (expiry <= now)
-        log_error("tls", "%s: the certificate has expired (%s)", path, date);
-    else if (expiry - now < WARN_BEFORE_S)
-        log_warning("tls", "%s: the certificate expires in %" PRId64 " days (%s)", path,
-                    (int64_t)((expiry - now) / DAY_S), date);
+    format_left(e->when - now, left);
+    if (e->when <= now)
+        log_error("tls", "%s: the %s %s has expired (%s)%s", e->path, KINDS[e->kind], e->name, date,
+                  refuses ? ": all clients of that authority are refused (tls.crl_check)" : "");
+    else
+        log_warning("tls", "%s: the %s %s expires in %s (%s)%s", e->path, KINDS[e->kind], e->name,
+                    left, date,
+                    refuses ? ", when all clients of that authority will be refused (tls.crl_check)"
+                            : "");
+}
+
+static bool is_same(const struct tls_expiry *a, const struct tls_expiry *b)
+{
+    return a->kind == b->kind && a->when == b->when && a->is_needed == b->is_needed &&
+           strcmp(a->path, b->path) == 0 && strcmp(a->name, b->name) == 0;
+}
+
+/* Whether a listener before the one at place `i` has it too. */
+static bool is_told(struct tls_context *const *contexts, size_t i, const struct tls_expiry *e)
+{
+    for (size_t j = 0; j < i; j++) {
+        for (size_t k = 0; contexts[j] != NULL && k < tls_context_expiry_count(contexts[j]); k++) {
+            if (is_same(tls_context_expiry(contexts[j], k), e))
+                return true;
+        }
+    }
+    return false;
 }
 
 void server_warn_of_expiry(struct server *s)
 {
+    struct tls_context **contexts =
+        memory_alloc_zeroed(s->listener_count, sizeof(struct tls_context *));
     time_t now = (time_t)(clock_realtime_ms() / 1000);
+
+    for (size_t i = 0; i < s->listener_count; i++) {
+        contexts[i] = server_listener_tls(&s->listeners[i]);
+        for (size_t k = 0; contexts[i] != NULL && k < tls_context_expiry_count(contexts[i]); k++) {
+            const struct tls_expiry *e = tls_context_expiry(contexts[i], k);
+
+            if (now >= warning_begin(e) && !is_told(contexts, i, e))
+                warn(e, now);
+        }
+    }
+    for (size_t i = 0; i < s->listener_count; i++)
+        tls_context_unref(contexts[i]);
+    free(contexts);
+}
+
+static void bring_forward(int64_t *wait_s, time_t when, time_t now)
+{
+    if (when > now && when - now < *wait_s)
+        *wait_s = when - now;
+}
+
+int64_t server_next_expiry_s(struct server *s)
+{
+    time_t now = (time_t)(clock_realtime_ms() / 1000);
+    int64_t wait_s = DAY_S;
 
     for (size_t i = 0; i < s->listener_count; i++) {
         struct tls_context *c = server_listener_tls(&s->listeners[i]);
 
-        for (size_t k = 0; c != NULL && k < tls_context_certificate_count(c); k++)
-            warn(tls_context_certificate_path(c, k), tls_context_certificate_expiry(c, k), now);
+        for (size_t k = 0; c != NULL && k < tls_context_expiry_count(c); k++) {
+            bring_forward(&wait_s, warning_begin(tls_context_expiry(c, k)), now);
+            bring_forward(&wait_s, tls_context_expiry(c, k)->when, now);
+        }
         tls_context_unref(c);
     }
+    return wait_s;
 }

@@ -1,5 +1,5 @@
 /* What a server's listeners have beside their sockets: the TLS contexts made from a configuration,
- * put in force at once, how long their certificates last, and whom they take for a proxy. */
+ * put in force at once, how long what is in their files lasts, and whom they take for a proxy. */
 #ifndef LEVERET_SERVER_LISTENER_TLS_H
 #define LEVERET_SERVER_LISTENER_TLS_H
 
@@ -44,8 +44,13 @@ struct tls_context *server_listener_tls(struct server_listener *l);
 /* Whether who connects from there is a proxy and begins with a PROXY header. Any thread. */
 bool server_listener_is_proxy(const struct server_listener *l, const struct socket_address *peer);
 
-/* Logs each certificate in use that expires within 30 days or has. Any thread. */
+/* Logs each certificate in use that expires within 30 days or has, those of intermediate and
+ * trusted authorities too, and each revocation list of which less than that and than a fifth of its
+ * time is left; once, however many listeners use it. Any thread. */
 void server_warn_of_expiry(struct server *s);
+
+/* In how many seconds there may be something else to warn of; a day at most. Any thread. */
+int64_t server_next_expiry_s(struct server *s);
 
 /* Makes and frees s->listeners (server_init, server_release). */
 void server_listeners_init(struct server *s);

@@ -450,9 +450,71 @@ START_TEST(certificates_that_end_soon_are_warned_of)
           "      certificates:\n"
           "        - {certificate: $ended.pem, key: $ended_key.pem}\n"
           "        - {certificate: $other.pem, key: $other_key.pem}\n");
-    expect_log("ending.pem: the certificate expires in 10 days (");
-    expect_log("ended.pem: the certificate has expired (");
+    expect_log("ending.pem: the certificate of /CN=localhost expires in 10 days (");
+    expect_log("ended.pem: the certificate of /CN=localhost has expired (");
     ck_assert(!broker_log_holds(broker, "other.pem: the certificate"));
+    stop();
+}
+END_TEST
+
+#define VERIFYING \
+    "      certificate: $chained.pem\n      key: $chained_key.pem\n" \
+    "      verify: peer\n      ca: $authorities.pem\n      crl: $lists.pem\n"
+#define SECOND_LISTENER "  - address: 127.0.0.1\n    port: 0\n    tls:\n"
+
+static const char *const ENDINGS[] = {
+    "chained.pem: the intermediate certificate of /CN=ending expires in 10 days (",
+    "chained.pem: the intermediate certificate of /CN=ended has expired (",
+    "authorities.pem: the certificate of the authority /CN=ending expires in 10 days (",
+    "authorities.pem: the certificate of the authority /CN=ended has expired (",
+    "lists.pem: the revocation list of /CN=ending expires in 10 days (",
+    "lists.pem: the revocation list of /CN=ended has expired (",
+    "lists.pem: the revocation list of /CN=overdue expires in 12 hours (",
+};
+
+/* Each once, although two listeners have it, at the start and at a reload. */
+START_TEST(whatever_else_ends_soon_is_warned_of)
+{
+    const char *tls = VERIFYING SECOND_LISTENER VERIFYING;
+    char config[CONFIG_SIZE];
+
+    start(tls);
+    make_config(config, tls, "");
+    for (unsigned times = 1; times <= 2; times++) {
+        for (size_t i = 0; i < sizeof(ENDINGS) / sizeof(ENDINGS[0]); i++) {
+            expect_log(ENDINGS[i]);
+            ck_assert_msg(broker_log_count(broker, ENDINGS[i]) == times, "%s", ENDINGS[i]);
+        }
+        expect_log(" UTC), when all clients of that authority will be refused (tls.crl_check)");
+        expect_log(" UTC): all clients of that authority are refused (tls.crl_check)");
+        if (times == 1)
+            ck_assert(broker_reloads(broker, config));
+    }
+    ck_assert(!broker_log_holds(broker, "/CN=lasting"));
+    ck_assert(!broker_log_holds(broker, "/CN=weekly"));
+    stop();
+}
+END_TEST
+
+/* A list of a minute and a half, which has less than a fifth of it left two seconds later. */
+START_TEST(lists_that_end_while_it_runs_are_warned_of)
+{
+    tls_files_add_list("soon", -70, 20);
+    start("      certificate: $server.pem\n      key: $server_key.pem\n"
+          "      verify: peer\n      ca: $ca.pem\n      crl: $soon.pem\n");
+    ck_assert(!broker_log_holds(broker, "soon.pem: the revocation list"));
+    expect_log("soon.pem: the revocation list of /CN=An authority expires in 0 hours (");
+    stop();
+}
+END_TEST
+
+/* With best_effort an old list refuses nobody, and the log does not say that it does. */
+START_TEST(lists_that_may_lack_are_warned_of_as_such)
+{
+    start(VERIFYING "      crl_check: best_effort\n");
+    expect_log("lists.pem: the revocation list of /CN=ending expires in 10 days (");
+    expect_log("lists.pem: the revocation list of /CN=ended has expired (");
+    ck_assert(!broker_log_holds(broker, "of that authority"));
     stop();
 }
 END_TEST
@@ -1033,6 +1095,9 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tcase, what_is_wrong_with_the_files_is_told_before_the_start, 0,
                         sizeof(BAD) / sizeof(BAD[0]));
     tcase_add_test(tcase, certificates_that_end_soon_are_warned_of);
+    tcase_add_test(tcase, whatever_else_ends_soon_is_warned_of);
+    tcase_add_test(tcase, lists_that_end_while_it_runs_are_warned_of);
+    tcase_add_test(tcase, lists_that_may_lack_are_warned_of_as_such);
     tcase_add_test(tcase, messages_of_all_sizes_come_through);
     tcase_add_test(tcase, a_consumer_that_does_not_read_holds_up_nobody);
     tcase_add_test(tcase, leveret_perf_speaks_it);

@@ -172,6 +172,14 @@ static void add_revocation_list(const char *file, const struct certificate *issu
     add_list(file, issuer, -(long)DAY, valid_s, first, second);
 }
 
+void tls_files_add_list(const char *name, long begin_s, long end_s)
+{
+    char file[64];
+
+    snprintf(file, sizeof(file), "%s.pem", name);
+    add_list(file, &authority, begin_s, end_s, NULL, NULL);
+}
+
 /* Adds the certificate of an intermediate authority to the client's, as clients show it. */
 static void append_issuer(const char *name, const struct certificate *issuer)
 {
@@ -215,6 +223,46 @@ static void make_revocation_lists(void)
     add_revocation_list("crl_old.pem", &authority, 0, "revoked", "fallen");
     certificate_release(&middle);
     certificate_release(&fallen);
+}
+
+/* When a list was made and when the next one is due, in seconds from now. */
+struct list_terms {
+    long begin_s;
+    long end_s;
+};
+
+/* The authority NAME and an intermediate one of that name, which last for so long, and a list. */
+static void add_expiring(const char *name, long valid_s, struct list_terms list)
+{
+    const struct certificate_terms root_terms = {.use = CERTIFICATE_OF_ROOT,
+                                                 .common_name = name,
+                                                 .not_before_s = -2L * DAY,
+                                                 .not_after_s = valid_s};
+    const struct certificate_terms middle_terms = {.use = CERTIFICATE_OF_CA,
+                                                   .common_name = name,
+                                                   .not_before_s = -2L * DAY,
+                                                   .not_after_s = valid_s};
+    struct certificate root = make("expiring_root", &root_terms, NULL);
+    struct certificate middle = make("expiring_middle", &middle_terms, &authority);
+
+    append_issuer("authorities", &root);
+    append_issuer("chained", &middle);
+    add_list("lists.pem", &root, list.begin_s, list.end_s, NULL, NULL);
+    if (list.end_s > 30L * DAY)
+        add_revocation_list("lists.pem", &root, -60, NULL, NULL);
+    certificate_release(&root);
+    certificate_release(&middle);
+}
+
+static void make_expiring(void)
+{
+    tls_files_add_server("chained", "localhost", 90L * DAY);
+    add_expiring("lasting", 90L * DAY, (struct list_terms){-DAY, 90L * DAY});
+    add_expiring("ending", 10L * DAY + DAY / 2,
+                 (struct list_terms){-60L * DAY, 10L * DAY + DAY / 2});
+    add_expiring("ended", -60, (struct list_terms){-DAY, -60});
+    add_expiring("weekly", 90L * DAY, (struct list_terms){-5L * DAY, 2L * DAY});
+    add_expiring("overdue", 90L * DAY, (struct list_terms){-6L * DAY, DAY / 2 + 60});
 }
 
 static void make_authorities(void)
@@ -271,4 +319,5 @@ void tls_files_make(void)
     make_client("selfmade", NULL, -DAY, DAY);
     make_encrypted_server();
     make_revocation_lists();
+    make_expiring();
 }

@@ -5,7 +5,11 @@
  *   crl_middle.pem  the list of "middle" alone;
  *   crl_old.pem     as crl.pem, but out of date.
  * "middle" and "fallen" are intermediate authorities under the first one, with the clients "nested"
- * and "orphan". */
+ * and "orphan".
+ * Of "lasting", "ending" (10 days and a half) and "ended" there are intermediate authorities behind
+ * the server of chained.pem, authorities in authorities.pem, and the lists of those in lists.pem,
+ * where "lasting" has a former one as well, which is out of date. "weekly" and "overdue" are such
+ * authorities that last, with lists of a week, of which there are two days left and half a one. */
 #ifndef LEVERET_TESTS_WIRE_TLS_FILES_H
 #define LEVERET_TESTS_WIRE_TLS_FILES_H
 
@@ -19,6 +23,10 @@ const char *tls_file(const char *name);
 /* Makes another certificate NAME.pem and NAME_key.pem of the first authority with this common name
  * and for this host, valid for so many seconds. */
 void tls_files_add_server(const char *name, const char *common_name, long valid_s);
+
+/* Makes NAME.pem, a revocation list of the first authority that is good from `begin_s` to `end_s`
+ * from now. */
+void tls_files_add_list(const char *name, long begin_s, long end_s);
 
 /* Makes another client's certificate of the first authority, with its common name NAME. */
 void tls_files_add_client(const char *name);
