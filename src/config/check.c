@@ -131,6 +131,11 @@ static void check_mechanisms(struct checker *c, const struct config_listener *l)
     if (l->mechanisms_line != 0 && l->mechanisms == 0)
         config_problems_add(c->problems, c->config->file, l->mechanisms_line,
                             "'mechanisms' is empty: nobody could log in");
+    else if (l->mechanisms == CONFIG_MECHANISM_EXTERNAL &&
+             (l->tls.certificate == NULL || l->tls.verify == TLS_VERIFY_NONE))
+        config_problems_add(c->problems, c->config->file, l->mechanisms_line,
+                            "'mechanisms' has EXTERNAL alone, which needs 'tls' with 'verify': "
+                            "nobody could log in");
 }
 
 static void check_listeners(struct checker *c)
@@ -143,6 +148,13 @@ static void check_listeners(struct checker *c)
         return;
     }
     for (size_t i = 0; i < all->count; i++) {
+        if (is_unix(&all->items[i]) && all->items[i].proxy_protocol.networks.count != 0)
+            config_problems_add(c->problems, c->config->file, all->items[i].line,
+                                "'proxy_protocol' has no use for a Unix socket: nobody connects "
+                                "to it from a network");
+        if (is_unix(&all->items[i]) && all->items[i].port_line != 0)
+            config_problems_add(c->problems, c->config->file, all->items[i].port_line,
+                                "'port' has no use for a Unix socket");
         check_tls(c, &all->items[i]);
         check_mechanisms(c, &all->items[i]);
     }

@@ -96,6 +96,7 @@ struct config_listener {
     uint32_t mechanisms;    /* of enum config_mechanism */
     bool plain_without_tls; /* passwords may come in the clear from other machines */
     unsigned line;
+    unsigned port_line;       /* where `port` is written; 0: nowhere */
     unsigned tls_line;        /* where `tls` is written */
     unsigned mechanisms_line; /* where `mechanisms` is written; 0: nowhere */
 };

@@ -60,6 +60,7 @@ static const struct config_choice TLS_NAMES[] = {
     {"common_name", TLS_NAME_COMMON},
     {"san_dns", TLS_NAME_SAN_DNS},
     {"san_email", TLS_NAME_SAN_EMAIL},
+    {"san_uri", TLS_NAME_SAN_URI},
     {"distinguished_name", TLS_NAME_DISTINGUISHED},
     {.name = NULL},
 };
@@ -234,6 +235,7 @@ static const struct config_key LISTENER_KEYS[] = {
      .min = 0,
      .max = UINT16_MAX,
      FIELD(config_listener, port),
+     .line_offset = offsetof(struct config_listener, port_line),
      .doc = "TCP port; 0 lets the system choose a free one (it is logged). Not of a Unix socket."},
     {.name = "tls",
      .type = CONFIG_TYPE_SECTION,

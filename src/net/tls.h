@@ -45,9 +45,10 @@ struct tls_identity {
 
 /* The name in a certificate that says who its owner is. */
 enum tls_name {
-    TLS_NAME_COMMON,  /* CN of the subject */
+    TLS_NAME_COMMON,  /* CN of the subject; several with commas in between */
     TLS_NAME_SAN_DNS, /* the first alternative name of that type; likewise the next */
     TLS_NAME_SAN_EMAIL,
+    TLS_NAME_SAN_URI,
     TLS_NAME_DISTINGUISHED, /* the whole subject, as RFC 4514 writes it: CN=app,O=Example */
 };
 
@@ -144,6 +145,9 @@ const char *stream_tls_cipher(const struct stream *s);
 
 /* Whether the kernel encrypts what is written. */
 bool stream_tls_kernel_sends(const struct stream *s);
+
+/* Whether the peer showed a certificate that was verified. */
+bool stream_tls_peer_is_verified(const struct stream *s);
 
 /* Writes the user that the peer's certificate names, zero-terminated: what user_pattern takes out
  * of the name that user_from says. Returns 0; -ENOENT when the peer showed no certificate that was

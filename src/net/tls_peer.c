@@ -27,22 +27,44 @@ static int copy_name(const void *data, size_t size, char *out, size_t out_size)
     return 0;
 }
 
-static int common_name(const X509 *x, char *out, size_t size)
+static int copy_entry(const X509_NAME *subject, int at, char *out, size_t size)
 {
-    const X509_NAME *subject = X509_get_subject_name(x);
-    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    const X509_NAME_ENTRY *entry = X509_NAME_get_entry(subject, at);
     unsigned char *utf8;
-    int n;
+    int n = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(entry));
     int rc;
 
-    if (at < 0)
-        return -ENOENT;
-    n = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
     if (n < 0)
         return -EINVAL;
     rc = copy_name(utf8, (size_t)n, out, size);
     OPENSSL_free(utf8);
     return rc;
+}
+
+/* Several are one name with commas in between, as with RabbitMQ: none of them alone says who it is,
+ * for some write what the others are in first, and some last. */
+static int common_name(const X509 *x, char *out, size_t size)
+{
+    const X509_NAME *subject = X509_get_subject_name(x);
+    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    size_t used = 0;
+
+    if (at < 0)
+        return -ENOENT;
+    while (at >= 0) {
+        int rc;
+
+        if (used + 1 >= size)
+            return -E2BIG;
+        if (used != 0)
+            out[used++] = ',';
+        rc = copy_entry(subject, at, out + used, size - used);
+        if (rc < 0)
+            return rc;
+        used += strlen(out + used);
+        at = X509_NAME_get_index_by_NID(subject, NID_commonName, at);
+    }
+    return 0;
 }
 
 /* The first alternative name of that type. */
@@ -89,25 +111,37 @@ static int name_of(const X509 *x, enum tls_name which, char *out, size_t size)
         return alternative_name(x, GEN_DNS, out, size);
     case TLS_NAME_SAN_EMAIL:
         return alternative_name(x, GEN_EMAIL, out, size);
+    case TLS_NAME_SAN_URI:
+        return alternative_name(x, GEN_URI, out, size);
     case TLS_NAME_DISTINGUISHED:
         return distinguished_name(x, out, size);
     }
     return -ENOENT;
 }
 
-int stream_tls_peer_user(const struct stream *s, char *out, size_t size)
+static const X509 *verified_certificate(const struct stream *s)
 {
     const SSL *ssl = stream_tls_ssl(s);
+
+    if (ssl == NULL || SSL_get_verify_result(ssl) != X509_V_OK)
+        return NULL;
+    return SSL_get0_peer_certificate(ssl);
+}
+
+bool stream_tls_peer_is_verified(const struct stream *s)
+{
+    return verified_certificate(s) != NULL;
+}
+
+int stream_tls_peer_user(const struct stream *s, char *out, size_t size)
+{
+    const X509 *x = verified_certificate(s);
     const struct tls_context *context;
     const struct pattern *pattern;
     char name[NAME_SIZE_MAX];
     struct bytes user;
-    const X509 *x;
     int rc;
 
-    if (ssl == NULL || SSL_get_verify_result(ssl) != X509_V_OK)
-        return -ENOENT;
-    x = SSL_get0_peer_certificate(ssl);
     if (x == NULL)
         return -ENOENT;
     context = stream_tls_context(s);

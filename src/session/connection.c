@@ -650,10 +650,8 @@ static void log_loss(const struct connection *c, ssize_t result)
                     result == 0 ? "closed by the peer without connection.close"
                                 : strerror((int)-result));
     else if (c->state == CONNECTION_EXPECT_START_OK && c->mechanisms == 0)
-        log_warning("connection", "%s: went away: no mechanism was offered to it%s", c->peer,
-                    stream_is_tls(&c->stream)
-                        ? " (mechanisms of the listener, tls.user_from, tls.user_pattern)"
-                        : " without TLS (mechanisms and plain_without_tls of the listener)");
+        log_warning("connection", "%s: went away: no mechanism was offered to it: %s", c->peer,
+                    connection_why_no_mechanism(c));
 }
 
 void connection_take_kept_input(struct connection *c)

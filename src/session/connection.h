@@ -162,6 +162,9 @@ int connection_fail(struct connection *c, int code, uint32_t method, const char 
 /* As connection_fail, with an error that the codec filled. */
 int connection_fail_with(struct connection *c, const struct amqp_error *e);
 
+/* Why none was offered to a client, to the operator. */
+const char *connection_why_no_mechanism(const struct connection *c);
+
 /* Closes it because the broker shuts down or its user is gone (320). */
 void connection_force_close(struct connection *c, const char *why);
 

@@ -47,6 +47,25 @@ static struct sasl_peer peer_of(const struct connection *c, char name[LOGIN_NAME
     };
 }
 
+/* Why EXTERNAL is not for this client, to the operator. */
+static const char *why_no_identity(const struct connection *c)
+{
+    if (!stream_is_tls(&c->stream))
+        return "no certificate without TLS (tls of the listener)";
+    if (!stream_tls_peer_is_verified(&c->stream))
+        return "it showed no certificate (tls.verify)";
+    return "its certificate names no user (tls.user_from, tls.user_pattern)";
+}
+
+const char *connection_why_no_mechanism(const struct connection *c)
+{
+    const uint32_t mechanisms = c->listener->config->mechanisms;
+
+    if ((mechanisms & ~(uint32_t)CONFIG_MECHANISM_EXTERNAL) != 0)
+        return "passwords need TLS (plain_without_tls of the listener)";
+    return why_no_identity(c);
+}
+
 void connection_start(struct connection *c)
 {
     const struct config_listener *listener = c->listener->config;
@@ -259,8 +278,7 @@ static int refuse_mechanism(struct connection *c, const struct sasl_mechanism *m
                                "the broker's own machine (plain_without_tls of the listener)",
                                m->name);
     if ((c->listener->config->mechanisms & m->bit) != 0 && (m->flags & SASL_NEEDS_IDENTITY) != 0)
-        return refuse_login(c, bytes_from_string(m->name), bytes_of(NULL, 0),
-                            "no certificate that names a user (tls.user_from, tls.user_pattern)");
+        return refuse_login(c, bytes_from_string(m->name), bytes_of(NULL, 0), why_no_identity(c));
     return connection_fail(c, AMQP_COMMAND_INVALID, AMQP_CONNECTION_START_OK,
                            "invalid authentication mechanism '%s'", m->name);
 }

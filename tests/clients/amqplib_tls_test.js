@@ -32,6 +32,24 @@ check('TLS 1.2 is spoken too', async () => {
     await connection.close();
 });
 
+const own = {
+    ca,
+    cert: fs.readFileSync(`${process.env.AMQPS_CERTIFICATES}/client_certificate.pem`),
+    key: fs.readFileSync(`${process.env.AMQPS_CERTIFICATES}/client_key.pem`),
+};
+const external = amqp.credentials.external();
+
+check('a certificate logs in without a password', async () => {
+    const connection = await amqp.connect(url, {...own, credentials: external});
+    const channel = await connection.createChannel();
+    await channel.assertQueue('', {exclusive: true});
+    await connection.close();
+});
+
+check('without a certificate EXTERNAL is refused', async () => {
+    await assert.rejects(amqp.connect(url, {ca, credentials: external}), /EXTERNAL|403|closed/);
+});
+
 check('an unknown authority is refused by the client', async () => {
     await assert.rejects(amqp.connect(url), /self.signed|unable to/);
 });

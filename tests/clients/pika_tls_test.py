@@ -44,6 +44,24 @@ def tls_1_2_is_spoken_too():
 
 
 @check
+def a_certificate_logs_in_without_a_password():
+    own = context()
+    own.load_cert_chain(f"{CERTIFICATES}/client_certificate.pem",
+                        f"{CERTIFICATES}/client_key.pem")
+    with connect(own, credentials=pika.credentials.ExternalCredentials()) as connection:
+        connection.channel().queue_declare("", exclusive=True)
+
+
+@check
+def without_a_certificate_external_is_refused():
+    try:
+        connect(context(), credentials=pika.credentials.ExternalCredentials())
+    except pika.exceptions.AMQPConnectionError:
+        return
+    raise AssertionError("somebody without a certificate got in")
+
+
+@check
 def an_unknown_authority_is_refused_by_the_client():
     stranger = ssl.create_default_context()
     try:

@@ -459,6 +459,29 @@ START_TEST(wrong_types_are_refused)
 }
 END_TEST
 
+START_TEST(listeners_that_cannot_do_what_they_say_are_refused)
+{
+    static const struct bad_case CASES[] = {
+        {"listeners: [{mechanisms: [EXTERNAL]}]\n",
+         "1: 'mechanisms' has EXTERNAL alone, which needs 'tls' with 'verify': nobody could log "
+         "in\n"},
+        {"listeners: [{mechanisms: [EXTERNAL], tls: {certificate: a, key: b}}]\n",
+         "1: 'mechanisms' has EXTERNAL alone, which needs 'tls' with 'verify': nobody could log "
+         "in\n"},
+        {"listeners: [{address: 'unix:/a', proxy_protocol: {networks: [192.0.2.1]}}]\n",
+         "1: 'proxy_protocol' has no use for a Unix socket: nobody connects to it from a "
+         "network\n"},
+        {"listeners:\n- address: 'unix:/a'\n  port: 5672\n",
+         "3: 'port' has no use for a Unix socket\n"},
+        {"listeners:\n- tls:\n    certificate: a\n    key: b\n    ca: c\n    verify: require\n"
+         "    crl_check: peer\n",
+         "7: 'crl_check' needs 'crl', the lists that it is about\n"},
+    };
+
+    EXPECT_ALL(CASES);
+}
+END_TEST
+
 START_TEST(numbers_out_of_range_are_refused)
 {
     static const struct bad_case CASES[] = {
@@ -924,9 +947,10 @@ UNIT_MAIN("config", without_a_file_guest_gets_in_from_loopback,
           listeners_are_read_in_order_with_defaults, users_and_permissions_are_read,
           own_users_replace_guest_altogether, topology_is_read_with_its_arguments,
           unknown_keys_are_refused_with_a_suggestion, wrong_types_are_refused,
-          numbers_out_of_range_are_refused, duplicates_are_refused,
-          names_are_unique_only_within_their_scope, references_must_lead_somewhere,
-          names_of_users_are_text, the_longest_wait_is_shorter_than_the_handshake,
+          listeners_that_cannot_do_what_they_say_are_refused, numbers_out_of_range_are_refused,
+          duplicates_are_refused, names_are_unique_only_within_their_scope,
+          references_must_lead_somewhere, names_of_users_are_text,
+          the_longest_wait_is_shorter_than_the_handshake,
           required_keys_and_contradictions_are_named,
           topology_that_the_broker_would_refuse_is_refused, queue_arguments_are_checked,
           policies_are_read, policies_are_checked,

@@ -100,8 +100,8 @@ tests_wire_test_handshake_LDADD = $(WIRE_LIBS)
 
 check_PROGRAMS += tests/wire/test_external
 TESTS += tests/wire/test_external
-tests_wire_test_external_SOURCES = tests/wire/test_external.c tests/wire/tls_files.c \
-	tests/wire/tls_files.h
+tests_wire_test_external_SOURCES = tests/wire/test_external.c tests/wire/tls_client.c \
+	tests/wire/tls_client.h tests/wire/tls_files.c tests/wire/tls_files.h
 tests_wire_test_external_LDADD = $(WIRE_LIBS) src/leveretctl/libleveret_leveretctl.a $(BASE_LIBS) \
 	$(SSL_LIBS) $(CRYPTO_LIBS)
 

@@ -1,4 +1,5 @@
 /* SASL EXTERNAL: who a client with a certificate is. */
+#include "tests/wire/tls_client.h"
 #include "tests/wire/tls_files.h"
 
 #include <stdio.h>
@@ -11,7 +12,7 @@ static const char CONFIG[] =
     "  - {address: 127.0.0.1, port: @PORT@, mechanisms: [PLAIN, EXTERNAL]}\n"
     "  - address: 127.0.0.1\n"
     "    port: 0\n"
-    "    mechanisms: [PLAIN, AMQPLAIN, EXTERNAL]\n"
+    "    mechanisms: [%s]\n"
     "    tls:\n"
     "      certificate: %s\n"
     "      key: %s\n"
@@ -36,12 +37,12 @@ static const char CONFIG[] =
 static struct broker *broker;
 static struct client_tls over;
 
-static void start(const char *verify, const char *rule)
+static void start_with(const char *mechanisms, const char *verify, const char *rule)
 {
     char config[8192];
 
-    snprintf(config, sizeof(config), CONFIG, tls_file("server.pem"), tls_file("server_key.pem"),
-             tls_file("ca.pem"), verify, rule);
+    snprintf(config, sizeof(config), CONFIG, mechanisms, tls_file("server.pem"),
+             tls_file("server_key.pem"), tls_file("ca.pem"), verify, rule);
     broker = broker_start_with_workers(config, 2);
     over = (struct client_tls){.port = broker_listener_port(broker, 1),
                                .ca = tls_file("ca.pem"),
@@ -49,6 +50,11 @@ static void start(const char *verify, const char *rule)
                                .key = tls_file("guest_key.pem"),
                                .external = true};
     use_tls(&over);
+}
+
+static void start(const char *verify, const char *rule)
+{
+    start_with("PLAIN, AMQPLAIN, EXTERNAL", verify, rule);
 }
 
 static void stop(void)
@@ -64,6 +70,50 @@ static void expect_log(const char *text)
         return;
     broker_show_log(broker);
     ck_abort_msg("the log lacks '%s'", text);
+}
+
+/* A client that takes EXTERNAL whatever is offered to it is told nothing but that, as RabbitMQ does
+ * it; the log tells why. */
+static void expect_refusal_of_external(const char *why)
+{
+    static const char TOLD[] = "\x01\x93" /* 403 */
+                               "\x6f"     /* so long is the text */
+                               "ACCESS_REFUSED - Login was refused using authentication mechanism "
+                               "EXTERNAL. For details see the broker logfile.";
+    struct raw_bytes capability = {.size = 0};
+    struct raw_bytes properties = {.size = 0};
+    struct raw_bytes method = {.size = 0};
+    struct raw_bytes frame = {.size = 0};
+    struct tls_terms terms = {
+        .port = over.port, .ca = over.ca, .certificate = over.certificate, .key = over.key};
+    struct tls_client *c = tls_connect(&terms);
+    char line[256];
+    char answer[512];
+    ssize_t n;
+
+    put_short_string(&capability, "authentication_failure_close");
+    put_u8(&capability, 't');
+    put_u8(&capability, 1);
+    put_short_string(&properties, "capabilities");
+    put_u8(&properties, 'F');
+    put_long_string(&properties, capability.data, capability.size);
+    put_u32(&method, AMQP_CONNECTION_START_OK_METHOD);
+    put_long_string(&method, properties.data, properties.size);
+    put_short_string(&method, "EXTERNAL");
+    put_long_string(&method, "guest", 5);
+    put_short_string(&method, "en_US");
+    put_u8(&frame, AMQP_FRAME_METHOD);
+    put_u16(&frame, 0);
+    put_long_string(&frame, method.data, method.size);
+    put_u8(&frame, AMQP_FRAME_END);
+    tls_client_send(c, frame.data, frame.size);
+    n = tls_client_read(c, answer, sizeof(answer));
+    ck_assert_int_gt(n, 0);
+    ck_assert_msg(memmem(answer, (size_t)n, TOLD, sizeof(TOLD) - 1) != NULL, "%.*s", (int)n - 11,
+                  answer + 11);
+    snprintf(line, sizeof(line), "login of user '' was refused using mechanism EXTERNAL: %s", why);
+    expect_log(line);
+    tls_client_free(c);
 }
 
 /* Whether the mechanism is offered on the listener that clients use now: librabbitmq asks for no
@@ -83,7 +133,7 @@ static const struct {
     {"      user_from: san_email\n", "someone@clients.example"},
     {"      user_from: san_email\n      user_pattern: ^(.*)@clients\\.example$\n", "someone"},
     {"      user_from: distinguished_name\n", "CN=guest"},
-    {"      user_from: distinguished_name\n      user_pattern: \"^CN=([^,]+)\"\n", "guest"},
+    {"      user_from: distinguished_name\n      user_pattern: '^CN=([^,+\\\\]+)(,|$)'\n", "guest"},
 };
 
 START_TEST(the_rule_says_who_it_is)
@@ -114,10 +164,71 @@ START_TEST(a_name_that_no_user_has_is_refused)
 }
 END_TEST
 
+/* RFC 4514 has a backslash before a comma that is part of the name: the pattern of the manual must
+ * not take what is in front of it for the user. */
+START_TEST(a_comma_in_the_common_name_makes_it_nobody)
+{
+    tls_files_add_client("guest,O=Example");
+    start("peer", "      user_from: distinguished_name\n"
+                  "      user_pattern: '^CN=([^,+\\\\]+)(,|$)'\n");
+    over.certificate = tls_file("guest,O=Example.pem");
+    over.key = tls_file("guest,O=Example_key.pem");
+    ck_assert(!gets_in());
+    ck_assert(!broker_log_holds(broker, "opened vhost"));
+    stop();
+}
+END_TEST
+
+#define NAME(text) \
+    { \
+        text, sizeof(text) - 1 \
+    }
+
+static const struct {
+    const char *rule;
+    struct odd_names names;
+    const char *told;
+} ODD[] = {
+    /* Several common names are none of them, but what RabbitMQ makes of them. */
+    {"", {.common = {NAME("guest"), NAME("Users")}}, "login of user 'guest,Users' was refused"},
+    {"", {.common = {NAME("Users"), NAME("guest")}}, "login of user 'Users,guest' was refused"},
+    {"      user_pattern: ',([^,]*)$'\n",
+     {.common = {NAME("Users"), NAME("guest")}},
+     "user guest opened vhost /"},
+    /* What some read to its zero byte is nobody. */
+    {"", {.common = {NAME("guest\0.example")}}, "its certificate names no user"},
+    {"", {.common = {NAME("guest"), NAME("\0")}}, "its certificate names no user"},
+    {"      user_from: distinguished_name\n      user_pattern: '^CN=([^,+\\\\]+)(,|$)'\n",
+     {.common = {NAME("guest\0.example")}},
+     "its certificate names no user"},
+    {"      user_from: san_dns\n",
+     {.common = {NAME("app")}, .dns = NAME("host.clients.example\0.evil")},
+     "its certificate names no user"},
+    {"      user_from: san_uri\n      user_pattern: ^spiffe://example.org/(.*)$\n",
+     {.common = {NAME("app")}, .uri = "spiffe://example.org/guest"},
+     "user guest opened vhost /"},
+    {"      user_from: san_uri\n",
+     {.common = {NAME("guest")}, .dns = NAME("guest")},
+     "its certificate names no user"},
+};
+
+START_TEST(odd_names_are_nobodys)
+{
+    tls_files_add_odd_client("odd", &ODD[_i].names);
+    start_with("EXTERNAL", "peer", ODD[_i].rule);
+    over.certificate = tls_file("odd.pem");
+    over.key = tls_file("odd_key.pem");
+    ck_assert(gets_in() == (strstr(ODD[_i].told, "opened") != NULL));
+    expect_log(ODD[_i].told);
+    stop();
+}
+END_TEST
+
 START_TEST(a_name_that_the_pattern_does_not_match_is_nobody)
 {
     start("peer", "      user_pattern: ^app-\n");
     ck_assert(!gets_in());
+    expect_refusal_of_external("its certificate names no user (tls.user_from, tls.user_pattern)");
     stop();
 }
 END_TEST
@@ -136,7 +247,37 @@ START_TEST(without_a_certificate_it_is_not_offered)
     raw_expect_method(r, 0, AMQP_CONNECTION_START_METHOD);
     raw_send_start_ok(r, "authentication_failure_close", "EXTERNAL", "guest", 5);
     raw_expect_connection_error(r, 403, "ACCESS_REFUSED*", 0);
-    expect_log("using mechanism EXTERNAL: no certificate that names a user");
+    expect_log("using mechanism EXTERNAL: no certificate without TLS (tls of the listener)");
+    stop();
+}
+END_TEST
+
+/* Where EXTERNAL is all that the listener has, a client without a certificate finds nothing that it
+ * could take: librabbitmq says so and goes. */
+START_TEST(a_listener_with_nothing_else_says_what_is_missing)
+{
+    amqp_rpc_reply_t reply;
+
+    start_with("EXTERNAL", "peer", "");
+    over.certificate = NULL;
+    reply = try_connect(broker, "whoever", "", "/");
+    ck_assert_int_eq(reply.reply_type, AMQP_RESPONSE_LIBRARY_EXCEPTION);
+    ck_assert_int_eq(reply.library_error, AMQP_STATUS_BROKER_UNSUPPORTED_SASL_METHOD);
+    expect_log("went away: no mechanism was offered to it: it showed no certificate (tls.verify)");
+    expect_refusal_of_external("it showed no certificate (tls.verify)");
+    stop();
+}
+END_TEST
+
+/* There, a password is no way in either. */
+START_TEST(a_listener_with_nothing_else_tells_of_a_certificate_that_names_nobody)
+{
+    start_with("EXTERNAL", "peer", "      user_pattern: ^app-\n");
+    ck_assert(!gets_in());
+    expect_log("went away: no mechanism was offered to it: its certificate names no user "
+               "(tls.user_from, tls.user_pattern)");
+    over.external = false;
+    ck_assert(!gets_in());
     stop();
 }
 END_TEST
@@ -190,8 +331,12 @@ static Suite *make_suite(void)
     suite_add_tcase(suite, tcase);
     tcase_add_loop_test(tcase, the_rule_says_who_it_is, 0, sizeof(RULES) / sizeof(RULES[0]));
     tcase_add_test(tcase, a_name_that_no_user_has_is_refused);
+    tcase_add_test(tcase, a_comma_in_the_common_name_makes_it_nobody);
+    tcase_add_loop_test(tcase, odd_names_are_nobodys, 0, sizeof(ODD) / sizeof(ODD[0]));
     tcase_add_test(tcase, a_name_that_the_pattern_does_not_match_is_nobody);
     tcase_add_test(tcase, without_a_certificate_it_is_not_offered);
+    tcase_add_test(tcase, a_listener_with_nothing_else_says_what_is_missing);
+    tcase_add_test(tcase, a_listener_with_nothing_else_tells_of_a_certificate_that_names_nobody);
     tcase_add_test(tcase, an_unverified_certificate_says_nothing);
     tcase_add_test(tcase, a_password_is_as_good_with_a_certificate);
     tcase_add_test(tcase, a_pattern_that_is_none_is_told_with_the_configuration);

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +79,45 @@ static void make_client(const char *name, const struct certificate *issuer, long
 void tls_files_add_client(const char *name)
 {
     make_client(name, &authority, -DAY, DAY);
+}
+
+static void add_alternative_name(X509 *x, int type, const void *data, size_t size)
+{
+    GENERAL_NAMES *all = sk_GENERAL_NAME_new_null();
+    GENERAL_NAME *name = GENERAL_NAME_new();
+    ASN1_IA5STRING *text = ASN1_IA5STRING_new();
+
+    ASN1_STRING_set(text, data, (int)size);
+    GENERAL_NAME_set0_value(name, type, text);
+    sk_GENERAL_NAME_push(all, name);
+    if (X509_add1_ext_i2d(x, NID_subject_alt_name, all, 0, X509V3_ADD_REPLACE) != 1)
+        abort();
+    GENERAL_NAMES_free(all);
+}
+
+void tls_files_add_odd_client(const char *name, const struct odd_names *names)
+{
+    const struct certificate_terms terms = {.use = CERTIFICATE_OF_CLIENT,
+                                            .common_name = name,
+                                            .not_before_s = -DAY,
+                                            .not_after_s = DAY};
+    struct certificate c = make(name, &terms, &authority);
+    X509_NAME *subject = X509_NAME_new();
+
+    for (size_t i = 0; i < 2 && names->common[i].data != NULL; i++)
+        X509_NAME_add_entry_by_NID(subject, NID_commonName, V_ASN1_UTF8STRING,
+                                   (const unsigned char *)names->common[i].data,
+                                   (int)names->common[i].size, -1, 0);
+    X509_set_subject_name(c.x509, subject);
+    X509_NAME_free(subject);
+    if (names->dns.data != NULL)
+        add_alternative_name(c.x509, GEN_DNS, names->dns.data, names->dns.size);
+    if (names->uri != NULL)
+        add_alternative_name(c.x509, GEN_URI, names->uri, strlen(names->uri));
+    if (X509_sign(c.x509, authority.key, EVP_sha256()) == 0)
+        abort();
+    write_one(&c, name, NULL);
+    certificate_release(&c);
 }
 
 void tls_files_add_server(const char *name, const char *common_name, long valid_s)

@@ -13,6 +13,8 @@
 #ifndef LEVERET_TESTS_WIRE_TLS_FILES_H
 #define LEVERET_TESTS_WIRE_TLS_FILES_H
 
+#include <stddef.h>
+
 /* Makes them all; before the tests fork. Removed when the program ends. Aborts when it cannot. */
 void tls_files_make(void);
 
@@ -30,5 +32,18 @@ void tls_files_add_list(const char *name, long begin_s, long end_s);
 
 /* Makes another client's certificate of the first authority, with its common name NAME. */
 void tls_files_add_client(const char *name);
+
+/* Of a client with several common names, in this order, and with an alternative name of type DNS
+ * that may have zero bytes (NULL: none). */
+struct odd_names {
+    struct odd_name {
+        const char *data; /* NULL: none */
+        size_t size;
+    } common[2], dns;
+    const char *uri; /* or NULL */
+};
+
+/* Makes the certificate of such a client. */
+void tls_files_add_odd_client(const char *name, const struct odd_names *names);
 
 #endif
