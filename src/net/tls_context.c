@@ -230,6 +230,33 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 
 /* ---- Options ---- */
 
+/* OpenSSL knows suites without a certificate or without encryption, which the security level mostly
+ * keeps out: where that leaves them in, or leaves nothing, is told. After the versions are set. */
+static int check_ciphers(SSL_CTX *context, const struct tls_options *o, char *error)
+{
+    SSL *ssl = SSL_new(context);
+    STACK_OF(SSL_CIPHER) *usable = SSL_get1_supported_ciphers(ssl);
+    bool any = o->min_version > TLS_VERSION_1_2;
+    int rc = 0;
+
+    if (ssl == NULL)
+        return fail(error, "ciphers: '%.200s': %s", o->ciphers, reason());
+    for (int i = 0; i < sk_SSL_CIPHER_num(usable) && rc == 0; i++) {
+        const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(usable, i);
+
+        if (SSL_CIPHER_get_auth_nid(cipher) == NID_auth_null ||
+            SSL_CIPHER_get_cipher_nid(cipher) == NID_undef)
+            rc = fail(error, "ciphers: '%.200s' has %s, which anybody in between can read",
+                      o->ciphers, SSL_CIPHER_get_name(cipher));
+        any = any || strcmp(SSL_CIPHER_get_version(cipher), "TLSv1.3") != 0;
+    }
+    if (rc == 0 && !any)
+        rc = fail(error, "ciphers: '%.200s' has none that is safe for TLS 1.2", o->ciphers);
+    sk_SSL_CIPHER_free(usable);
+    SSL_free(ssl);
+    return rc;
+}
+
 static int set_algorithms(SSL_CTX *ssl, const struct tls_options *o, char *error)
 {
     if (SSL_CTX_set_min_proto_version(ssl, (int)o->min_version) != 1 ||
@@ -237,6 +264,8 @@ static int set_algorithms(SSL_CTX *ssl, const struct tls_options *o, char *error
         return fail(error, "min_version, max_version: %s", reason());
     if (o->ciphers != NULL && SSL_CTX_set_cipher_list(ssl, o->ciphers) != 1)
         return fail(error, "ciphers: '%.200s': %s", o->ciphers, reason());
+    if (o->ciphers != NULL && check_ciphers(ssl, o, error) < 0)
+        return -1;
     if (o->ciphersuites != NULL && SSL_CTX_set_ciphersuites(ssl, o->ciphersuites) != 1)
         return fail(error, "ciphersuites: '%.200s': %s", o->ciphersuites, reason());
     if (o->curves != NULL && SSL_CTX_set1_groups_list(ssl, o->curves) != 1)

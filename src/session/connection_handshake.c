@@ -33,7 +33,8 @@ static void log_tls(const struct connection *c)
     if (stream_tls_established(&c->stream))
         log_debug("connection", "%s: %s, %s%s", c->peer, stream_tls_version(&c->stream),
                   stream_tls_cipher(&c->stream),
-                  stream_tls_kernel_sends(&c->stream) ? ", encrypted by the kernel" : "");
+                  stream_tls_kernel_sends(&c->stream) ? ", encrypted by the kernel"
+                                                      : ", encrypted by OpenSSL");
 }
 
 /* `name` has room for the user that the transport vouches for, which the answer refers to. */

@@ -4,6 +4,7 @@
 #include "tests/wire/tls_files.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -406,6 +407,10 @@ static const struct {
      "      key_passphrase_file: $none\n",
      "none: No such file or directory"},
     {SERVER "      ciphers: NONSENSE\n", "ciphers: 'NONSENSE': no cipher match"},
+    {SERVER "      ciphers: ALL:@SECLEVEL=0\n", "ciphers: 'ALL:@SECLEVEL=0' has ADH-"},
+    {SERVER "      ciphers: ECDHE+AES128:eNULL:@SECLEVEL=0\n",
+     ", which anybody in between can read"},
+    {SERVER "      ciphers: aNULL\n", "ciphers: 'aNULL' has none that is safe for TLS 1.2"},
     {SERVER "      ciphersuites: NONSENSE\n", "ciphersuites: 'NONSENSE': "},
     {SERVER "      curves: NONSENSE\n", "curves: 'NONSENSE': "},
     {SERVER "      ca: $server_key.pem\n", "server_key.pem: no certificate could be read"},
@@ -553,6 +558,60 @@ START_TEST(messages_of_all_sizes_come_through)
     consume(ch, "q", "c", 0, NO_ARGS);
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
         expect_body(ch, "q", sizes[i]);
+    close_client(ch->client);
+    stop();
+}
+END_TEST
+
+/* Whether this process, and so the broker that it starts, can have the kernel's TLS: it is asked as
+ * OpenSSL asks it, since the module may only be loaded then. */
+static bool kernel_knows_tls(void)
+{
+#ifdef OPENSSL_NO_KTLS
+    return false;
+#else
+    struct tls_terms t = terms();
+    struct tls_client *c = tls_client_new(&t);
+    bool knows = setsockopt(tls_client_fd(c), IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls")) == 0;
+
+    tls_client_free(c);
+    return knows;
+#endif
+}
+
+static const struct {
+    const char *config;
+    bool kernel_may;
+} KERNEL_TLS[] = {
+    {"", true},
+    {"      kernel_tls: true\n", true},
+    {"      kernel_tls: false\n", false},
+};
+
+/* With a cipher that every kernel with TLS knows. Without it, OpenSSL does as well. */
+START_TEST(the_kernel_encrypts_where_it_can_and_may)
+{
+    char config[512];
+    char line[128];
+    struct client_tls over;
+    struct channel *ch;
+    bool kernel_does;
+
+    snprintf(config, sizeof(config),
+             SERVER "      max_version: 1.2\n      ciphers: ECDHE+AES128\n%s",
+             KERNEL_TLS[_i].config);
+    start_with(config, "log: {level: debug}\n");
+    kernel_does = KERNEL_TLS[_i].kernel_may && kernel_knows_tls();
+    over = (struct client_tls){.port = tls_port, .ca = tls_file("ca.pem")};
+    use_tls(&over);
+    ch = open_channel(connect_client_to(broker));
+    snprintf(line, sizeof(line), "AES128-GCM-SHA256, encrypted by %s\n",
+             kernel_does ? "the kernel" : "OpenSSL");
+    expect_log(line);
+    declare_queue(ch, "q", 0, NO_ARGS);
+    consume(ch, "q", "c", 0, NO_ARGS);
+    expect_body(ch, "q", 1);
+    expect_body(ch, "q", MIB);
     close_client(ch->client);
     stop();
 }
@@ -731,6 +790,28 @@ START_TEST(renegotiation_is_refused)
     ck_assert_str_eq(error, "no renegotiation");
     tls_client_free(c);
     ck_assert(tls_lets_in(&t));
+    stop();
+}
+END_TEST
+
+START_TEST(it_is_spoken_over_ipv6)
+{
+    char config[CONFIG_SIZE];
+    struct tls_terms t;
+    char *place;
+
+    make_config(config, SERVER, "");
+    place = strstr(strstr(config, "127.0.0.1") + 1, "127.0.0.1");
+    memcpy(place, "\"::1\"    ", 9);
+    broker = broker_start_with_workers(config, 2);
+    tls_port = broker_listener_port(broker, 1);
+    t = terms();
+    t.ipv6 = true;
+    ck_assert(tls_lets_in(&t));
+    t.ca = tls_file("stranger.pem");
+    ck_assert(!tls_lets_in(&t));
+    expect_log("[::1]:");
+    expect_log(": the TLS handshake failed: the peer refuses: tlsv1 alert unknown ca");
     stop();
 }
 END_TEST
@@ -1099,6 +1180,8 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, lists_that_end_while_it_runs_are_warned_of);
     tcase_add_test(tcase, lists_that_may_lack_are_warned_of_as_such);
     tcase_add_test(tcase, messages_of_all_sizes_come_through);
+    tcase_add_loop_test(tcase, the_kernel_encrypts_where_it_can_and_may, 0,
+                        sizeof(KERNEL_TLS) / sizeof(KERNEL_TLS[0]));
     tcase_add_test(tcase, a_consumer_that_does_not_read_holds_up_nobody);
     tcase_add_test(tcase, leveret_perf_speaks_it);
     tcase_add_loop_test(tcase, a_handshake_may_come_byte_by_byte, 0, 2);
@@ -1106,6 +1189,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tcase, the_end_is_told_by_close_notify, 0, 2);
     tcase_add_test(tcase, close_notify_of_the_client_is_its_end);
     tcase_add_test(tcase, renegotiation_is_refused);
+    tcase_add_test(tcase, it_is_spoken_over_ipv6);
     tcase_add_loop_test(tcase, garbage_ends_only_its_own_connection, 0, 2);
     tcase_add_test(tcase, slow_handshakes_end_in_time_and_hold_up_nobody);
     tcase_add_test(tcase, idle_connections_are_small);

@@ -75,11 +75,29 @@ static int connect_socket(uint16_t port)
     return fd;
 }
 
+static int connect_ipv6(uint16_t port)
+{
+    struct sockaddr_in6 address = {
+        .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        ck_abort_msg("cannot connect to [::1]:%u: %s", port, strerror(errno));
+    return fd;
+}
+
+static int connect_as_told(const struct tls_terms *t)
+{
+    if (t->unix_path != NULL)
+        return connect_unix(t->unix_path);
+    return t->ipv6 ? connect_ipv6(t->port) : connect_socket(t->port);
+}
+
 struct tls_client *tls_client_new(const struct tls_terms *t)
 {
     struct tls_client *c = calloc(1, sizeof(*c));
 
-    c->fd = t->unix_path != NULL ? connect_unix(t->unix_path) : connect_socket(t->port);
+    c->fd = connect_as_told(t);
     c->context = make_context(t);
     c->ssl = SSL_new(c->context);
     c->in = BIO_new(BIO_s_mem());

@@ -15,6 +15,7 @@ struct tls_client;
 /* How it speaks. Zero or NULL: as OpenSSL does by default. */
 struct tls_terms {
     uint16_t port;
+    bool ipv6;               /* ::1, not 127.0.0.1 */
     const char *unix_path;   /* connects there instead of the port */
     const char *ca;          /* whom it trusts; NULL: everybody */
     const char *certificate; /* that it shows, with its key */
