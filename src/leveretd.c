@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/system_memory.h"
 #include "config/config.h"
+#include "server/identity.h"
 #include "server/server.h"
 #include "session/broker.h"
 #include "session/broker_users.h"
@@ -27,6 +28,7 @@
 
 enum {
     EXIT_BAD_USAGE = 2,
+    ERROR_SIZE = 1024,
 };
 
 struct options {
@@ -99,21 +101,46 @@ static void log_problems(const struct config_problems *problems, enum log_level 
         log_write(level, "server", "%zu more problems are not shown", problems->dropped);
 }
 
-/* Reads the configuration, the users in it and the certificates that it names. Returns 0, or tells
- * the problems and returns -EINVAL: in the log while a broker runs, whose users are `previous`,
- * else on standard error. */
+/* Whether one of them is that a file may not be read. */
+static bool tell_of_denied_files(const struct config_problems *problems)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        if (strstr(problems->items[i].message, strerror(EACCES)) != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* Of a reload. */
+static void log_why_not(const struct config_problems *problems, const struct identity *now)
+{
+    log_problems(problems, LOG_LEVEL_ERROR, "");
+    if (now->gave_up_root && tell_of_denied_files(problems))
+        log_error("server",
+                  "leveretd gave up root for user '%s' when it started, and reads again only what "
+                  "that user may read; a restart reads the rest",
+                  now->user);
+}
+
+/* Reads the configuration, the users in it and the certificates that it names, and looks up whom
+ * the process is to be. Returns 0, or tells the problems and returns -EINVAL: in the log while a
+ * broker runs, whose users are `previous` and who it is is `now`; else on standard error. */
 static int load(const struct options *o, const struct auth_database *previous,
-                struct config **config, struct auth_database **users, struct tls_contexts *tls)
+                const struct identity *now, struct config **config, struct auth_database **users,
+                struct tls_contexts *tls, struct identity *identity)
 {
     struct config_problems problems;
     int rc = 0;
 
     config_problems_init(&problems);
     *users = NULL;
+    *identity = (struct identity){.user = NULL};
     if (o->config_path == NULL)
         *config = config_default();
     else
         rc = config_load_file(o->config_path, auth_check_config, config, &problems);
+    if (rc == 0)
+        rc = identity_resolve(identity, *config, &problems);
     if (rc == 0)
         rc = tls_contexts_load(tls, *config, &problems);
     if (rc == 0) {
@@ -122,8 +149,8 @@ static int load(const struct options *o, const struct auth_database *previous,
             tls_contexts_release(tls);
     }
     if (rc < 0) {
-        if (previous != NULL)
-            log_problems(&problems, LOG_LEVEL_ERROR, "");
+        if (now != NULL)
+            log_why_not(&problems, now);
         else
             config_problems_print(&problems, stderr);
         config_free(*config);
@@ -154,8 +181,9 @@ static void warn_of_problems(struct config_problems *problems)
     config_problems_free(problems);
 }
 
-static void reload(const struct options *o, struct broker *b)
+static void reload(const struct options *o, struct broker *b, const struct identity *now)
 {
+    struct identity identity;
     struct auth_database *current = auth_database_current();
     struct auth_database *users;
     struct config_problems problems;
@@ -163,7 +191,7 @@ static void reload(const struct options *o, struct broker *b)
     struct config *config;
 
     log_info("server", "reading the configuration again");
-    if (load(o, current, &config, &users, &tls) < 0) {
+    if (load(o, current, now, &config, &users, &tls, &identity) < 0) {
         log_error("server", "the configuration has problems; the former one stays in force");
         auth_database_unref(current);
         return;
@@ -178,17 +206,19 @@ static void reload(const struct options *o, struct broker *b)
     server_use_tls(b->server, config, &tls);
     server_warn_of_expiry(b->server);
     config_free(config);
-    log_info("server", "the configuration is in force; changes of addresses, workers and limits "
+    log_info("server", "the configuration is in force; changes of the user, addresses, workers and "
+                       "limits "
                        "need a restart");
 }
 
 static int check_config(const struct options *o)
 {
+    struct identity identity;
     struct auth_database *users;
     struct tls_contexts tls;
     struct config *config;
 
-    if (load(o, NULL, &config, &users, &tls) < 0)
+    if (load(o, NULL, NULL, &config, &users, &tls, &identity) < 0)
         return EXIT_FAILURE;
     tls_contexts_release(&tls);
     auth_database_unref(users);
@@ -210,7 +240,8 @@ static void block_signals(sigset_t *handled)
 }
 
 /* Once a day, or when the time of one comes, it looks at how long certificates last. */
-static void wait_for_the_end(const struct options *o, struct broker *b, const sigset_t *handled)
+static void wait_for_the_end(const struct options *o, struct broker *b,
+                             const struct identity *identity, const sigset_t *handled)
 {
     int number;
 
@@ -224,7 +255,7 @@ static void wait_for_the_end(const struct options *o, struct broker *b, const si
             continue;
         if (number != SIGHUP)
             break;
-        reload(o, b);
+        reload(o, b, identity);
     }
     log_info("server", "closing for %s", number == SIGTERM ? "SIGTERM" : "SIGINT");
 }
@@ -254,7 +285,8 @@ static int load_definitions(struct broker *b)
 }
 
 /* Returns the exit status. */
-static int serve(const struct options *o, struct broker *b, const sigset_t *handled)
+static int serve(const struct options *o, struct broker *b, const struct identity *identity,
+                 const sigset_t *handled)
 {
     struct server *s = b->server;
     struct admin admin;
@@ -264,7 +296,7 @@ static int serve(const struct options *o, struct broker *b, const sigset_t *hand
     if (load_definitions(b) == 0 && server_listen(s) == 0) {
         start_admin(&admin, b);
         log_info("server", "leveret %s is ready: %u workers", LEVERET_VERSION, s->worker_count);
-        wait_for_the_end(o, b, handled);
+        wait_for_the_end(o, b, identity, handled);
         admin_stop(&admin);
         status = EXIT_SUCCESS;
     }
@@ -274,36 +306,91 @@ static int serve(const struct options *o, struct broker *b, const sigset_t *hand
     return status;
 }
 
+/* Becomes the user of the configuration, if it has one, for whom the data directory is made where
+ * it is missing. Returns 0 or -errno after telling on standard error. */
+static int become_user(struct identity *identity, const char *data_path)
+{
+    char error[ERROR_SIZE];
+    int rc = 0;
+
+    if (identity_changes(identity))
+        rc = data_directory_prepare(data_path, identity->uid, identity->gid, error, sizeof(error));
+    if (rc == 0)
+        rc = identity_take(identity, error, sizeof(error));
+    if (rc < 0)
+        fprintf(stderr, "leveretd: %s\n", error);
+    return rc;
+}
+
+static void tell_user(const struct identity *identity)
+{
+    if (identity->gave_up_root)
+        log_info("server", "runs as user '%s' (uid %ld, gid %ld) and has given up root",
+                 identity->user, (long)identity->uid, (long)identity->gid);
+    else if (geteuid() == 0)
+        log_warning("server", "runs as root, which it needs not: set 'user' in the configuration, "
+                              "or start it as a user of its own");
+}
+
+/* Binds the addresses, the last that takes privileges. Returns 0 or -errno after logging. */
+static int bind_addresses(struct server *s, const struct identity *identity)
+{
+    char error[ERROR_SIZE];
+    int rc = server_bind(s);
+
+    if (rc < 0)
+        return rc;
+    rc = identity_seal(identity, error, sizeof(error));
+    if (rc < 0)
+        log_error("server", "%s", error);
+    return rc;
+}
+
+/* Runs the broker on a server whose addresses are bound. Returns the exit status. */
+static int run_broker(const struct options *o, struct server *s, const char *data_path,
+                      const struct identity *identity, const sigset_t *handled)
+{
+    struct config_problems problems;
+    struct broker broker;
+    int status = EXIT_FAILURE;
+    bool ready;
+
+    config_problems_init(&problems);
+    ready = broker_init(&broker, s, LEVERET_VERSION, data_path, &problems) == 0;
+    warn_of_problems(&problems);
+    if (ready)
+        status = serve(o, &broker, identity, handled);
+    broker_release(&broker);
+    return status;
+}
+
 static int run(const struct options *o)
 {
     struct auth_database *users;
-    struct config_problems problems;
+    struct identity identity;
     struct tls_contexts tls;
     struct config *config;
     struct server server;
-    struct broker broker;
+    const char *data_path;
     sigset_t handled;
-    bool ready;
     int status = EXIT_FAILURE;
 
     block_signals(&handled);
-    if (load(o, NULL, &config, &users, &tls) < 0)
+    if (load(o, NULL, NULL, &config, &users, &tls, &identity) < 0)
         return EXIT_FAILURE;
     auth_database_replace(users);
-    if (apply_log(&config->log) < 0 || server_init(&server, config, &BROKER_WORKER_OPS) < 0) {
+    data_path = o->data_dir != NULL ? o->data_dir : config->data_dir;
+    if (become_user(&identity, data_path) < 0 || apply_log(&config->log) < 0 ||
+        server_init(&server, config, &BROKER_WORKER_OPS) < 0) {
         tls_contexts_release(&tls);
         auth_database_replace(NULL);
         return EXIT_FAILURE;
     }
     server_use_tls(&server, config, &tls);
+    tell_user(&identity);
     server_warn_of_expiry(&server);
-    config_problems_init(&problems);
-    ready = broker_init(&broker, &server, LEVERET_VERSION,
-                        o->data_dir != NULL ? o->data_dir : config->data_dir, &problems) == 0;
-    warn_of_problems(&problems);
-    if (ready)
-        status = serve(o, &broker, &handled);
-    broker_release(&broker);
+    if (bind_addresses(&server, &identity) == 0)
+        status = run_broker(o, &server, data_path, &identity, &handled);
     server_release(&server);
     auth_database_replace(NULL);
     return status;

@@ -348,6 +348,10 @@ struct config {
     const char *file; /* as given by the caller; "(default)" without one */
 
     struct config_listeners listeners;
+    const char *user;  /* whom root's process becomes (server/identity.h); NULL: nobody */
+    const char *group; /* NULL: the user's */
+    unsigned user_line;
+    unsigned group_line;
     uint32_t workers; /* 0: the number of CPUs */
     bool follow_queues;
     const char *data_dir;

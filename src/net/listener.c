@@ -197,7 +197,7 @@ int listener_probe(const struct socket_address *address)
     return rc;
 }
 
-int listener_open_socket(const struct socket_address *address, struct socket_address *bound)
+int listener_bind_socket(const struct socket_address *address, struct socket_address *bound)
 {
     int family = address->storage.ss_family;
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -212,8 +212,6 @@ int listener_open_socket(const struct socket_address *address, struct socket_add
         rc = set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY,
                       !IN6_IS_ADDR_UNSPECIFIED(&as_ipv6_const(address)->sin6_addr));
     if (rc == 0 && bind(fd, (const struct sockaddr *)&address->storage, address->size) < 0)
-        rc = -errno;
-    if (rc == 0 && listen(fd, LISTENER_BACKLOG) < 0)
         rc = -errno;
     bound->size = sizeof(bound->storage);
     if (rc == 0 && getsockname(fd, (struct sockaddr *)&bound->storage, &bound->size) < 0)
@@ -275,6 +273,8 @@ int listener_start(struct listener *l, struct reactor *r, struct timer_wheel *ti
     l->address = *address;
     l->on_accept = on_accept;
     l->context = context;
+    if (listen(fd, LISTENER_BACKLOG) < 0)
+        return -errno;
     return reactor_add(r, &l->source, fd, REACTOR_READ, listener_on_ready);
 }
 

@@ -64,13 +64,14 @@ bool socket_address_is_loopback(const struct socket_address *a);
  * more. Returns 0, -EADDRINUSE, or another -errno. */
 int listener_probe(const struct socket_address *address);
 
-/* Opens a listening socket with SO_REUSEADDR and SO_REUSEPORT. Returns its descriptor or -errno;
- * `bound` is the address with the port that was chosen. */
-int listener_open_socket(const struct socket_address *address, struct socket_address *bound);
+/* Opens a socket with SO_REUSEADDR and SO_REUSEPORT and binds it. Nobody can connect yet, and
+ * listener_probe() does not tell of it yet. Returns its descriptor or -errno; `bound` is the
+ * address with the port that was chosen. */
+int listener_bind_socket(const struct socket_address *address, struct socket_address *bound);
 
-/* Takes over `fd` (from listener_open_socket) and accepts in `r`. When the system has no descriptor
- * or memory for a connection, it waits a little (`timers`) before it tries again. Returns 0 or
- * -errno. */
+/* Takes over `fd` (from listener_bind_socket), listens and accepts in `r`. When the system has no
+ * descriptor or memory for a connection, it waits a little (`timers`) before it tries again.
+ * Returns 0 or -errno. */
 int listener_start(struct listener *l, struct reactor *r, struct timer_wheel *timers, int fd,
                    const struct socket_address *address,
                    void (*on_accept)(struct listener *l, int fd, const struct socket_address *peer),

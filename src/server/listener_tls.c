@@ -132,6 +132,7 @@ void server_listeners_release(struct server *s)
         pthread_mutex_destroy(&s->listeners[i].lock);
         tls_context_unref(s->listeners[i].tls);
         free(s->listeners[i].proxies);
+        free(s->listeners[i].sockets);
     }
     free(s->listeners);
 }

@@ -19,6 +19,8 @@ struct server_listener {
     struct tls_context *tls; /* under `lock`; NULL: it speaks none */
     struct network *proxies; /* the networks of the configuration's proxy_protocol */
     size_t proxy_count;
+    int *sockets; /* bound, one a worker, until the workers have them; -1 where there is none */
+    struct socket_address bound; /* of the sockets */
 };
 
 /* The contexts of a configuration's listeners, in their order. */

@@ -1,5 +1,7 @@
 noinst_LIBRARIES += src/server/libleveret_server.a
 src_server_libleveret_server_a_SOURCES = \
+	src/server/identity.c \
+	src/server/identity.h \
 	src/server/listener_tls.c \
 	src/server/listener_tls.h \
 	src/server/mail.c \

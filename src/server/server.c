@@ -60,63 +60,115 @@ int server_init(struct server *s, struct config *config, const struct worker_ops
     return 0;
 }
 
-/* The descriptor for the next worker, of a Unix socket that has one already. */
-static int share_socket(const struct server *s, struct socket_address *bound)
-{
-    const struct worker *first = &s->workers[0];
-    const struct listener *l = &first->listeners[first->listener_count - 1].listener;
-    int fd = fcntl(l->fd, F_DUPFD_CLOEXEC, 0);
+/* ---- Listeners ---- */
 
-    *bound = l->address;
-    return fd < 0 ? -errno : fd;
+static bool is_unix(const struct server_listener *l)
+{
+    return strncmp(l->config->address, SOCKET_ADDRESS_UNIX, strlen(SOCKET_ADDRESS_UNIX)) == 0;
+}
+
+static int cannot_listen(const struct server_listener *l, int rc)
+{
+    const struct config_listener *configured = l->config;
+
+    if (is_unix(l))
+        log_error("server", "cannot listen on %s: %s", configured->address, strerror(-rc));
+    else
+        log_error("server", "cannot listen on %s port %u: %s", configured->address,
+                  (unsigned)configured->port, strerror(-rc));
+    return rc;
+}
+
+/* The sockets of the other workers on the first one's address. */
+static int bind_others(const struct server *s, struct server_listener *l)
+{
+    for (uint32_t i = 1; i < s->worker_count; i++) {
+        struct socket_address bound;
+        int fd = socket_address_is_unix(&l->bound) ? fcntl(l->sockets[0], F_DUPFD_CLOEXEC, 0)
+                                                   : listener_bind_socket(&l->bound, &bound);
+
+        if (fd < 0)
+            return socket_address_is_unix(&l->bound) ? -errno : fd;
+        l->sockets[i] = fd;
+    }
+    return 0;
 }
 
 /* One socket a worker on the same address; with port 0 the first one's choice holds for all. */
-static int open_listener(struct server *s, struct server_listener *listener)
+static int bind_sockets(const struct server *s, struct server_listener *l)
 {
-    const struct config_listener *configured = listener->config;
+    const struct config_listener *configured = l->config;
     struct socket_address address;
-    struct socket_address bound;
-    char text[SOCKET_ADDRESS_TEXT_SIZE];
     int rc = socket_address_parse(&address, configured->address, configured->port);
 
     if (rc == 0 && (configured->port != 0 || socket_address_is_unix(&address)))
         rc = listener_probe(&address);
-    if (rc == -EAFNOSUPPORT)
-        rc = 0; /* told below */
-    for (uint32_t i = 0; rc == 0 && i < s->worker_count; i++) {
-        int fd = i != 0 && socket_address_is_unix(&address)
-                     ? share_socket(s, &bound)
-                     : listener_open_socket(&address, &bound);
+    if (rc < 0 && rc != -EAFNOSUPPORT)
+        return rc;
+    rc = listener_bind_socket(&address, &l->bound);
+    if (rc == -EAFNOSUPPORT && strcmp(configured->address, "*") == 0) {
+        rc = socket_address_parse(&address, "0.0.0.0", configured->port);
+        if (rc == 0)
+            rc = listener_bind_socket(&address, &l->bound);
+    }
+    if (rc < 0)
+        return rc;
+    l->sockets[0] = rc;
+    return bind_others(s, l);
+}
 
-        if (fd == -EAFNOSUPPORT && strcmp(configured->address, "*") == 0) {
-            rc = socket_address_parse(&address, "0.0.0.0", configured->port);
-            fd = rc == 0 ? listener_open_socket(&address, &bound) : rc;
-        }
-        if (fd < 0) {
-            rc = fd;
-            break;
-        }
-        socket_address_set_port(&address, socket_address_port(&bound));
-        rc = worker_listen(&s->workers[i], fd, &bound, listener);
+static int bind_listener(const struct server *s, struct server_listener *l)
+{
+    int rc;
+
+    l->sockets = memory_alloc_zeroed(s->worker_count, sizeof(*l->sockets));
+    for (uint32_t i = 0; i < s->worker_count; i++)
+        l->sockets[i] = -1;
+    rc = bind_sockets(s, l);
+    return rc < 0 ? cannot_listen(l, rc) : 0;
+}
+
+/* Hands the sockets to the workers. */
+static int open_listener(struct server *s, struct server_listener *l)
+{
+    char text[SOCKET_ADDRESS_TEXT_SIZE];
+
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        int rc = worker_listen(&s->workers[i], l->sockets[i], &l->bound, l);
+
         if (rc < 0)
-            close(fd);
+            return cannot_listen(l, rc);
+        l->sockets[i] = -1;
     }
-    if (rc < 0 && socket_address_is_unix(&address)) {
-        log_error("server", "cannot listen on %s: %s", configured->address, strerror(-rc));
-        return rc;
-    }
-    if (rc < 0) {
-        log_error("server", "cannot listen on %s port %u: %s", configured->address,
-                  (unsigned)configured->port, strerror(-rc));
-        return rc;
-    }
-    socket_address_format(&bound, text);
+    socket_address_format(&l->bound, text);
     log_info("server", "listening on %s%s",
-             socket_address_is_unix(&bound) ? configured->address : text,
-             configured->tls.certificate != NULL ? " with TLS" : "");
+             socket_address_is_unix(&l->bound) ? l->config->address : text,
+             l->config->tls.certificate != NULL ? " with TLS" : "");
     return 0;
 }
+
+static void close_unused(const struct server *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        for (uint32_t w = 0; s->listeners[i].sockets != NULL && w < s->worker_count; w++) {
+            if (s->listeners[i].sockets[w] >= 0)
+                close(s->listeners[i].sockets[w]);
+        }
+    }
+}
+
+int server_bind(struct server *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        int rc = is_unix(&s->listeners[i]) ? 0 : bind_listener(s, &s->listeners[i]);
+
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* ---- Life ---- */
 
 void server_start(struct server *s)
 {
@@ -131,11 +183,23 @@ void server_start(struct server *s)
     }
 }
 
+/* Of two who have bound an address, the one that listens first has it. With a low port that is not
+ * to be seen any more: looking takes the privilege that binding took. */
+static int check_is_free(const struct server_listener *l)
+{
+    int rc = listener_probe(&l->bound);
+
+    return rc < 0 && rc != -EACCES ? cannot_listen(l, rc) : 0;
+}
+
 int server_listen(struct server *s)
 {
     for (size_t i = 0; i < s->listener_count; i++) {
-        int rc = open_listener(s, &s->listeners[i]);
+        struct server_listener *l = &s->listeners[i];
+        int rc = is_unix(l) ? bind_listener(s, l) : check_is_free(l);
 
+        if (rc == 0)
+            rc = open_listener(s, l);
         if (rc < 0)
             return rc;
     }
@@ -165,6 +229,7 @@ static void remove_socket_files(const struct server *s)
 
 void server_release(struct server *s)
 {
+    close_unused(s);
     remove_socket_files(s);
     for (uint32_t i = 0; i < s->worker_count; i++) {
         for (uint32_t l = 0; l < s->workers[i].listener_count; l++)

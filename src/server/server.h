@@ -33,11 +33,16 @@ struct server {
  * afterwards. Workers exist but do not run. Returns 0 or -errno. */
 int server_init(struct server *s, struct config *config, const struct worker_ops *ops);
 
+/* Binds the addresses of the configuration, which may take a privilege (ports below 1024), but for
+ * those of Unix sockets. Nobody can connect yet. Before server_start(). Returns 0, or -errno after
+ * logging what failed. */
+int server_bind(struct server *s);
+
 /* Runs the workers. Nobody can connect yet. */
 void server_start(struct server *s);
 
-/* Opens the listeners; logs `listening on ADDRESS:PORT` for each. Returns 0, or -errno after
- * logging what failed; server_stop() is to be called all the same. */
+/* Makes the Unix sockets and opens all listeners; logs `listening on ADDRESS:PORT` for each.
+ * Returns 0, or -errno after logging what failed; server_stop() is to be called all the same. */
 int server_listen(struct server *s);
 
 /* Asks every worker to close its connections (AMQP 0-9-1 reply code 320) and waits for them. */

@@ -61,7 +61,9 @@ static int open_directory(struct opening *o)
 {
     int rc;
 
-    o->fd = open(o->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* What was made a moment ago is there itself, no matter who may write above it. */
+    o->fd =
+        open(o->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (o->made_directory ? O_NOFOLLOW : 0));
     if (o->fd >= 0)
         return 0;
     rc = -errno;
@@ -397,15 +399,15 @@ static void undo(struct opening *o)
         rmdir(o->path);
 }
 
+static struct opening begin(const char *path, char *error, size_t error_size)
+{
+    return (struct opening){
+        .path = path, .error = error, .error_size = error_size, .fd = -1, .lock_fd = -1};
+}
+
 int data_directory_open(struct data_directory *d, const char *path, char *error, size_t error_size)
 {
-    struct opening o = {
-        .path = path,
-        .error = error,
-        .error_size = error_size,
-        .fd = -1,
-        .lock_fd = -1,
-    };
+    struct opening o = begin(path, error, error_size);
     int rc = take(&o);
 
     if (rc < 0) {
@@ -416,6 +418,68 @@ int data_directory_open(struct data_directory *d, const char *path, char *error,
     d->path = bytes_to_string(bytes_from_string(path));
     d->lock_fd = o.lock_fd;
     return 0;
+}
+
+/* ---- For another user ---- */
+
+enum {
+    PREPARE_DEPTH_MAX = 4, /* of directories in it */
+};
+
+/* Refuses what is in the directory `fd` (at `name` in o->path) and not the user's. */
+static int check_owner(const struct opening *o, int fd, const char *name, uid_t uid, int depth)
+{
+    char inner[512];
+    struct dirent *entry;
+    struct stat st;
+    DIR *dir;
+    int rc = 0;
+
+    dir = list(fd, ".");
+    if (dir == NULL)
+        return refuse(o, -errno, "%s cannot be read: %s", name, strerror(errno));
+    while (rc == 0 && (entry = readdir(dir)) != NULL) {
+        int below;
+
+        if (strcmp(entry->d_name, "..") == 0 || strcmp(entry->d_name, "lost+found") == 0 ||
+            fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        snprintf(inner, sizeof(inner), "%s%s%s", name, *name != '\0' ? "/" : "", entry->d_name);
+        if (st.st_uid != uid) {
+            rc = refuse(o, -EACCES,
+                        "%s belongs to uid %ld, and leveretd becomes uid %ld: give "
+                        "that the directory and all in it (chown -R)",
+                        strcmp(inner, ".") == 0 ? "it" : inner, (long)st.st_uid, (long)uid);
+            continue;
+        }
+        if (!S_ISDIR(st.st_mode) || depth == PREPARE_DEPTH_MAX || strcmp(entry->d_name, ".") == 0)
+            continue;
+        below = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (below < 0)
+            continue;
+        rc = check_owner(o, below, inner, uid, depth + 1);
+        close(below);
+    }
+    closedir(dir);
+    return rc;
+}
+
+int data_directory_prepare(const char *path, uid_t uid, gid_t gid, char *error, size_t error_size)
+{
+    struct opening o = begin(path, error, error_size);
+    int rc = make_directory(&o);
+
+    if (rc == 0)
+        rc = open_directory(&o);
+    if (rc == 0 && o.made_directory && fchown(o.fd, uid, gid) < 0)
+        rc = refuse(&o, -errno, "cannot be given to uid %ld: %s", (long)uid, strerror(errno));
+    if (rc == 0)
+        rc = check_owner(&o, o.fd, "", uid, 0);
+    if (rc < 0)
+        undo(&o);
+    else
+        close(o.fd);
+    return rc;
 }
 
 void data_directory_close(struct data_directory *d)

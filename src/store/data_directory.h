@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum {
     DATA_DIRECTORY_FORMAT = 1,
@@ -34,6 +35,12 @@ struct data_directory {
  * definitions are gone and journals are there; -EBUSY when a process (named) uses it; -ENOSPC and
  * what else writing may fail with. A directory that is refused is left as it was. */
 int data_directory_open(struct data_directory *d, const char *path, char *error, size_t error_size);
+
+/* Prepares the directory for a process that is going to be another user: creates it for that user
+ * when it is missing, and makes sure that what is in it is that user's. Changes nothing that was
+ * there. Returns 0, or -errno with one line in `error`: -EACCES when something (named) is not the
+ * user's, else as data_directory_open(). */
+int data_directory_prepare(const char *path, uid_t uid, gid_t gid, char *error, size_t error_size);
 
 /* Lets others have it. */
 void data_directory_close(struct data_directory *d);

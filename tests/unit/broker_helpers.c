@@ -60,6 +60,7 @@ void restart_test_broker(struct test_broker *t, const char *yaml)
     auth_database_replace(read_config(yaml, &config));
     config_problems_init(&problems);
     ck_assert_int_eq(server_init(&t->server, config, &BROKER_WORKER_OPS), 0);
+    ck_assert_int_eq(server_bind(&t->server), 0);
     ck_assert_int_eq(broker_init(&t->broker, &t->server, "0", t->directory, &problems), 0);
     server_start(&t->server);
     ck_assert_int_eq(server_listen(&t->server), 0);

@@ -468,6 +468,12 @@ tests_unit_test_table_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 TESTS += tests/unit/test_check_layers
 dist_check_SCRIPTS += tests/unit/test_check_layers
 
+TESTS += tests/unit/test_hardening
+dist_check_SCRIPTS += tests/unit/test_hardening
+
+TESTS += tests/unit/test_service
+dist_check_SCRIPTS += tests/unit/test_service
+
 TESTS += tests/unit/test_man_pages
 dist_check_SCRIPTS += tests/unit/test_man_pages
 

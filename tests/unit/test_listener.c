@@ -121,7 +121,7 @@ static void on_accept(struct listener *l, int fd, const struct socket_address *p
 static void listen_at(struct inbox *in, struct reactor *r, const struct socket_address *address)
 {
     struct socket_address bound;
-    int fd = listener_open_socket(address, &bound);
+    int fd = listener_bind_socket(address, &bound);
 
     ck_assert_msg(fd >= 0, "%s", strerror(-fd));
     memset(in, 0, sizeof(*in));
@@ -153,8 +153,10 @@ START_TEST(an_address_that_somebody_listens_on_is_told)
     int fd;
 
     ck_assert_int_eq(socket_address_parse(&address, "127.0.0.1", 0), 0);
-    fd = listener_open_socket(&address, &bound);
+    fd = listener_bind_socket(&address, &bound);
     ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(listener_probe(&bound), 0);
+    ck_assert_int_eq(listen(fd, 1), 0);
     ck_assert_int_eq(listener_probe(&bound), -EADDRINUSE);
     close(fd);
     ck_assert_int_eq(listener_probe(&bound), 0);
@@ -285,7 +287,7 @@ START_TEST(address_of_another_machine_cannot_be_bound)
     struct socket_address address, bound;
 
     ck_assert_int_eq(socket_address_parse(&address, "192.0.2.1", 0), 0); /* RFC 5737: nobody's */
-    ck_assert_int_eq(listener_open_socket(&address, &bound), -EADDRNOTAVAIL);
+    ck_assert_int_eq(listener_bind_socket(&address, &bound), -EADDRNOTAVAIL);
 }
 END_TEST
 

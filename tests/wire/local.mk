@@ -202,6 +202,13 @@ tests_wire_test_unix_socket_SOURCES = tests/wire/test_unix_socket.c tests/wire/t
 tests_wire_test_unix_socket_LDADD = $(WIRE_LIBS) src/leveretctl/libleveret_leveretctl.a \
 	$(BASE_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS)
 
+check_PROGRAMS += tests/wire/test_user
+TESTS += tests/wire/test_user
+tests_wire_test_user_SOURCES = tests/wire/test_user.c tests/wire/tls_files.c \
+	tests/wire/tls_files.h
+tests_wire_test_user_LDADD = $(WIRE_LIBS) src/leveretctl/libleveret_leveretctl.a $(BASE_LIBS) \
+	$(SSL_LIBS) $(CRYPTO_LIBS)
+
 check_PROGRAMS += tests/wire/test_visibility
 TESTS += tests/wire/test_visibility
 tests_wire_test_visibility_SOURCES = tests/wire/test_visibility.c

@@ -33,10 +33,16 @@ static const char *config(void)
     return text;
 }
 
+/* The last of the listeners is there. */
+static void await_listeners(void)
+{
+    ck_assert(broker_log_awaits(broker, "tls.sock with TLS"));
+}
+
 static void start(void)
 {
     broker = broker_start_with_workers(config(), 3);
-    ck_assert(broker_log_awaits(broker, "tls.sock with TLS"));
+    await_listeners();
 }
 
 static void stop(void)
@@ -91,6 +97,7 @@ START_TEST(a_file_that_nobody_listens_on_is_replaced)
     start();
     ck_assert(broker_kill(broker));
     broker_launch(broker, config(), 3);
+    await_listeners();
     raw_handshake(raw_connect_unix(plain_path));
     stop();
 }
