@@ -4,11 +4,13 @@
 #include "admin/import.h"
 #include "auth/password.h"
 #include "auth/users.h"
+#include "base/buffer.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/system_memory.h"
 #include "config/config.h"
 #include "server/identity.h"
+#include "server/reload.h"
 #include "server/server.h"
 #include "session/broker.h"
 #include "session/broker_users.h"
@@ -111,10 +113,17 @@ static bool tell_of_denied_files(const struct config_problems *problems)
     return false;
 }
 
-/* Of a reload. */
-static void log_why_not(const struct config_problems *problems, const struct identity *now)
+/* Of a reload, whose `told` gets what the log gets. */
+static void log_why_not(const struct config_problems *problems, const struct identity *now,
+                        struct buffer *told)
 {
     log_problems(problems, LOG_LEVEL_ERROR, "");
+    for (size_t i = 0; i < problems->count; i++) {
+        char *text = config_problem_text(&problems->items[i]);
+
+        buffer_append_format(told, "%s%s", i != 0 ? "\n" : "", text);
+        free(text);
+    }
     if (now->gave_up_root && tell_of_denied_files(problems))
         log_error("server",
                   "leveretd gave up root for user '%s' when it started, and reads again only what "
@@ -124,10 +133,11 @@ static void log_why_not(const struct config_problems *problems, const struct ide
 
 /* Reads the configuration, the users in it and the certificates that it names, and looks up whom
  * the process is to be. Returns 0, or tells the problems and returns -EINVAL: in the log while a
- * broker runs, whose users are `previous` and who it is is `now`; else on standard error. */
+ * broker runs, whose users are `previous` and who it is is `now`, and in `told`; else on standard
+ * error. */
 static int load(const struct options *o, const struct auth_database *previous,
-                const struct identity *now, struct config **config, struct auth_database **users,
-                struct tls_contexts *tls, struct identity *identity)
+                const struct identity *now, struct buffer *told, struct config **config,
+                struct auth_database **users, struct tls_contexts *tls, struct identity *identity)
 {
     struct config_problems problems;
     int rc = 0;
@@ -150,7 +160,7 @@ static int load(const struct options *o, const struct auth_database *previous,
     }
     if (rc < 0) {
         if (now != NULL)
-            log_why_not(&problems, now);
+            log_why_not(&problems, now, told);
         else
             config_problems_print(&problems, stderr);
         config_free(*config);
@@ -181,7 +191,9 @@ static void warn_of_problems(struct config_problems *problems)
     config_problems_free(problems);
 }
 
-static void reload(const struct options *o, struct broker *b, const struct identity *now)
+/* What is wrong is told in `told`. */
+static void reload(const struct options *o, struct broker *b, const struct identity *now,
+                   struct buffer *told)
 {
     struct identity identity;
     struct auth_database *current = auth_database_current();
@@ -191,7 +203,7 @@ static void reload(const struct options *o, struct broker *b, const struct ident
     struct config *config;
 
     log_info("server", "reading the configuration again");
-    if (load(o, current, now, &config, &users, &tls, &identity) < 0) {
+    if (load(o, current, now, told, &config, &users, &tls, &identity) < 0) {
         log_error("server", "the configuration has problems; the former one stays in force");
         auth_database_unref(current);
         return;
@@ -218,7 +230,7 @@ static int check_config(const struct options *o)
     struct tls_contexts tls;
     struct config *config;
 
-    if (load(o, NULL, NULL, &config, &users, &tls, &identity) < 0)
+    if (load(o, NULL, NULL, NULL, &config, &users, &tls, &identity) < 0)
         return EXIT_FAILURE;
     tls_contexts_release(&tls);
     auth_database_unref(users);
@@ -239,6 +251,18 @@ static void block_signals(sigset_t *handled)
     signal(SIGPIPE, SIG_IGN);
 }
 
+static void reload_for_signal(const struct options *o, struct broker *b,
+                              const struct identity *identity)
+{
+    uint64_t begun = reload_begin();
+    struct buffer told;
+
+    buffer_init(&told);
+    reload(o, b, identity, &told);
+    reload_end(begun, buffer_bytes(&told));
+    buffer_free(&told);
+}
+
 /* Once a day, or when the time of one comes, it looks at how long certificates last. */
 static void wait_for_the_end(const struct options *o, struct broker *b,
                              const struct identity *identity, const sigset_t *handled)
@@ -255,8 +279,9 @@ static void wait_for_the_end(const struct options *o, struct broker *b,
             continue;
         if (number != SIGHUP)
             break;
-        reload(o, b, identity);
+        reload_for_signal(o, b, identity);
     }
+    reload_close();
     log_info("server", "closing for %s", number == SIGTERM ? "SIGTERM" : "SIGINT");
 }
 
@@ -376,7 +401,7 @@ static int run(const struct options *o)
     int status = EXIT_FAILURE;
 
     block_signals(&handled);
-    if (load(o, NULL, NULL, &config, &users, &tls, &identity) < 0)
+    if (load(o, NULL, NULL, NULL, &config, &users, &tls, &identity) < 0)
         return EXIT_FAILURE;
     auth_database_replace(users);
     data_path = o->data_dir != NULL ? o->data_dir : config->data_dir;

@@ -4,10 +4,11 @@
 #include "base/clock.h"
 #include "base/system_memory.h"
 #include "net/listener.h"
+#include "server/reload.h"
 #include "session/broker.h"
 
+#include <errno.h>
 #include <jansson.h>
-#include <signal.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -70,11 +71,16 @@ void api_overview(const struct api_request *r, struct api_answer *answer)
     api_answer_json(answer, o);
 }
 
-/* As the signal from outside: the main thread reads the configuration, and the log has what came of
- * it. */
+/* The main thread reads the configuration, as for the signal from outside. */
 void api_reload(const struct api_request *r, struct api_answer *answer)
 {
+    char *problems;
+    int rc = reload_ask(&problems);
+
     (void)r;
-    kill(getpid(), SIGHUP);
-    api_answer_change(answer, 0, "");
+    if (rc == -EINVAL && problems != NULL)
+        api_answer_change(answer, rc, problems);
+    else
+        api_answer_change(answer, rc, "the broker closes");
+    free(problems);
 }

@@ -6,6 +6,8 @@ src_server_libleveret_server_a_SOURCES = \
 	src/server/listener_tls.h \
 	src/server/mail.c \
 	src/server/mail.h \
+	src/server/reload.c \
+	src/server/reload.h \
 	src/server/server.c \
 	src/server/server.h \
 	src/server/vhost.c \

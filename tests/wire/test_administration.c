@@ -198,6 +198,21 @@ START_TEST(reload_reads_the_configuration_again)
 }
 END_TEST
 
+START_TEST(reload_tells_what_is_wrong)
+{
+    broker_reload(broker, "listeners: [{address: 127.0.0.1, port: @PORT@}]\n"
+                          "workers: @WORKERS@\n"
+                          "colour: red\n"
+                          "shape: round\n");
+    refused("leveret.yaml:4: unknown key 'colour'\n", "reload");
+    ck_assert_ptr_nonnull(strstr(output, "leveret.yaml:5: unknown key 'shape'\n"));
+    ck_assert(broker_log_holds(broker, "the former one stays in force"));
+    broker_reload(broker, CONFIG);
+    done("reload");
+    ck_assert_str_eq(output, "");
+}
+END_TEST
+
 START_TEST(queue_is_purged_and_deleted)
 {
     struct channel *ch = channel_in("/");
@@ -370,6 +385,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, virtual_host_comes_and_goes_under_its_clients);
     tcase_add_test(tcase, users_get_limits);
     tcase_add_test(tcase, reload_reads_the_configuration_again);
+    tcase_add_test(tcase, reload_tells_what_is_wrong);
     tcase_add_test(tcase, wrong_usage_is_told);
     suite_add_tcase(suite, tcase);
     return suite;
