@@ -2,6 +2,7 @@
  * and turns signals into reloads and a shutdown. */
 #include "admin/admin.h"
 #include "admin/import.h"
+#include "admin/json_memory.h"
 #include "auth/password.h"
 #include "auth/users.h"
 #include "base/buffer.h"
@@ -401,6 +402,7 @@ static int run(const struct options *o)
     int status = EXIT_FAILURE;
 
     block_signals(&handled);
+    json_wipe_freed_memory();
     if (load(o, NULL, NULL, NULL, &config, &users, &tls, &identity) < 0)
         return EXIT_FAILURE;
     auth_database_replace(users);

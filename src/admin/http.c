@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/secret.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -22,7 +23,7 @@ enum {
 
 /* A request that is coming in. */
 struct exchange_state {
-    struct buffer body;
+    struct buffer body; /* may have passwords */
     bool too_large;
 };
 
@@ -51,7 +52,7 @@ static enum MHD_Result send_answer(struct MHD_Connection *c, struct api_answer *
 }
 
 static enum MHD_Result answer_request(struct http *h, struct MHD_Connection *c, const char *path,
-                                      const char *method, const struct exchange_state *state)
+                                      const char *method, struct exchange_state *state)
 {
     const char *columns = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "columns");
     struct api_answer answer = {.status = 0};
@@ -72,6 +73,7 @@ static enum MHD_Result answer_request(struct http *h, struct MHD_Connection *c, 
     r->body = buffer_bytes(&state->body);
     api_handle(r, &answer);
     free(r);
+    secret_buffer_free(&state->body);
     return send_answer(c, &answer);
 }
 
@@ -92,7 +94,9 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *c, const
     if (state->body.size + *data_size > BODY_MAX)
         state->too_large = true;
     else
-        buffer_append(&state->body, bytes_of(data, *data_size));
+        secret_append(&state->body, bytes_of(data, *data_size));
+    /* libmicrohttpd's memory, which it has no more use for. */
+    explicit_bzero((void *)(uintptr_t)data, *data_size);
     *data_size = 0;
     return MHD_YES;
 }
@@ -107,7 +111,7 @@ static void on_end(void *context, struct MHD_Connection *c, void **own,
     (void)code;
     if (state == NULL)
         return;
-    buffer_free(&state->body);
+    secret_buffer_free(&state->body);
     free(state);
     *own = NULL;
 }

@@ -6,6 +6,7 @@
 #include "admin/json_value.h"
 #include "base/buffer.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "broker/topology.h"
 #include "server/vhost.h"
 #include "session/broker.h"
@@ -461,7 +462,7 @@ static void log_report(const char *path, const struct import_report *r)
              sum.created, sum.updated, sum.unchanged, sum.failed);
 }
 
-/* Returns 0 or -errno. */
+/* It may have passwords. Returns 0 or -errno. */
 static int read_file(const char *path, struct buffer *text)
 {
     FILE *f = fopen(path, "re");
@@ -469,8 +470,9 @@ static int read_file(const char *path, struct buffer *text)
 
     if (f == NULL)
         return -errno;
+    setvbuf(f, NULL, _IONBF, 0);
     for (;;) {
-        size_t n = fread(buffer_reserve(text, READ_SIZE), 1, READ_SIZE, f);
+        size_t n = fread(secret_reserve(text, READ_SIZE), 1, READ_SIZE, f);
 
         text->size += n;
         if (n == 0)
@@ -495,7 +497,7 @@ int import_file(struct asker *a, const char *path)
     else
         rc = import_definitions(a, buffer_bytes(&text), bytes_of(NULL, 0), &report, error,
                                 sizeof(error));
-    buffer_free(&text);
+    secret_buffer_free(&text);
     if (rc < 0) {
         log_error("definitions", "%s: %s", path, error);
         return rc;

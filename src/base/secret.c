@@ -37,3 +37,34 @@ void secret_exclude_from_dumps(void *p, size_t size)
     if (begin < end)
         (void)madvise((void *)begin, end - begin, MADV_DONTDUMP);
 }
+
+/* ---- Buffers ---- */
+
+uint8_t *secret_reserve(struct buffer *b, size_t more)
+{
+    struct buffer grown;
+
+    if (b->capacity - b->size >= more)
+        return buffer_reserve(b, more);
+    buffer_init(&grown);
+    buffer_reserve(&grown, b->size + more > 2 * b->capacity ? b->size + more : 2 * b->capacity);
+    buffer_append(&grown, buffer_bytes(b));
+    secret_buffer_free(b);
+    *b = grown;
+    return buffer_reserve(b, more);
+}
+
+void secret_append(struct buffer *b, struct bytes bytes)
+{
+    if (bytes.size == 0)
+        return;
+    memcpy(secret_reserve(b, bytes.size), bytes.data, bytes.size);
+    b->size += bytes.size;
+}
+
+void secret_buffer_free(struct buffer *b)
+{
+    if (b->data != NULL)
+        explicit_bzero(b->data, b->capacity);
+    buffer_free(b);
+}

@@ -1,7 +1,9 @@
 /* Memory for passwords and keys: kept out of core dumps where the system can, and wiped before it
- * is given back. Takes whole pages: for few and short-lived things. Any thread. */
+ * is given back. secret_alloc() takes whole pages: for few and short-lived things. Any thread. */
 #ifndef LEVERET_BASE_SECRET_H
 #define LEVERET_BASE_SECRET_H
+
+#include "base/buffer.h"
 
 #include <stddef.h>
 
@@ -13,5 +15,14 @@ void secret_free(void *p, size_t size);
 
 /* Keeps memory that others made, the pages that lie in it wholly, out of core dumps. */
 void secret_exclude_from_dumps(void *p, size_t size);
+
+/* ---- Buffers that secrets come in ---- */
+
+/* As buffer_reserve() and buffer_append(), and what the buffer outgrows is wiped. */
+uint8_t *secret_reserve(struct buffer *b, size_t more);
+void secret_append(struct buffer *b, struct bytes bytes);
+
+/* As buffer_free(), of a buffer that is wiped first. */
+void secret_buffer_free(struct buffer *b);
 
 #endif

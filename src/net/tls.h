@@ -134,8 +134,9 @@ bool stream_tls_established(const struct stream *s);
  * the stream is open. */
 const char *stream_tls_error(const struct stream *s);
 
-/* The peer has logged in, over an established stream or a plain one. It is given the session ticket
- * (TLS 1.3), where there are tickets, which goes out with what is written next. */
+/* The peer has logged in, over an established stream or a plain one. What it sends is no password
+ * any more, so that OpenSSL's copy need not be wiped; and it is given the session ticket (TLS 1.3),
+ * where there are tickets, which goes out with what is written next. */
 void stream_logged_in(struct stream *s);
 
 /* The negotiated version and cipher suite, such as "TLSv1.3" and "TLS_AES_256_GCM_SHA384"; static.

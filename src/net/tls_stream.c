@@ -149,6 +149,7 @@ static int begin(struct stream *s, struct tls_stream *t)
     t->ssl = ssl;
     SSL_set_app_data(ssl, &t->complaint);
     SSL_set_accept_state(ssl);
+    SSL_set_options(ssl, SSL_OP_CLEANSE_PLAINTEXT);
     notice_other_protocols(t);
     return 0;
 }
@@ -486,6 +487,7 @@ void stream_logged_in(struct stream *s)
 
     if (!stream_tls_established(s))
         return;
+    SSL_clear_options(t->ssl, SSL_OP_CLEANSE_PLAINTEXT);
     if (tls_context_gives_tickets(t->context) && SSL_version(t->ssl) == TLS1_3_VERSION)
         send_ticket(t);
 }

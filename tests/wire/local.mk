@@ -180,6 +180,13 @@ TESTS += tests/wire/test_routing
 tests_wire_test_routing_SOURCES = tests/wire/test_routing.c
 tests_wire_test_routing_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_secrets
+TESTS += tests/wire/test_secrets
+tests_wire_test_secrets_SOURCES = tests/wire/test_secrets.c tests/wire/tls_files.c \
+	tests/wire/tls_files.h
+tests_wire_test_secrets_LDADD = $(WIRE_LIBS) src/leveretctl/libleveret_leveretctl.a $(BASE_LIBS) \
+	$(SSL_LIBS) $(CRYPTO_LIBS)
+
 check_PROGRAMS += tests/wire/test_settle
 TESTS += tests/wire/test_settle
 tests_wire_test_settle_SOURCES = tests/wire/test_settle.c
