@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "session/audit.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -78,6 +79,7 @@ static void *run(void *argument)
 {
     struct admin *a = argument;
 
+    audit_set_origin("the admin socket");
     http_run(&a->http, a->stop_fd);
     return NULL;
 }

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "broker/topology.h"
 #include "server/vhost.h"
+#include "session/audit.h"
 #include "session/broker.h"
 #include "session/broker_parameters.h"
 #include "session/broker_users.h"
@@ -206,6 +207,7 @@ void api_delete_vhost(const struct api_request *r, struct api_answer *answer)
         api_fail(answer, STATUS_NOT_FOUND, "virtual host '%.*s' does not exist", BYTES_ARGS(name));
         return;
     }
+    audit_log("vhost", "vhost '%.*s' was deleted", BYTES_ARGS(v->name));
     close_connections(r, v);
     delete_queues(r, v);
     delete_exchanges(v);

@@ -9,6 +9,7 @@
 #include "base/secret.h"
 #include "broker/topology.h"
 #include "server/vhost.h"
+#include "session/audit.h"
 #include "session/broker.h"
 #include "session/broker_parameters.h"
 #include "session/broker_policies.h"
@@ -26,6 +27,7 @@
 
 enum {
     REASON_SIZE = 640,
+    ORIGIN_SIZE = 512,
     READ_SIZE = 64 * 1024,
 };
 
@@ -485,6 +487,7 @@ static int read_file(const char *path, struct buffer *text)
 
 int import_file(struct asker *a, const char *path)
 {
+    char origin[ORIGIN_SIZE];
     struct import_report report;
     char error[REASON_SIZE];
     struct buffer text;
@@ -492,11 +495,15 @@ int import_file(struct asker *a, const char *path)
 
     buffer_init(&text);
     rc = read_file(path, &text);
-    if (rc < 0)
+    if (rc < 0) {
         snprintf(error, sizeof(error), "cannot be read: %s", strerror(-rc));
-    else
+    } else {
+        snprintf(origin, sizeof(origin), "the definitions file %s", path);
+        audit_set_origin(origin);
         rc = import_definitions(a, buffer_bytes(&text), bytes_of(NULL, 0), &report, error,
                                 sizeof(error));
+        audit_set_origin(NULL);
+    }
     secret_buffer_free(&text);
     if (rc < 0) {
         log_error("definitions", "%s: %s", path, error);

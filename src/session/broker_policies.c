@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "broker/topology.h"
 #include "server/vhost.h"
+#include "session/audit.h"
 #include "session/broker.h"
 
 #include <errno.h>
@@ -45,8 +46,8 @@ static void forget(struct broker *b, struct vhost *v, const struct policy_declar
 /* What is taken for what it means elsewhere is told. */
 static void tell_set(const struct vhost *v, const struct policy_declaration *d)
 {
-    log_info("policy", "%s '%.*s' in vhost '%.*s' is set", kind_of(d->operator_policy),
-             BYTES_ARGS(d->name), BYTES_ARGS(v->name));
+    audit_log("policy", "%s '%.*s' in vhost '%.*s' is set", kind_of(d->operator_policy),
+              BYTES_ARGS(d->name), BYTES_ARGS(v->name));
     for (uint32_t i = 0; i < d->definition->count; i++) {
         const struct policy_key *key = policy_key_find(d->definition->fields[i].key);
 
@@ -146,8 +147,8 @@ static int clear(struct broker *b, struct vhost *v, struct bytes name, bool oper
     if (d->from_configuration)
         return refuse_configured(v, d, r);
     forget(b, v, d);
-    log_info("policy", "%s '%.*s' in vhost '%.*s' is cleared", kind_of(operator_policy),
-             BYTES_ARGS(name), BYTES_ARGS(v->name));
+    audit_log("policy", "%s '%.*s' in vhost '%.*s' is cleared", kind_of(operator_policy),
+              BYTES_ARGS(name), BYTES_ARGS(v->name));
     policy_set_remove(policies, name, operator_policy);
     return 0;
 }
@@ -266,8 +267,8 @@ static void remove_unconfigured(struct configuring *c, struct vhost *v,
             vhost_lock_write(v);
             policy_set_remove(topology_policies(v->topology), d->name, operator_policy);
             vhost_unlock(v);
-            log_info("policy", "%s '%.*s' in vhost '%.*s' is cleared", kind_of(operator_policy),
-                     BYTES_ARGS(d->name), BYTES_ARGS(v->name));
+            audit_log("policy", "%s '%.*s' in vhost '%.*s' is cleared", kind_of(operator_policy),
+                      BYTES_ARGS(d->name), BYTES_ARGS(v->name));
             c->changed = true;
         }
         policy_unref(row.items[i]);

@@ -2,14 +2,15 @@
 
 #include "auth/accounts.h"
 #include "base/arena.h"
-#include "base/log.h"
 #include "base/table.h"
 #include "config/user_name.h"
+#include "session/audit.h"
 #include "session/broker.h"
 #include "session/broker_users_internal.h"
 #include "session/commit_wait.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -176,6 +177,25 @@ static int check_change(struct broker *b, struct bytes name, enum user_change ki
     return 0;
 }
 
+/* What of the user changed; of the password only that it did. */
+static void tell_change(const struct broker_user *u, bool made, bool has_password)
+{
+    const char *password = "";
+    bool tags = u->tags.data != NULL;
+
+    if (has_password)
+        password = made ? " with a password" : ": new password";
+    else if (u->password_hash != NULL)
+        password = made ? "" : ": no password any more";
+    audit_log("auth", "user '%.*s' was %s%s%s%.*s%s", BYTES_ARGS(u->name),
+              made ? "made" : "changed", password,
+              !tags               ? ""
+              : *password != '\0' ? ", tags ["
+              : made              ? " with tags ["
+                                  : ": tags [",
+              BYTES_ARGS(u->tags), tags ? "]" : "");
+}
+
 static int change_user(struct broker *b, const struct broker_user *from, enum user_change kind,
                        char *error)
 {
@@ -183,6 +203,7 @@ static int change_user(struct broker *b, const struct broker_user *from, enum us
     struct auth_user *u;
     struct change c;
     bool given = false;
+    bool made;
     int rc = check_user_name(from->name, error);
 
     if (rc == 0)
@@ -195,7 +216,8 @@ static int change_user(struct broker *b, const struct broker_user *from, enum us
         OPENSSL_cleanse(&hash, sizeof(hash));
         return change_refused(&c, rc);
     }
-    if (user_exists(b, from->name)) {
+    made = !user_exists(b, from->name);
+    if (!made) {
         u = broker_users_edit(b, from->name);
     } else {
         /* Permissions that somebody of the name had in the past are not for the new user. */
@@ -211,8 +233,7 @@ static int change_user(struct broker *b, const struct broker_user *from, enum us
     if (from->tags.data != NULL || u->tags.data == NULL)
         auth_user_set_tags(u, from->tags);
     broker_users_store(b, u);
-    log_info("auth", "user '%.*s' was %s", BYTES_ARGS(from->name),
-             accounts_stored(&b->accounts, from->name) != NULL ? "changed" : "made");
+    tell_change(from, made, given);
     return change_finish(&c, u, error);
 }
 
@@ -241,7 +262,7 @@ int broker_user_delete(struct broker *b, struct bytes name, char *error)
     if (rc < 0)
         return change_refused(&c, rc);
     definitions_remove_user(b->definitions, name, NOBODY_WAITS);
-    log_info("auth", "user '%.*s' was deleted", BYTES_ARGS(name));
+    audit_log("auth", "user '%.*s' was deleted", BYTES_ARGS(name));
     return change_finish(&c, auth_user_new(name, AUTH_ORIGIN_STORED), error);
 }
 
@@ -284,6 +305,10 @@ int broker_user_limits_set(struct broker *b, struct bytes name,
     u->max_connections = limits->max_connections >= 0 ? limits->max_connections : AUTH_NO_LIMIT;
     u->max_channels = limits->max_channels >= 0 ? limits->max_channels : AUTH_NO_LIMIT;
     store_limits(b, u);
+    audit_log("auth",
+              "limits of user '%.*s' were set: max-connections %" PRId64 ", max-channels %" PRId64
+              " (-1: none)",
+              BYTES_ARGS(name), u->max_connections, u->max_channels);
     return change_finish(&c, u, error);
 }
 
@@ -364,6 +389,10 @@ int broker_permission_set(struct broker *b, const struct broker_permission *p, c
     u = broker_users_edit(b, p->user);
     auth_user_set_permissions(u, p->vhost, set, AUTH_ORIGIN_STORED);
     definitions_add_permission(b->definitions, &d, NOBODY_WAITS);
+    audit_log("auth",
+              "permissions of user '%.*s' in vhost '%.*s' were set: configure '%.200s', "
+              "write '%.200s', read '%.200s'",
+              BYTES_ARGS(p->user), BYTES_ARGS(p->vhost), p->configure, p->write, p->read);
     return change_finish(&c, u, error);
 }
 
@@ -380,6 +409,8 @@ int broker_permission_clear(struct broker *b, struct bytes user, struct bytes vh
     u = broker_users_edit(b, user);
     auth_user_set_permissions(u, vhost, NULL, AUTH_ORIGIN_STORED);
     definitions_remove_permission(b->definitions, vhost, user, NOBODY_WAITS);
+    audit_log("auth", "permissions of user '%.*s' in vhost '%.*s' were cleared", BYTES_ARGS(user),
+              BYTES_ARGS(vhost));
     return change_finish(&c, u, error);
 }
 
@@ -438,6 +469,10 @@ int broker_topic_permission_set(struct broker *b, const struct broker_topic_perm
     u = broker_users_edit(b, p->user);
     auth_user_set_topic(u, p->vhost, t);
     definitions_add_topic_permission(b->definitions, &d, NOBODY_WAITS);
+    audit_log("auth",
+              "topic permissions of user '%.*s' for exchange '%.*s' in vhost '%.*s' were set: "
+              "write '%.200s', read '%.200s'",
+              BYTES_ARGS(p->user), BYTES_ARGS(exchange), BYTES_ARGS(p->vhost), p->write, p->read);
     return change_finish(&c, u, error);
 }
 
@@ -459,5 +494,8 @@ int broker_topic_permission_clear(struct broker *b, struct bytes user, struct by
         definitions_remove_topic_permission(b->definitions, vhost, user, one, NOBODY_WAITS);
     else
         definitions_remove_topic_permissions(b->definitions, vhost, user, NOBODY_WAITS);
+    audit_log("auth", "topic permissions of user '%.*s' for %s%.*s%s in vhost '%.*s' were cleared",
+              BYTES_ARGS(user), exchange != NULL ? "exchange '" : "every exchange", BYTES_ARGS(one),
+              exchange != NULL ? "'" : "", BYTES_ARGS(vhost));
     return change_finish(&c, u, error);
 }

@@ -2,6 +2,8 @@ noinst_LIBRARIES += src/session/libleveret_session.a
 src_session_libleveret_session_a_SOURCES = \
 	src/session/alarms.c \
 	src/session/alarms.h \
+	src/session/audit.c \
+	src/session/audit.h \
 	src/session/broker.c \
 	src/session/broker.h \
 	src/session/broker_policies.c \

@@ -4,6 +4,7 @@
 #include "broker/topology.h"
 #include "broker/value_text.h"
 #include "server/vhost.h"
+#include "session/audit.h"
 #include "session/broker.h"
 #include "session/connection.h"
 
@@ -92,6 +93,10 @@ int vhost_limits_set(struct broker *b, struct bytes vhost, const struct table *l
     apply(v, limit_of(limits, MAX_CONNECTIONS), limit_of(limits, MAX_QUEUES));
     if (b->definitions != NULL)
         definitions_add_parameter(b->definitions, &p, done);
+    audit_log("vhost",
+              "limits of vhost '%.*s' were set: max-connections %" PRId64 ", max-queues %" PRId64
+              " (-1: none)",
+              BYTES_ARGS(vhost), limit_of(limits, MAX_CONNECTIONS), limit_of(limits, MAX_QUEUES));
     vhost_unlock(v);
     if (b->definitions == NULL)
         call(done);
@@ -115,6 +120,7 @@ int vhost_limits_clear(struct broker *b, struct bytes vhost, struct definitions_
         return -EPROTO;
     apply(v, -1, -1);
     forget(b, vhost, done);
+    audit_log("vhost", "limits of vhost '%.*s' were cleared", BYTES_ARGS(vhost));
     vhost_unlock(v);
     if (b->definitions == NULL)
         call(done);

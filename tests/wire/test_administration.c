@@ -109,6 +109,59 @@ START_TEST(user_comes_and_changes_and_goes)
 }
 END_TEST
 
+#define logged(text) ck_assert_msg(broker_log_holds(broker, text), "not logged: %s", text)
+
+START_TEST(changes_are_logged_and_passwords_are_not)
+{
+    done("add_user", "ann", "hush-first");
+    logged("info auth: user 'ann' was made with a password, through the admin socket\n");
+    done("change_password", "ann", "hush-second");
+    logged("info auth: user 'ann' was changed: new password, through the admin socket\n");
+    done("set_user_tags", "ann", "management");
+    logged("info auth: user 'ann' was changed: tags [management], through the admin socket\n");
+    done("clear_password", "ann");
+    logged("info auth: user 'ann' was changed: no password any more, through the admin socket\n");
+    done("set_user_limits", "ann", "{\"max-connections\": 3}");
+    logged(
+        "info auth: limits of user 'ann' were set: max-connections 3, max-channels -1 (-1: none), "
+        "through the admin socket\n");
+    done("set_permissions", "ann", "^a", "^b", "^c");
+    logged(
+        "info auth: permissions of user 'ann' in vhost '/' were set: configure '^a', write '^b', "
+        "read '^c', through the admin socket\n");
+    done("clear_permissions", "ann");
+    logged("info auth: permissions of user 'ann' in vhost '/' were cleared, through the admin "
+           "socket\n");
+    done("set_topic_permissions", "ann", "news", "^d", "^e");
+    logged("info auth: topic permissions of user 'ann' for exchange 'news' in vhost '/' were set: "
+           "write '^d', read '^e', through the admin socket\n");
+    done("clear_topic_permissions", "ann", "news");
+    logged("info auth: topic permissions of user 'ann' for exchange 'news' in vhost '/' were "
+           "cleared, through the admin socket\n");
+    done("clear_topic_permissions", "ann");
+    logged(
+        "info auth: topic permissions of user 'ann' for every exchange in vhost '/' were cleared, "
+        "through the admin socket\n");
+    done("delete_user", "ann");
+    logged("info auth: user 'ann' was deleted, through the admin socket\n");
+    done("add_vhost", "attic");
+    logged("info vhost: vhost 'attic' was made, through the admin socket\n");
+    done("set_vhost_limits", "-p", "attic", "{\"max-queues\": 7}");
+    logged("info vhost: limits of vhost 'attic' were set: max-connections -1, max-queues 7 (-1: "
+           "none), through the admin socket\n");
+    done("clear_vhost_limits", "-p", "attic");
+    logged("info vhost: limits of vhost 'attic' were cleared, through the admin socket\n");
+    done("set_policy", "short", "^s", "{\"max-length\": 5}");
+    logged("info policy: policy 'short' in vhost '/' is set, through the admin socket\n");
+    done("clear_policy", "short");
+    logged("info policy: policy 'short' in vhost '/' is cleared, through the admin socket\n");
+    done("delete_vhost", "attic");
+    logged("info vhost: vhost 'attic' was deleted, through the admin socket\n");
+    ck_assert(!broker_log_holds(broker, "hush"));
+    ck_assert(!broker_log_holds(broker, "scrypt"));
+}
+END_TEST
+
 START_TEST(names_of_users_are_text)
 {
     refused("the name of a user must be UTF-8 without control characters", "add_user", "a\nb", "c");
@@ -375,6 +428,7 @@ static Suite *make_suite(void)
     tcase_add_checked_fixture(tcase, start, stop);
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, user_comes_and_changes_and_goes);
+    tcase_add_test(tcase, changes_are_logged_and_passwords_are_not);
     tcase_add_test(tcase, names_of_users_are_text);
     tcase_add_test(tcase, topic_permissions_are_set_and_cleared);
     tcase_add_test(tcase, policies_and_limits_are_set_and_cleared);

@@ -283,6 +283,10 @@ START_TEST(definitions_are_there_before_the_first_client)
     ch = channel_of(b, "guest", "guest");
     declare_queue(ch, "lost", PASSIVE, NO_ARGS);
     ck_assert(broker_log_holds(b, "$.bindings[1]: no exchange 'lost' in vhost 'shop'"));
+    snprintf(config, sizeof(config), "vhost 'shop' was made, through the definitions file %s\n",
+             fixture());
+    ck_assert(broker_log_holds(b, config));
+    snprintf(config, sizeof(config), "%sload_definitions: %s\n", CONFIG, fixture());
     ck_assert(broker_end(b));
     broker_launch(b, config, 2);
     /* What is not durable: an exchange, a queue and the binding between them. */
