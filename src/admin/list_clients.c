@@ -1,9 +1,11 @@
 /* Connections, their channels and consumers. They live on workers, which write the rows: those of
  * some connections a turn, and those of one connection's channels a turn. A connection may move
  * from one worker to another between two turns; it is looked for where it may have gone. */
+#include "admin/active_consumers.h"
 #include "admin/api.h"
 #include "admin/json_value.h"
 #include "admin/listing.h"
+#include "amqp/table.h"
 #include "base/memory.h"
 #include "broker/credit_pool.h"
 #include "net/listener.h"
@@ -190,16 +192,19 @@ void api_connections(const struct api_request *r, struct api_answer *answer)
 struct channel_walk {
     uint64_t connection;
     struct bytes vhost; /* the only one wanted; empty: all */
-    void (*add)(const struct channel *ch, json_t *rows);
+    void (*add)(const struct channel *ch, const struct active_consumers *active, json_t *rows);
+    const struct active_consumers *active;
     uint32_t next; /* the number to go on with; 0: at the end */
     bool found;
     json_t *rows; /* those of a turn */
 };
 
-static void add_channel(const struct channel *ch, json_t *rows)
+static void add_channel(const struct channel *ch, const struct active_consumers *active,
+                        json_t *rows)
 {
     json_t *row = json_object();
 
+    (void)active;
     json_object_set_new(row, "pid", channel_id(ch));
     json_object_set_new(row, "connection_pid", number_text(ch->connection->id));
     json_object_set_new(row, "number", json_integer(ch->number));
@@ -217,10 +222,37 @@ static void add_channel(const struct channel *ch, json_t *rows)
     json_array_append_new(rows, row);
 }
 
-static void add_consumers(const struct channel *ch, json_t *rows)
+static json_t *arguments_of(const struct subscription *s)
+{
+    struct table arguments = table_empty();
+    struct amqp_error e;
+    struct arena arena;
+    json_t *json;
+
+    arena_init(&arena);
+    if (s->arguments.size != 0 && amqp_table_decode(&arena, s->arguments, &arguments, &e) < 0)
+        arguments = table_empty();
+    json = json_from_table(&arguments);
+    arena_free(&arena);
+    return json;
+}
+
+/* RabbitMQ's words. */
+static const char *activity_of(const struct subscription *s, bool active)
+{
+    const struct queue_rules *rules = s->queue->options.rules;
+
+    if (rules == NULL || !rules->single_active_consumer)
+        return "up";
+    return active ? "single_active" : "waiting";
+}
+
+static void add_consumers(const struct channel *ch, const struct active_consumers *active,
+                          json_t *rows)
 {
     list_for_each(&ch->subscriptions, node) {
         const struct subscription *s = container_of(node, struct subscription, in_channel);
+        bool is_active;
         json_t *row;
 
         if (s->getter || s->state != SUBSCRIPTION_OPEN)
@@ -232,6 +264,10 @@ static void add_consumers(const struct channel *ch, json_t *rows)
         json_object_set_new(row, "consumer_tag", json_from_bytes(s->tag));
         json_object_set_new(row, "ack_required", json_boolean(!s->no_ack));
         json_object_set_new(row, "prefetch_count", json_integer(s->prefetch));
+        is_active = active_consumers_have(active, s);
+        json_object_set_new(row, "active", json_boolean(is_active));
+        json_object_set_new(row, "activity_status", json_string(activity_of(s, is_active)));
+        json_object_set_new(row, "arguments", arguments_of(s));
         json_object_set_new(row, "messages_unacknowledged", json_integer(s->unacked));
         json_array_append_new(rows, row);
     }
@@ -253,7 +289,7 @@ static void walk_channels(struct shard *s, void *context)
         const struct channel *ch = c->channels[w->next++];
 
         if (ch != NULL && ch->state == CHANNEL_OPEN)
-            w->add(ch, w->rows);
+            w->add(ch, w->active, w->rows);
     }
     if (w->next >= c->channel_slots)
         w->next = 0;
@@ -280,8 +316,9 @@ static void list_channels_of(const struct api_request *r, struct channel_walk *w
     }
 }
 
-static void list_channels(const struct api_request *r, struct bytes vhost,
-                          void (*add)(const struct channel *ch, json_t *rows), struct listing *l)
+/* `wanted` says what is added, and of which virtual host. */
+static void list_channels(const struct api_request *r, const struct channel_walk *wanted,
+                          struct listing *l)
 {
     for (uint32_t worker = 0; worker < r->broker->server->worker_count; worker++) {
         struct walk w = {.cursor = 0};
@@ -290,8 +327,9 @@ static void list_channels(const struct api_request *r, struct bytes vhost,
             ask_and_wait(r->asker, worker, walk_connections, &w);
         while (w.cursor != 0);
         for (size_t i = 0; i < w.id_count; i++) {
-            struct channel_walk channels = {.connection = w.ids[i], .vhost = vhost, .add = add};
+            struct channel_walk channels = *wanted;
 
+            channels.connection = w.ids[i];
             list_channels_of(r, &channels, worker, l);
         }
         free(w.ids);
@@ -300,23 +338,27 @@ static void list_channels(const struct api_request *r, struct bytes vhost,
 
 void api_channels(const struct api_request *r, struct api_answer *answer)
 {
+    const struct channel_walk wanted = {.add = add_channel};
     struct listing l;
 
     listing_init(&l, CHANNEL_KEY, r->columns);
-    list_channels(r, bytes_of(NULL, 0), add_channel, &l);
+    list_channels(r, &wanted, &l);
     listing_write(&l, &answer->body);
     listing_free(&l);
 }
 
 void api_consumers(const struct api_request *r, struct api_answer *answer)
 {
-    struct bytes vhost = api_vhost_named(r);
+    struct active_consumers active;
+    const struct channel_walk wanted = {
+        .vhost = api_vhost_named(r), .add = add_consumers, .active = &active};
     struct listing l;
 
-    if (!api_check_vhost(r, answer))
-        return;
-    listing_init(&l, CONSUMER_KEY, r->columns);
-    list_channels(r, vhost, add_consumers, &l);
-    listing_write(&l, &answer->body);
-    listing_free(&l);
+    if (active_consumers_find(&active, r, answer)) {
+        listing_init(&l, CONSUMER_KEY, r->columns);
+        list_channels(r, &wanted, &l);
+        listing_write(&l, &answer->body);
+        listing_free(&l);
+    }
+    active_consumers_free(&active);
 }

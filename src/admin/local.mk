@@ -1,5 +1,7 @@
 noinst_LIBRARIES += src/admin/libleveret_admin.a
 src_admin_libleveret_admin_a_SOURCES = \
+	src/admin/active_consumers.c \
+	src/admin/active_consumers.h \
 	src/admin/admin.c \
 	src/admin/admin.h \
 	src/admin/api.c \

@@ -62,6 +62,11 @@ uint32_t queue_consumer_count(const struct queue *q)
     return q->consumer_count;
 }
 
+const struct consumer *queue_active_consumer(const struct queue *q)
+{
+    return q->extra != NULL ? q->extra->active : NULL;
+}
+
 uint64_t queue_unacked_count(const struct queue *q)
 {
     return q->unacked_count;

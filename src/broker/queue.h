@@ -120,6 +120,9 @@ uint64_t queue_next_sequence(const struct queue *q, uint32_t lane);
  * the queue from its active list when not. */
 bool queue_deliver(struct queue *q, uint32_t budget, int64_t now_ms, struct effects *out);
 
+/* The single active consumer of a queue that has one, or NULL. */
+const struct consumer *queue_active_consumer(const struct queue *q);
+
 /* Ready messages (RabbitMQ's message_count: without the unacked), consumers that are not
  * cancelled, unacked entries, bytes of ready bodies. In memory or not, all ready messages count;
  * the size of one that leaves while it is not in memory nobody knows: it counts as the average of

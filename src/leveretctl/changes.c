@@ -146,8 +146,9 @@ static json_t *parse_definition(const char *text)
 
     if (json_is_object(definition))
         return definition;
+    fprintf(stderr, "leveretctl: the definition must be a JSON object%s%s: %s\n",
+            definition == NULL ? ": " : "", definition == NULL ? fault.text : "", text);
     json_decref(definition);
-    fprintf(stderr, "leveretctl: the definition must be a JSON object: %s\n", text);
     return NULL;
 }
 

@@ -161,12 +161,15 @@ static const struct option LONG_OPTIONS[] = {
     {NULL, 0, NULL, 0},
 };
 
-/* Options may come anywhere, as rabbitmqctl has them. Returns -1 to go on, or an exit status. */
-static int read_options(struct options *o, int argc, char **argv)
+#define SHORT_OPTIONS "p:ueqshV"
+
+/* Reads from the start. Returns -1 to go on, or an exit status. */
+static int read_options(struct options *o, int argc, char **argv, const char *short_options)
 {
     int option;
 
-    while ((option = getopt_long(argc, argv, "p:ueqshV", LONG_OPTIONS, NULL)) != -1) {
+    optind = 0;
+    while ((option = getopt_long(argc, argv, short_options, LONG_OPTIONS, NULL)) != -1) {
         switch (option) {
         case OPTION_DATA_DIR:
             o->data_dir = optarg;
@@ -224,9 +227,14 @@ int main(int argc, char **argv)
     struct options o = {.data_dir = DEFAULT_DATA_DIR, .vhost = "/", .apply_to = "all"};
     int status;
 
-    if (argc > 1 && strcmp(argv[1], "tls") == 0)
-        return tls_command(argc - 1, argv + 1);
-    status = read_options(&o, argc, argv);
+    /* "tls" has options of its own behind it; else options may come anywhere, as rabbitmqctl has
+     * them. */
+    status = read_options(&o, argc, argv, "+" SHORT_OPTIONS);
+    if (status >= 0)
+        return status;
+    if (optind < argc && strcmp(argv[optind], "tls") == 0)
+        return tls_command(argc - optind, argv + optind);
+    status = read_options(&o, argc, argv, SHORT_OPTIONS);
     if (status >= 0)
         return status;
     if (optind == argc)

@@ -28,9 +28,9 @@ struct list_command {
 static const struct column VHOST_COLUMNS[] = {{"name", NULL}, {"tracing", NULL}, {NULL, NULL}};
 
 static const struct column EXCHANGE_COLUMNS[] = {
-    {"name", NULL},        {"type", NULL},     {"durable", NULL},
-    {"auto_delete", NULL}, {"internal", NULL}, {"arguments", NULL},
-    {"policy", NULL},      {"vhost", NULL},    {NULL, NULL},
+    {"name", NULL},     {"type", NULL},      {"durable", NULL}, {"auto_delete", NULL},
+    {"internal", NULL}, {"arguments", NULL}, {"policy", NULL},  {"messages_delayed", NULL},
+    {"vhost", NULL},    {NULL, NULL},
 };
 
 static const struct column QUEUE_COLUMNS[] = {
@@ -95,10 +95,17 @@ static const struct column CHANNEL_COLUMNS[] = {
 };
 
 static const struct column CONSUMER_COLUMNS[] = {
-    {"queue_name", NULL},     {"channel_pid", NULL},
-    {"consumer_tag", NULL},   {"ack_required", NULL},
-    {"prefetch_count", NULL}, {"messages_unacknowledged", NULL},
-    {"vhost", NULL},          {NULL, NULL},
+    {"queue_name", NULL},
+    {"channel_pid", NULL},
+    {"consumer_tag", NULL},
+    {"ack_required", NULL},
+    {"prefetch_count", NULL},
+    {"active", NULL},
+    {"activity_status", NULL},
+    {"arguments", NULL},
+    {"messages_unacknowledged", NULL},
+    {"vhost", NULL},
+    {NULL, NULL},
 };
 
 static const struct column USER_COLUMNS[] = {
@@ -144,7 +151,8 @@ static const struct list_command COMMANDS[] = {
     {"list_channels", "channels", "channels", "pid,user,consumer_count,messages_unacknowledged",
      CHANNEL_COLUMNS, false},
     {"list_consumers", "consumers", "consumers in vhost ",
-     "queue_name,channel_pid,consumer_tag,ack_required,prefetch_count", CONSUMER_COLUMNS, true},
+     "queue_name,channel_pid,consumer_tag,ack_required,prefetch_count,active,arguments",
+     CONSUMER_COLUMNS, true},
 };
 
 enum {

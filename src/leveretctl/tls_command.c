@@ -78,7 +78,7 @@ int tls_command(int argc, char **argv)
     unsigned long days;
     int option;
 
-    optind = 1;
+    optind = 0;
     while ((option = getopt_long(argc, argv, "h", LONG_OPTIONS, NULL)) != -1) {
         switch (option) {
         case OPTION_HOST:

@@ -158,6 +158,9 @@ static int consume(struct channel *ch, const struct amqp_basic_consume *m, struc
         return 0;
     }
     question.subscription = subscription_create(ch, question.queue, tag, m->no_ack, false);
+    if (m->arguments.encoded.size != 0)
+        question.subscription->arguments =
+            bytes_of(bytes_to_string(m->arguments.encoded), m->arguments.encoded.size);
     ch->consumer_count++;
     channel_wait(ch);
     queue_ask(ch->shard, &question);

@@ -35,6 +35,7 @@ void subscription_free(struct subscription *s)
     queue_handle_unref(s->queue);
     number_runs_free(&s->taken_back);
     free((void *)(uintptr_t)s->tag.data);
+    free((void *)(uintptr_t)s->arguments.data);
     free(s);
 }
 

@@ -43,6 +43,7 @@ struct subscription {
     uint64_t unreturned_bytes;
     struct number_runs taken_back; /* of its deliveries, by their numbers */
     struct bytes tag;              /* owned */
+    struct bytes arguments;        /* owned; as basic.consume encoded them, for whoever lists */
 };
 
 /* A subscription in state opening, linked into its channel; takes a reference to `queue`. */

@@ -215,6 +215,52 @@ START_TEST(connections_channels_and_consumers_are_listed)
 }
 END_TEST
 
+/* As rabbitmqctl has them. */
+START_TEST(consumers_are_listed_with_activity_and_arguments)
+{
+    struct channel *first = connect_channel();
+    struct channel *second = connect_channel();
+
+    SKIP_WITH_ORACLE("leveretctl is leveret's");
+    declare_queue(first, "plain", 0, NO_ARGS);
+    declare_queue(first, "single", 0, ARGS(arg_bool("x-single-active-consumer", 1)));
+    consume(first, "plain", "p", NO_ACK, ARGS(arg_int("x-priority", 3), arg_string("of", "me")));
+    consume(first, "single", "a", 0, NO_ARGS);
+    consume(second, "single", "b", 0, NO_ARGS);
+    expect_output("list_consumers -s queue_name consumer_tag active activity_status arguments",
+                  "plain\tp\ttrue\tup\t{\"x-priority\":3,\"of\":\"me\"}\n"
+                  "single\ta\ttrue\tsingle_active\t{}\n"
+                  "single\tb\tfalse\twaiting\t{}\n");
+    cancel(first, "a");
+    expect_output("list_consumers -s queue_name consumer_tag active activity_status",
+                  "plain\tp\ttrue\tup\n"
+                  "single\tb\ttrue\tsingle_active\n");
+}
+END_TEST
+
+START_TEST(delayed_messages_of_exchanges_are_counted)
+{
+    struct channel *ch = connect_channel();
+
+    SKIP_WITH_ORACLE("it has no such exchanges without a plugin");
+    declare_exchange(ch, "later", "x-delayed-message", 0,
+                     ARGS(arg_string("x-delayed-type", "fanout")));
+    declare_exchange(ch, "none", "x-delayed-message", 0,
+                     ARGS(arg_string("x-delayed-type", "fanout")));
+    declare_exchange(ch, "now", "fanout", 0, NO_ARGS);
+    declare_queue(ch, "q", 0, NO_ARGS);
+    bind_queue(ch, "q", "later", "", NO_ARGS);
+    confirm_select(ch);
+    for (int i = 0; i < 3; i++)
+        publish_with(ch, "later", "", 0, HEADERS(arg_int("x-delay", 3600000)), "x");
+    await_confirms(ch);
+    ck_assert_int_eq(ctl("list_exchanges -s name messages_delayed"), 0);
+    ck_assert_ptr_nonnull(strstr(output, "\nlater\t3\n"));
+    ck_assert_ptr_nonnull(strstr(output, "\nnone\t0\n"));
+    ck_assert_ptr_nonnull(strstr(output, "\nnow\t\n"));
+}
+END_TEST
+
 START_TEST(status_tells_what_runs)
 {
     char line[64];
@@ -344,6 +390,30 @@ START_TEST(as_many_connections_as_there_may_be_keep_nobody_out_afterwards)
 }
 END_TEST
 
+/* leveretctl_run() puts --data-dir in front. */
+START_TEST(options_may_come_before_tls)
+{
+    char directory[512];
+    char *generate[] = {(char *)(uintptr_t) "--quiet",
+                        (char *)(uintptr_t) "tls",
+                        (char *)(uintptr_t) "generate",
+                        (char *)(uintptr_t) "--host",
+                        (char *)(uintptr_t) "a.example",
+                        directory,
+                        (char *)(uintptr_t) "--days",
+                        (char *)(uintptr_t) "3",
+                        NULL};
+    char *unknown[] = {(char *)(uintptr_t) "--host", (char *)(uintptr_t) "a.example",
+                       (char *)(uintptr_t) "tls", NULL};
+
+    snprintf(directory, sizeof(directory), "%s/certificates", scratch_directory());
+    ck_assert_int_eq(leveretctl_run(test_broker(), generate, output, sizeof(output)), 0);
+    ck_assert_ptr_nonnull(strstr(output, "certificate (guest) for 3 days"));
+    ck_assert_int_eq(leveretctl_run(test_broker(), unknown, output, sizeof(output)), 2);
+    ck_assert_ptr_nonnull(strstr(output, "unrecognized option '--host'"));
+}
+END_TEST
+
 START_TEST(socket_is_its_owners_and_goes_with_the_broker)
 {
     char *status[] = {(char *)(uintptr_t) "status", NULL};
@@ -393,12 +463,15 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, exchanges_and_bindings_are_listed);
     tcase_add_test(tcase, each_of_many_queues_is_listed_once);
     tcase_add_test(tcase, connections_channels_and_consumers_are_listed);
+    tcase_add_test(tcase, consumers_are_listed_with_activity_and_arguments);
+    tcase_add_test(tcase, delayed_messages_of_exchanges_are_counted);
     tcase_add_test(tcase, status_tells_what_runs);
     tcase_add_test(tcase, what_is_not_there_is_refused_by_name);
     tcase_add_test(tcase, lists_go_on_while_everything_changes);
     if (!against_oracle()) {
         tcase_add_test(tcase, socket_is_its_owners_and_goes_with_the_broker);
         tcase_add_test(tcase, socket_that_a_killed_broker_left_is_replaced);
+        tcase_add_test(tcase, options_may_come_before_tls);
         tcase_add_test(tcase, as_many_connections_as_there_may_be_keep_nobody_out_afterwards);
     }
     return suite;
