@@ -1,5 +1,6 @@
 #include "admin/definition_reader.h"
 
+#include "admin/json_numbers.h"
 #include "admin/json_value.h"
 #include "base/buffer.h"
 
@@ -140,33 +141,29 @@ static const struct {
     const char *name;
     const struct field *fields;
     bool of_vhost; /* its objects are in one */
+    bool in_vhost; /* it is among the definitions of one */
 } SECTIONS[DEFINITION_SECTIONS] = {
-    [DEFINITION_VHOSTS] = {"vhosts", VHOST_FIELDS, false},
-    [DEFINITION_USERS] = {"users", USER_FIELDS, false},
-    [DEFINITION_PERMISSIONS] = {"permissions", PERMISSION_FIELDS, true},
-    [DEFINITION_TOPIC_PERMISSIONS] = {"topic_permissions", TOPIC_PERMISSION_FIELDS, true},
-    [DEFINITION_PARAMETERS] = {"parameters", PARAMETER_FIELDS, true},
-    [DEFINITION_GLOBAL_PARAMETERS] = {"global_parameters", GLOBAL_PARAMETER_FIELDS, false},
-    [DEFINITION_POLICIES] = {"policies", POLICY_FIELDS, true},
-    [DEFINITION_EXCHANGES] = {"exchanges", EXCHANGE_FIELDS, true},
-    [DEFINITION_QUEUES] = {"queues", QUEUE_FIELDS, true},
-    [DEFINITION_BINDINGS] = {"bindings", BINDING_FIELDS, true},
+    [DEFINITION_VHOSTS] = {"vhosts", VHOST_FIELDS, false, false},
+    [DEFINITION_USERS] = {"users", USER_FIELDS, false, false},
+    [DEFINITION_PERMISSIONS] = {"permissions", PERMISSION_FIELDS, true, false},
+    [DEFINITION_TOPIC_PERMISSIONS] = {"topic_permissions", TOPIC_PERMISSION_FIELDS, true, false},
+    [DEFINITION_PARAMETERS] = {"parameters", PARAMETER_FIELDS, true, true},
+    [DEFINITION_GLOBAL_PARAMETERS] = {"global_parameters", GLOBAL_PARAMETER_FIELDS, false, false},
+    [DEFINITION_POLICIES] = {"policies", POLICY_FIELDS, true, true},
+    [DEFINITION_EXCHANGES] = {"exchanges", EXCHANGE_FIELDS, true, true},
+    [DEFINITION_QUEUES] = {"queues", QUEUE_FIELDS, true, true},
+    [DEFINITION_BINDINGS] = {"bindings", BINDING_FIELDS, true, true},
 };
 
 /* Who wrote the file. */
 static const char *const ORIGIN_KEYS[] = {
-    "rabbit_version",
-    "rabbitmq_version",
-    "product_name",
-    "product_version",
-    "explanation",
-    "rabbitmq_definition_format",
-    "original_vhost_name",
-    "original_cluster_name",
-    "description",
-    "default_queue_type",
-    "metadata",
-    "limits",
+    "rabbit_version", "rabbitmq_version",           "product_name",        "product_version",
+    "explanation",    "rabbitmq_definition_format", "original_vhost_name", "original_cluster_name",
+};
+
+/* What an export of one virtual host says of it, and nobody keeps. */
+static const char *const UNKEPT_KEYS[] = {
+    "description", "tags", "default_queue_type", "metadata", "limits",
 };
 
 const char *definition_section_name(enum definition_section section)
@@ -178,8 +175,9 @@ const char *definition_section_name(enum definition_section section)
 
 struct reader {
     const struct definition_visitor *visitor;
-    struct bytes vhost; /* of objects that name none */
+    struct bytes vhost; /* the one that all objects are of; empty: each says its own */
     struct arena arena; /* of the record at hand */
+    bool has_unfit;     /* numbers that are too large are marked */
     bool failed;        /* the object at hand has a fault */
 };
 
@@ -201,6 +199,12 @@ static void tell_problem(struct reader *r, const char *place, const char *format
 static void below(char out[PLACE_SIZE], const char *place, const char *key)
 {
     if (snprintf(out, PLACE_SIZE, "%s.%s", place, key) >= PLACE_SIZE)
+        memcpy(out + PLACE_SIZE - sizeof("..."), "...", sizeof("..."));
+}
+
+static void below_item(char out[PLACE_SIZE], const char *place, size_t number)
+{
+    if (snprintf(out, PLACE_SIZE, "%s[%zu]", place, number) >= PLACE_SIZE)
         memcpy(out + PLACE_SIZE - sizeof("..."), "...", sizeof("..."));
 }
 
@@ -481,18 +485,49 @@ static void finish_record(struct reader *r, const json_t *object, const char *pl
     }
 }
 
+/* The first number in `value` that is too large, told with its place. Returns whether there is
+ * one. */
+static bool tell_unfit_number(struct reader *r, const json_t *value, const char *place)
+{
+    json_t *object = (json_t *)(uintptr_t)value;
+    const char *number = json_unfit_number(value);
+    char at_place[PLACE_SIZE];
+
+    if (number != NULL) {
+        tell_problem(r, place, "the number %s is too large: whole ones have 64 bits", number);
+        return true;
+    }
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        below_item(at_place, place, i);
+        if (tell_unfit_number(r, json_array_get(value, i), at_place))
+            return true;
+    }
+    for (void *at = json_object_iter(object); at != NULL; at = json_object_iter_next(object, at)) {
+        below(at_place, place, json_object_iter_key(at));
+        if (tell_unfit_number(r, json_object_iter_value(at), at_place))
+            return true;
+    }
+    return false;
+}
+
 static void read_object(struct reader *r, enum definition_section section, const json_t *object,
                         const char *place)
 {
-    struct definition_record record = {.section = section, .vhost = r->vhost};
+    struct definition_record record = {.section = section};
 
     r->failed = false;
     arena_init(&r->arena);
     record.durable = section == DEFINITION_EXCHANGES || section == DEFINITION_QUEUES;
+    if (r->has_unfit && tell_unfit_number(r, object, place)) {
+        arena_free(&r->arena);
+        return;
+    }
     if (!json_is_object(object))
         wrong_type(r, place, "an object", object);
     else
         read_fields(r, SECTIONS[section].fields, object, place, &record);
+    if (r->vhost.size != 0)
+        record.vhost = r->vhost;
     if (!r->failed && SECTIONS[section].of_vhost && record.vhost.size == 0)
         tell_problem(r, place, "has no 'vhost'");
     if (!r->failed)
@@ -507,8 +542,18 @@ static void read_section(struct reader *r, enum definition_section section, cons
     char place[PLACE_SIZE];
 
     snprintf(place, sizeof(place), "$.%s", SECTIONS[section].name);
+    if (json_unfit_number(list) != NULL) {
+        tell_problem(r, place, "must be a list, not a number");
+        return;
+    }
     if (list != NULL && !json_is_array(list)) {
         wrong_type(r, place, "a list", list);
+        return;
+    }
+    if (r->vhost.size != 0 && !SECTIONS[section].in_vhost) {
+        if (json_array_size(list) != 0)
+            r->visitor->not_understood(r->visitor->context, place,
+                                       "is left out of an import into one virtual host");
         return;
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -519,28 +564,46 @@ static void read_section(struct reader *r, enum definition_section section, cons
 
 /* ---- The whole ---- */
 
-static bool is_known_key(const char *key)
+static bool is_one_of(const char *key, const char *const *keys, size_t count)
 {
-    for (size_t i = 0; i < DEFINITION_SECTIONS; i++) {
-        if (strcmp(SECTIONS[i].name, key) == 0)
-            return true;
-    }
-    for (size_t i = 0; i < sizeof(ORIGIN_KEYS) / sizeof(ORIGIN_KEYS[0]); i++) {
-        if (strcmp(ORIGIN_KEYS[i], key) == 0)
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(keys[i], key) == 0)
             return true;
     }
     return false;
 }
 
+static bool is_section(const char *key)
+{
+    for (size_t i = 0; i < DEFINITION_SECTIONS; i++) {
+        if (strcmp(SECTIONS[i].name, key) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Why a key of the whole is passed over; NULL when it is not, or that loses nothing. */
+static const char *why_passed_over(const char *key, const json_t *value)
+{
+    if (is_section(key) ||
+        is_one_of(key, ORIGIN_KEYS, sizeof(ORIGIN_KEYS) / sizeof(ORIGIN_KEYS[0])))
+        return NULL;
+    if (is_one_of(key, UNKEPT_KEYS, sizeof(UNKEPT_KEYS) / sizeof(UNKEPT_KEYS[0])))
+        return is_empty(value) ? NULL : "is not kept";
+    return "is unknown";
+}
+
 static void tell_unknown_keys(struct reader *r, json_t *root)
 {
     for (void *at = json_object_iter(root); at != NULL; at = json_object_iter_next(root, at)) {
+        const char *key = json_object_iter_key(at);
+        const char *why = why_passed_over(key, json_object_iter_value(at));
         char place[PLACE_SIZE];
 
-        if (is_known_key(json_object_iter_key(at)))
+        if (why == NULL)
             continue;
-        below(place, "$", json_object_iter_key(at));
-        r->visitor->not_understood(r->visitor->context, place, "is unknown");
+        below(place, "$", key);
+        r->visitor->not_understood(r->visitor->context, place, why);
     }
 }
 
@@ -549,8 +612,7 @@ int definitions_read_json(struct bytes text, struct bytes vhost,
 {
     struct reader r = {.visitor = visitor, .vhost = vhost};
     json_error_t fault;
-    json_t *root = json_loadb(text.size != 0 ? (const char *)text.data : "", text.size,
-                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &fault);
+    json_t *root = json_load_numbers(text, JSON_REJECT_DUPLICATES, &fault, &r.has_unfit);
 
     if (root == NULL) {
         snprintf(error, error_size, "line %d, column %d: %s", fault.line, fault.column, fault.text);

@@ -84,8 +84,10 @@ struct definition_visitor {
     void (*not_understood)(void *context, const char *place, const char *reason);
 };
 
-/* Reads definitions. Objects without a virtual host get `vhost` (empty: that is a fault). Returns
- * 0, or -EINVAL with one line in `error` when the text as a whole is no definitions. */
+/* Reads definitions. With a `vhost` they are those of one virtual host: its parameters, policies,
+ * exchanges, queues and bindings are of `vhost`, whatever they say themselves, and other sections
+ * are told as not understood. Without (it is empty) each object says its own, or has a fault.
+ * Returns 0, or -EINVAL with one line in `error` when the text as a whole is no definitions. */
 int definitions_read_json(struct bytes text, struct bytes vhost,
                           const struct definition_visitor *visitor, char *error, size_t error_size);
 

@@ -27,6 +27,8 @@ src_admin_libleveret_admin_a_SOURCES = \
 	src/admin/import_users.c \
 	src/admin/json_memory.c \
 	src/admin/json_memory.h \
+	src/admin/json_numbers.c \
+	src/admin/json_numbers.h \
 	src/admin/json_value.c \
 	src/admin/json_value.h \
 	src/admin/list_clients.c \

@@ -208,10 +208,64 @@ START_TEST(faults_are_told_with_their_place_and_the_others_come)
 }
 END_TEST
 
+/* RabbitMQ's integers have no bound; ours and those of AMQP do. */
+START_TEST(number_that_is_too_large_takes_its_object_alone)
+{
+    static const char BAD_ONES[] =
+        "{\"queues\": ["
+        "{\"name\": \"a\", \"arguments\": {\"x-max-length\": 9223372036854775808}},"
+        "{\"name\": \"b \\\" 99999999999999999999 \\\\\","
+        " \"arguments\": {\"x-max-length\": 9223372036854775807}},"
+        "{\"name\": \"c\", \"arguments\": {\"y\": [1, {\"z\": -1e999}]}},"
+        "{\"name\": 123456789012345678901234567890123456789012345678901234567890},"
+        "-9223372036854775809,"
+        "{\"name\": \"d\", \"arguments\": {\"y\": 1e308, \"w\": -9223372036854775808}}],"
+        "\"exchanges\": 1e400, \"tomorrow\": 18446744073709551616}";
+
+    expect_told(
+        BAD_ONES, "v",
+        "unknown $.tomorrow: is unknown\n"
+        "problem $.exchanges: must be a list, not a number\n"
+        "problem $.queues[0].arguments.x-max-length: the number 9223372036854775808 is too large: "
+        "whole ones have 64 bits\n"
+        "$.queues[1]: vhost v name b \" 99999999999999999999 \\ 10 x-max-length=l\n"
+        "problem $.queues[2].arguments.y[1].z: the number -1e999 is too large: whole ones have 64 "
+        "bits\n"
+        "problem $.queues[3].name: the number "
+        "123456789012345678901234567890123456789012345678... is too large: whole ones have 64 "
+        "bits\n"
+        "problem $.queues[4]: the number -9223372036854775809 is too large: whole ones have 64 "
+        "bits\n"
+        "$.queues[5]: vhost v name d 10 y=d w=l\n");
+}
+END_TEST
+
 START_TEST(object_without_a_virtual_host_needs_one_from_elsewhere)
 {
     expect_told("{\"queues\": [{\"name\": \"q\"}]}", "", "problem $.queues[0]: has no 'vhost'\n");
     expect_told("{\"queues\": [{\"name\": \"q\"}]}", "v", "$.queues[0]: vhost v name q 10\n");
+}
+END_TEST
+
+/* RabbitMQ's POST of /api/definitions/VHOST reads no more than this. */
+START_TEST(import_into_one_virtual_host_touches_no_other)
+{
+    expect_told("{\"vhosts\": [{\"name\": \"w\"}], \"users\": [{\"name\": \"u\"}],"
+                " \"permissions\": [{\"vhost\": \"w\"}], \"topic_permissions\": [],"
+                " \"global_parameters\": [{\"name\": \"g\", \"value\": 1}],"
+                " \"parameters\": [{\"vhost\": \"w\", \"component\": \"c\", \"name\": \"n\","
+                "  \"value\": true}],"
+                " \"policies\": [{\"vhost\": \"w\", \"name\": \"p\", \"pattern\": \"a\","
+                "  \"definition\": {\"expires\": 1}}],"
+                " \"queues\": [{\"vhost\": \"w\", \"name\": \"q\"}]}",
+                "v",
+                "unknown $.vhosts: is left out of an import into one virtual host\n"
+                "unknown $.users: is left out of an import into one virtual host\n"
+                "unknown $.permissions: is left out of an import into one virtual host\n"
+                "$.parameters[0]: vhost v name n component c value t\n"
+                "unknown $.global_parameters: is left out of an import into one virtual host\n"
+                "$.policies[0]: vhost v name p a to '' priority 0 expires=l\n"
+                "$.queues[0]: vhost v name q 10\n");
 }
 END_TEST
 
@@ -221,14 +275,19 @@ START_TEST(what_means_nothing_here_is_told)
                 " \"vhosts\": [{\"name\": \"v\", \"metadata\": {\"description\": \"\","
                 "  \"tags\": []}},"
                 "  {\"name\": \"w\", \"metadata\": {\"description\": \"x\"}}],"
-                " \"queues\": [{\"name\": \"q\", \"colour\": 1}]}",
-                "v",
+                " \"queues\": [{\"vhost\": \"v\", \"name\": \"q\", \"colour\": 1}]}",
+                "",
                 "unknown $.tomorrow: is unknown\n"
-                "$.vhosts[0]: vhost v name v\n"
+                "$.vhosts[0]: vhost  name v\n"
                 "unknown $.vhosts[1].metadata: is not kept\n"
-                "$.vhosts[1]: vhost v name w\n"
+                "$.vhosts[1]: vhost  name w\n"
                 "unknown $.queues[0].colour: is unknown\n"
                 "$.queues[0]: vhost v name q 10\n");
+    /* As in an export of one virtual host. */
+    expect_told("{\"original_vhost_name\": \"v\", \"description\": \"\", \"limits\": [],"
+                " \"metadata\": {\"description\": \"\", \"tags\": []},"
+                " \"default_queue_type\": \"quorum\"}",
+                "v", "unknown $.default_queue_type: is not kept\n");
 }
 END_TEST
 
@@ -257,6 +316,10 @@ START_TEST(text_that_is_no_definitions_is_refused_as_a_whole)
     expect_refused("{\"queues\": [], \"queues\": []}",
                    "line 1, column 23: duplicate object key near '\"queues\"'");
     expect_refused("[]", "must be an object, not a list");
+    expect_refused("{\"a\": 9223372036854775808,\n \"queues\": [}",
+                   "line 2, column 13: unexpected token near '}'");
+    expect_refused("{\"a\": 9223372036854775808, \"queues\": \"q\\",
+                   "line 1, column 60: invalid escape near '\"q\\'");
 }
 END_TEST
 
@@ -264,5 +327,7 @@ UNIT_MAIN("definition_reader", sections_come_in_the_order_in_which_they_can_be_m
           arguments_have_the_types_that_rabbitmq_reads, list_of_pairs_is_an_object,
           operator_policy_is_a_parameter_in_the_file, type_of_a_queue_is_an_argument,
           faults_are_told_with_their_place_and_the_others_come,
-          object_without_a_virtual_host_needs_one_from_elsewhere, what_means_nothing_here_is_told,
+          number_that_is_too_large_takes_its_object_alone,
+          object_without_a_virtual_host_needs_one_from_elsewhere,
+          import_into_one_virtual_host_touches_no_other, what_means_nothing_here_is_told,
           long_names_and_deep_tables_are_faults, text_that_is_no_definitions_is_refused_as_a_whole)

@@ -191,6 +191,8 @@ START_TEST(one_virtual_host_goes_into_another)
                            (char *)(uintptr_t) "export_definitions", (char *)(uintptr_t) "-", NULL};
     char *into_default[] = {(char *)(uintptr_t) "-p", (char *)(uintptr_t) "/",
                             (char *)(uintptr_t) "import_definitions", NULL, NULL};
+    char *list_policies[] = {(char *)(uintptr_t) "-p", NULL, (char *)(uintptr_t) "list_policies",
+                             NULL};
 
     ctl(b, "import_definitions", fixture());
     ck_assert_int_eq(leveretctl_run(b, out_of_shop, output, sizeof(output)), 0);
@@ -199,6 +201,24 @@ START_TEST(one_virtual_host_goes_into_another)
     into_default[3] = (char *)(uintptr_t)write_scratch("shop.json", output);
     ck_assert_int_eq(leveretctl_run(b, into_default, output, sizeof(output)), 0);
     expect_told("queues: 6 created, 0 updated, 0 unchanged, 0 failed\n");
+
+    /* RabbitMQ's export of one virtual host has its name in policies and parameters. */
+    into_default[3] = (char *)(uintptr_t)write_scratch(
+        "policies.json", "{\"policies\": [{\"vhost\": \"shop\", \"name\": \"moved\","
+                         " \"pattern\": \"a\", \"definition\": {\"max-length\": 5}}],"
+                         " \"parameters\": [{\"vhost\": \"gone\", \"component\": \"vhost-limits\","
+                         " \"name\": \"limits\", \"value\": {\"max-queues\": 50}}],"
+                         " \"users\": [{\"name\": \"intruder\", \"password\": \"x\"}]}");
+    ck_assert_int_eq(leveretctl_run(b, into_default, output, sizeof(output)), 0);
+    expect_told("policies: 1 created, 0 updated, 0 unchanged, 0 failed\n");
+    expect_told("$.users: is left out of an import into one virtual host\n");
+    list_policies[1] = (char *)(uintptr_t) "/";
+    ck_assert_int_eq(leveretctl_run(b, list_policies, output, sizeof(output)), 0);
+    expect_told("\tmoved\t");
+    list_policies[1] = (char *)(uintptr_t) "shop";
+    ck_assert_int_eq(leveretctl_run(b, list_policies, output, sizeof(output)), 0);
+    ck_assert_ptr_null(strstr(output, "\tmoved\t"));
+
     into_default[1] = (char *)(uintptr_t) "nowhere";
     ck_assert_int_eq(leveretctl_run(b, into_default, output, sizeof(output)), 1);
     expect_told("virtual host 'nowhere' does not exist");
