@@ -48,6 +48,8 @@ struct fault {
     const uint8_t *at;
 };
 
+static const char TOO_MANY_LEVELS[] = "too many levels"; /* known by its address */
+
 static bool fault_at(struct fault *fault, const uint8_t *at, const char *what)
 {
     fault->what = what;
@@ -103,7 +105,7 @@ static bool table_walk(struct bytes encoded, unsigned depth_max, struct fault *f
             continue;
         }
         if (level == deepest)
-            return fault_at(fault, at - 5, "too many levels");
+            return fault_at(fault, at - 5, TOO_MANY_LEVELS);
         level++;
         *level = (struct level){.end = at + size, .keyed = layout == LAYOUT_NESTED_TABLE};
     }
@@ -122,11 +124,15 @@ int amqp_table_validate(struct bytes encoded, const struct amqp_table_limits *li
                               encoded.size, limits->size_bytes);
     if (depth == 0)
         return amqp_error_set(err, AMQP_SYNTAX_ERROR, 0, 0, "no table is allowed here");
-    if (!table_walk(encoded, depth, &fault))
+    if (table_walk(encoded, depth, &fault))
+        return 0;
+    if (fault.what == TOO_MANY_LEVELS)
         return amqp_error_set(err, AMQP_SYNTAX_ERROR, 0, 0,
-                              "table with %s at octet %zu of %zu (0x%02x)", fault.what,
-                              (size_t)(fault.at - encoded.data), encoded.size, *fault.at);
-    return 0;
+                              "table with too many levels at octet %zu of %zu: %u at most",
+                              (size_t)(fault.at - encoded.data), encoded.size, depth);
+    return amqp_error_set(err, AMQP_SYNTAX_ERROR, 0, 0,
+                          "table with %s at octet %zu of %zu (0x%02x)", fault.what,
+                          (size_t)(fault.at - encoded.data), encoded.size, *fault.at);
 }
 
 /* ---- Reading ---- */

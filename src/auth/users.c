@@ -189,6 +189,11 @@ int64_t auth_user_max_channels(const struct auth_user *user)
     return user->max_channels;
 }
 
+bool auth_user_is_configured(const struct auth_user *user)
+{
+    return user->origin == AUTH_ORIGIN_FILE;
+}
+
 const struct permission_set *auth_permissions(const struct auth_user *user, struct bytes vhost)
 {
     const struct user_permissions *found = auth_user_in_vhost(user, vhost);

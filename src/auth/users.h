@@ -98,6 +98,9 @@ struct auth_account *auth_user_account(const struct auth_user *user);
 int64_t auth_user_max_connections(const struct auth_user *user);
 int64_t auth_user_max_channels(const struct auth_user *user);
 
+/* Whether the configuration file has the user, rather than the definitions. */
+bool auth_user_is_configured(const struct auth_user *user);
+
 /* What the user may do in the vhost, or NULL: no access to the vhost at all. Lives as long as the
  * snapshot. */
 const struct permission_set *auth_permissions(const struct auth_user *user, struct bytes vhost);

@@ -22,8 +22,8 @@ struct vhost {
     atomic_int_least64_t max_connections;
     atomic_int_least64_t max_queues;
     atomic_int_least64_t connection_count;
-    bool limits_are_configured; /* under `lock`: by the configuration file */
-    atomic_bool deleted;        /* nobody finds it any more */
+    atomic_bool limits_are_configured; /* by the configuration file; changed under `lock` */
+    atomic_bool deleted;               /* nobody finds it any more */
 };
 
 /* The virtual hosts of a broker, by name. Any thread. */

@@ -39,20 +39,30 @@ static void grow_slots(struct connection *c, uint16_t number)
     c->channel_slots = slots;
 }
 
+static int fail_number(struct connection *c, uint16_t number)
+{
+    char source[CONNECTION_LIMIT_SOURCE_SIZE];
+
+    connection_limit_source(c->channel_max, c->shard->broker->limits->max_channels_per_connection,
+                            "max_channels_per_connection", source);
+    return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CHANNEL_OPEN,
+                           "channel %u is above the negotiated channel_max (%u) (%s)",
+                           (unsigned)number, (unsigned)c->channel_max, source);
+}
+
 int channel_open(struct connection *c, uint16_t number)
 {
     struct channel *ch;
     int64_t limit;
 
     if (number > c->channel_max)
-        return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CHANNEL_OPEN,
-                               "channel %u is above the negotiated channel_max (%u)",
-                               (unsigned)number, (unsigned)c->channel_max);
+        return fail_number(c, number);
     if (!user_limits_open_channel(c, &limit))
         return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CHANNEL_OPEN,
                                "number of channels opened for user '%.*s' has reached the maximum "
-                               "allowed user limit of (%" PRId64 ")",
-                               BYTES_ARGS(auth_user_name(c->user)), limit);
+                               "allowed user limit of (%" PRId64 ") (%s)",
+                               BYTES_ARGS(auth_user_name(c->user)), limit,
+                               user_limits_channels_key(c));
     if (number >= c->channel_slots)
         grow_slots(c, number);
 

@@ -269,7 +269,7 @@ void channel_on_overdue(struct channel *ch, struct subscription *s,
     channel_refuse(ch, AMQP_PRECONDITION_FAILED,
                    "delivery acknowledgement on channel %u timed out. Timeout value used: %" PRId64
                    " ms. This timeout value can be configured, see consumers doc guide to learn "
-                   "more",
+                   "more (limits.consumer_timeout_ms, x-consumer-timeout)",
                    (unsigned)ch->number, overdue->timeout_ms);
     channel_go_on(ch);
 }

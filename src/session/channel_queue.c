@@ -178,8 +178,9 @@ static struct queue_handle *create(struct channel *ch, struct bytes name,
         vhost_unlock(vhost);
         channel_refuse(ch, AMQP_PRECONDITION_FAILED,
                        "cannot declare queue '%.*s': queue limit in vhost '%.*s' (%" PRId64
-                       ") is reached",
-                       BYTES_ARGS(name), BYTES_ARGS(vhost->name), limit);
+                       ") is reached (%s)",
+                       BYTES_ARGS(name), BYTES_ARGS(vhost->name), limit,
+                       vhost_limits_queues_key(vhost));
         return NULL;
     }
     queue = queue_home_create(ch->shard, vhost, name, options, owner);

@@ -326,6 +326,16 @@ int connection_fail(struct connection *c, int code, uint32_t method, const char 
     return connection_fail_with(c, &e);
 }
 
+void connection_limit_source(uint32_t agreed, uint32_t configured, const char *key,
+                             char out[CONNECTION_LIMIT_SOURCE_SIZE])
+{
+    if (agreed == configured)
+        snprintf(out, CONNECTION_LIMIT_SOURCE_SIZE, "limits.%s", key);
+    else
+        snprintf(out, CONNECTION_LIMIT_SOURCE_SIZE, "the client's own; limits.%s is %" PRIu32, key,
+                 configured);
+}
+
 void connection_force_close(struct connection *c, const char *why)
 {
     if (c->state == CONNECTION_OPEN)
@@ -511,6 +521,32 @@ static size_t stream_body(struct connection *c, const uint8_t *data, size_t size
     return 1;
 }
 
+static void fail_large_frame(struct connection *c, const struct amqp_frame *frame)
+{
+    const struct config_limits *limits = c->shard->broker->limits;
+    char source[CONNECTION_LIMIT_SOURCE_SIZE];
+
+    connection_limit_source(c->frame_max, limits->frame_max, "frame_max", source);
+    connection_fail(c, AMQP_FRAME_ERROR, 0,
+                    "frame too large: type %u, payload of %" PRIu32 " octets, frame_max %" PRIu32
+                    " (%s)",
+                    frame->type, frame->size, c->frame_max, source);
+}
+
+/* Of input that is no frame. One that is only too large says which limit it meets. */
+static void fail_frame(struct connection *c, const uint8_t *data, const struct amqp_error *e)
+{
+    struct amqp_frame frame;
+    struct amqp_error ignored;
+
+    amqp_frame_header_decode(data, &frame);
+    if (amqp_frame_header_check(&frame, c->frame_max, &ignored) < 0 &&
+        amqp_frame_header_check(&frame, 0, &ignored) == 0)
+        fail_large_frame(c, &frame);
+    else
+        connection_fail_with(c, e);
+}
+
 /* Begins a body frame if that is what comes and its channel takes it as it comes. */
 static bool starts_body(struct connection *c, const uint8_t *data)
 {
@@ -525,7 +561,7 @@ static bool starts_body(struct connection *c, const uint8_t *data)
     if (ch == NULL || !channel_streams_body(ch))
         return false;
     if (amqp_frame_header_check(&frame, c->frame_max, &e) < 0) {
-        connection_fail_with(c, &e);
+        fail_frame(c, data, &e);
         return false;
     }
     if (channel_on_body_frame(ch, frame.size) < 0)
@@ -560,7 +596,7 @@ static size_t handle_input(struct connection *c, const uint8_t *data, size_t siz
         if (used == 0)
             break;
         if (used < 0) {
-            connection_fail_with(c, &e);
+            fail_frame(c, data + at, &e);
             return size;
         }
         at += (size_t)used;
@@ -736,6 +772,17 @@ static int64_t silence_ms(const struct connection *c, int64_t now_ms)
     return c->read_paused == 0 ? now_ms - c->last_read_ms : 0;
 }
 
+static void lose_silent(struct connection *c, int64_t now_ms)
+{
+    char source[CONNECTION_LIMIT_SOURCE_SIZE];
+
+    connection_limit_source(c->heartbeat_s, c->shard->broker->limits->heartbeat_s, "heartbeat_s",
+                            source);
+    log_warning("connection", "%s: lost: no heartbeat for %" PRId64 " ms, of one each %u s (%s)",
+                c->peer, silence_ms(c, now_ms), (unsigned)c->heartbeat_s, source);
+    connection_kill(c);
+}
+
 /* Twice an interval: is the peer there, and does it hear of us (AMQP 0-9-1 §4.2.7)? Two intervals
  * of silence and a half one of grace end it. */
 static void on_heartbeat_timer(struct connection *c)
@@ -745,9 +792,7 @@ static void on_heartbeat_timer(struct connection *c)
     int64_t next_ms;
 
     if (2 * silence_ms(c, now_ms) >= 5 * interval_ms) {
-        log_warning("connection", "%s: lost: no heartbeat for %" PRId64 " ms", c->peer,
-                    silence_ms(c, now_ms));
-        connection_kill(c);
+        lose_silent(c, now_ms);
         return;
     }
     if (now_ms - c->last_write_ms >= interval_ms - HEARTBEAT_EARLY_MS &&

@@ -162,6 +162,15 @@ int connection_fail(struct connection *c, int code, uint32_t method, const char 
 /* As connection_fail, with an error that the codec filled. */
 int connection_fail_with(struct connection *c, const struct amqp_error *e);
 
+enum {
+    CONNECTION_LIMIT_SOURCE_SIZE = 96,
+};
+
+/* Who set a limit that the handshake agreed on: the key of `limits` in the configuration, or the
+ * client, that asked for another than is configured. For an error's text. */
+void connection_limit_source(uint32_t agreed, uint32_t configured, const char *key,
+                             char out[CONNECTION_LIMIT_SOURCE_SIZE]);
+
 /* Why none was offered to a client, to the operator. */
 const char *connection_why_no_mechanism(const struct connection *c);
 

@@ -315,26 +315,31 @@ static int on_start_ok(struct connection *c, const struct amqp_connection_start_
     return rc;
 }
 
-/* A limit that the peer may lower and not raise; 0 asks for none. */
-static int check_limit(struct connection *c, const char *name, uint32_t asked, uint32_t offered)
+/* A limit that the peer may lower and not raise; 0 asks for none. `key` is its name in limits. */
+static int check_limit(struct connection *c, const char *name, uint32_t asked, uint32_t offered,
+                       const char *key)
 {
     if (asked == 0)
         return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CONNECTION_TUNE_OK,
                                "negotiated %s = 0 (no limit) is higher than the maximum allowed "
-                               "value (%" PRIu32 ")",
-                               name, offered);
+                               "value (%" PRIu32 ") (limits.%s)",
+                               name, offered, key);
     if (asked > offered)
         return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CONNECTION_TUNE_OK,
                                "negotiated %s = %" PRIu32
-                               " is higher than the maximum allowed value (%" PRIu32 ")",
-                               name, asked, offered);
+                               " is higher than the maximum allowed value (%" PRIu32
+                               ") (limits.%s)",
+                               name, asked, offered, key);
     return 0;
 }
 
 static int on_tune_ok(struct connection *c, const struct amqp_connection_tune_ok *m)
 {
-    if (check_limit(c, "channel_max", m->channel_max, c->channel_max) < 0 ||
-        check_limit(c, "frame_max", m->frame_max, c->frame_max) < 0)
+    const struct config_limits *limits = c->shard->broker->limits;
+
+    if (check_limit(c, "channel_max", m->channel_max, limits->max_channels_per_connection,
+                    "max_channels_per_connection") < 0 ||
+        check_limit(c, "frame_max", m->frame_max, limits->frame_max, "frame_max") < 0)
         return -EPROTO;
     if (m->frame_max < AMQP_FRAME_MIN_SIZE)
         return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CONNECTION_TUNE_OK,
@@ -360,14 +365,15 @@ static int on_open(struct connection *c, const struct amqp_connection_open *m)
     if (!user_limits_enter(c, &limit))
         return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CONNECTION_OPEN,
                                "connection refused for user '%.*s': user connection limit "
-                               "(%" PRId64 ") is reached",
-                               BYTES_ARGS(auth_user_name(c->user)), limit);
+                               "(%" PRId64 ") is reached (%s)",
+                               BYTES_ARGS(auth_user_name(c->user)), limit,
+                               user_limits_connections_key(c));
     if (!vhost_limits_enter(c, &limit))
         return connection_fail(c, AMQP_NOT_ALLOWED, AMQP_CONNECTION_OPEN,
                                "access to vhost '%.*s' refused for user '%.*s': connection limit "
-                               "(%" PRId64 ") is reached",
+                               "(%" PRId64 ") is reached (%s)",
                                BYTES_ARGS(m->virtual_host), BYTES_ARGS(auth_user_name(c->user)),
-                               limit);
+                               limit, vhost_limits_connections_key(c->vhost));
     c->permissions = auth_permissions(c->user, c->vhost->name);
     c->topics = auth_topic_permissions(c->user, c->vhost->name);
     if (c->permissions == NULL)

@@ -87,7 +87,8 @@ static int check_size(struct channel *ch, uint64_t body_size)
     if (body_size <= limit)
         return 0;
     return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
-                          "message size %" PRIu64 " is larger than configured max size %" PRIu32,
+                          "message size %" PRIu64 " is larger than configured max size %" PRIu32
+                          " (limits.max_message_size)",
                           body_size, limit);
 }
 

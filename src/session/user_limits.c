@@ -33,6 +33,18 @@ bool user_limits_open_channel(struct connection *c, int64_t *limit)
     return false;
 }
 
+const char *user_limits_connections_key(const struct connection *c)
+{
+    return auth_user_is_configured(c->user) ? "users.max_connections"
+                                            : "max-connections of set_user_limits";
+}
+
+const char *user_limits_channels_key(const struct connection *c)
+{
+    return auth_user_is_configured(c->user) ? "users.max_channels"
+                                            : "max-channels of set_user_limits";
+}
+
 void user_limits_close_channels(struct connection *c, uint32_t count)
 {
     if (count != 0)

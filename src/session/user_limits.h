@@ -19,6 +19,11 @@ void user_limits_leave(struct connection *c);
 /* A channel is opened; as user_limits_enter(), but what is refused does not count. */
 bool user_limits_open_channel(struct connection *c, int64_t *limit);
 
+/* Where those limits are set, for who reaches one: a key of the configuration, or what leveretctl
+ * calls it. Static. */
+const char *user_limits_connections_key(const struct connection *c);
+const char *user_limits_channels_key(const struct connection *c);
+
 /* So many channels are gone. */
 void user_limits_close_channels(struct connection *c, uint32_t count);
 

@@ -229,3 +229,14 @@ bool vhost_limits_allow_queue(const struct vhost *v, int64_t *limit)
     *limit = atomic_load(&v->max_queues);
     return *limit < 0 || topology_queue_count(v->topology) < (uint64_t)*limit;
 }
+
+const char *vhost_limits_connections_key(const struct vhost *v)
+{
+    return v->limits_are_configured ? "vhost_limits.max_connections"
+                                    : "max-connections of set_vhost_limits";
+}
+
+const char *vhost_limits_queues_key(const struct vhost *v)
+{
+    return v->limits_are_configured ? "vhost_limits.max_queues" : "max-queues of set_vhost_limits";
+}

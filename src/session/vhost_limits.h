@@ -54,6 +54,11 @@ void vhost_limits_restore(struct broker *b, const struct parameter_definition *p
 bool vhost_limits_enter(struct connection *c, int64_t *limit);
 void vhost_limits_leave(struct connection *c);
 
+/* Where those limits are set, for who reaches one: a key of the configuration, or what leveretctl
+ * calls it. Static. */
+const char *vhost_limits_connections_key(const struct vhost *v);
+const char *vhost_limits_queues_key(const struct vhost *v);
+
 /* Whether one more queue may be declared, under the lock of the virtual host. */
 bool vhost_limits_allow_queue(const struct vhost *v, int64_t *limit);
 

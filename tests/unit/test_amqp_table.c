@@ -306,6 +306,7 @@ START_TEST(depth_is_limited)
         ck_assert_int_eq(amqp_table_decode(&arena, deeper, &t, &err), -EPROTO);
         ck_assert_uint_eq(err.code, AMQP_SYNTAX_ERROR);
         ck_assert_ptr_nonnull(strstr(err.text, "too many levels"));
+        ck_assert_ptr_nonnull(strstr(err.text, ": 32 at most"));
         ck_assert_int_eq(amqp_table_decode(&arena, abyss, &t, &err), -EPROTO);
         free((void *)deep.data);
         free((void *)deeper.data);

@@ -240,10 +240,11 @@ END_TEST
 /* ---- Limits of virtual hosts ---- */
 
 #define CONNECTIONS_REACHED(n) \
-    "NOT_ALLOWED - access to vhost '/' refused for user 'u': connection limit (" n ") is reached"
-#define QUEUES_REACHED(queue, n) \
+    "NOT_ALLOWED - access to vhost '/' refused for user 'u': connection limit (" n \
+    ") is reached (max-connections of set_vhost_limits)"
+#define QUEUES_REACHED(queue, n, key) \
     "PRECONDITION_FAILED - cannot declare queue '" queue "': queue limit in vhost '/' (" n \
-    ") is reached"
+    ") is reached (" key ")"
 
 static int limit(struct test_broker *t, const char *key, int64_t n)
 {
@@ -313,7 +314,7 @@ START_TEST(limit_of_queues_lets_redeclarations_pass)
     ck_assert_int_eq(limit(t, "max-queues", 2), 0);
     ck_assert_int_eq(client_declare(c, "b", reason), 0);
     ck_assert_int_eq(client_declare(c, "c", reason), 406);
-    ck_assert_str_eq(reason, QUEUES_REACHED("c", "2"));
+    ck_assert_str_eq(reason, QUEUES_REACHED("c", "2", "max-queues of set_vhost_limits"));
     ck_assert_int_eq(client_declare(c, "a", reason), 0);
     ck_assert_int_eq(limit(t, "max-queues", 1), 0);
     ck_assert_int_eq(client_declare(c, "b", reason), 0);
@@ -332,7 +333,9 @@ START_TEST(limits_of_the_file_are_the_files)
 
     ck_assert_int_eq(client_declare(c, "a", reason), 0);
     ck_assert_int_eq(client_declare(c, "b", reason), 406);
-    ck_assert_str_eq(reason, QUEUES_REACHED("b", "1"));
+    ck_assert_str_eq(reason, QUEUES_REACHED("b", "1", "vhost_limits.max_queues"));
+    ck_assert_ptr_null(connect_test_client(t, "u", "u", reason));
+    ck_assert_ptr_nonnull(strstr(reason, " (1) is reached (vhost_limits.max_connections)"));
     expect_refusal(limit(t, "max-queues", 9), REFUSAL_ACCESS_REFUSED,
                    "the limits of vhost '/' are set in the configuration file");
     reload_test_broker(t, USERS "vhost_limits: [{max_queues: 2}]\n");

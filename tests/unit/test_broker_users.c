@@ -421,8 +421,10 @@ static void set_limits(struct test_broker *t, int64_t max_connections, int64_t m
     ck_assert_int_eq(broker_user_limits_set(&t->broker, TEXT("u"), &limits, error), 0);
 }
 
-#define CONNECTION_LIMIT(limit) \
-    "NOT_ALLOWED - connection refused for user 'u': user connection limit (" limit ") is reached"
+#define LIMIT_REACHED(limit, key) \
+    "NOT_ALLOWED - connection refused for user 'u': user connection limit (" limit \
+    ") is reached (" key ")"
+#define CONNECTION_LIMIT(limit) LIMIT_REACHED(limit, "max-connections of set_user_limits")
 
 START_TEST(a_user_opens_as_many_connections_as_it_may)
 {
@@ -484,7 +486,7 @@ START_TEST(a_user_opens_as_many_channels_as_it_may_over_all_connections)
     ck_assert_int_eq(b->method.connection_close.reply_code, 530);
     ck_assert(bytes_equal_string(b->method.connection_close.reply_text,
                                  "NOT_ALLOWED - number of channels opened for user 'u' has reached "
-                                 "the maximum allowed user limit of (3)"));
+                                 "the maximum allowed user limit of (3) (users.max_channels)"));
     /* Those of the closed connection do not count any more. */
     ck_assert_uint_eq(open_channel(a, 2), AMQP_CHANNEL_OPEN_OK);
     ck_assert_uint_eq(open_channel(a, 3), AMQP_CHANNEL_OPEN_OK);
@@ -526,9 +528,9 @@ START_TEST(connections_go_on_counting_when_the_file_takes_a_user_over)
     c = expect_login(t, "u", "pw");
     reload_test_broker(t, WITH_U);
     ck_assert_int_eq(client_declare(c, "q", reason), 0);
-    expect_no_login(t, "u", "pw", CONNECTION_LIMIT("1"));
+    expect_no_login(t, "u", "pw", LIMIT_REACHED("1", "users.max_connections"));
     reload_test_broker(t, WITH_U);
-    expect_no_login(t, "u", "pw", CONNECTION_LIMIT("1"));
+    expect_no_login(t, "u", "pw", LIMIT_REACHED("1", "users.max_connections"));
     reload_test_broker(t, ADMIN_YAML);
     set_limits(t, 1, -1);
     ck_assert_int_eq(client_declare(c, "q", reason), 0);

@@ -409,6 +409,9 @@ START_TEST(heartbeats_go_both_ways)
     ck_assert_int_ge(now_ms() - begin, 1500); /* two intervals, less a tick */
     ck_assert_int_ge(beats, 2);
     raw_open_channel(alive, 1);
+    if (!against_oracle())
+        ck_assert(broker_log_awaits(
+            test_broker(), " ms, of one each 1 s (the client's own; limits.heartbeat_s is 60)"));
 }
 END_TEST
 

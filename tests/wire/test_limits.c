@@ -41,6 +41,108 @@ START_TEST(tune_offers_what_is_configured)
 }
 END_TEST
 
+/* What the client agrees to, and what the text says of it. */
+static const struct {
+    unsigned channel_max;
+    uint32_t frame_max;
+    const char *refused;
+} OFFERS[] = {
+    {5, 8192,
+     "negotiated channel_max = 5 is higher than the maximum allowed value (4) "
+     "(limits.max_channels_per_connection)"},
+    {0, 8192,
+     "negotiated channel_max = 0 (no limit) is higher than the maximum allowed value (4) "
+     "(limits.max_channels_per_connection)"},
+    {4, 8193,
+     "negotiated frame_max = 8193 is higher than the maximum allowed value (8192) "
+     "(limits.frame_max)"},
+    {4, 0,
+     "negotiated frame_max = 0 (no limit) is higher than the maximum allowed value (8192) "
+     "(limits.frame_max)"},
+    {4, 4095, "negotiated frame_max = 4095 is lower than the minimum allowed value (4096)"},
+};
+
+START_TEST(offers_that_were_not_made_are_refused)
+{
+    struct raw *r = raw_connect(test_broker());
+    char text[256];
+
+    SKIP_WITH_ORACLE("its limits are others");
+    snprintf(text, sizeof(text), "NOT_ALLOWED - %s", OFFERS[_i].refused);
+    raw_send_protocol_header(r);
+    raw_expect_method(r, 0, AMQP_CONNECTION_START_METHOD);
+    raw_send_start_ok(r, NULL, "PLAIN", "\0guest\0guest", 12);
+    raw_expect_method(r, 0, AMQP_CONNECTION_TUNE_METHOD);
+    raw_send_tune_ok(r, OFFERS[_i].channel_max, OFFERS[_i].frame_max, 0);
+    raw_expect_connection_error(r, 530, text, AMQP_CONNECTION_TUNE_OK_METHOD);
+}
+END_TEST
+
+static const struct {
+    unsigned channel_max;
+    const char *refused;
+} CHANNELS[] = {
+    {4, "NOT_ALLOWED - channel 5 is above the negotiated channel_max (4) "
+        "(limits.max_channels_per_connection)"},
+    {2, "NOT_ALLOWED - channel 3 is above the negotiated channel_max (2) (the client's own; "
+        "limits.max_channels_per_connection is 4)"},
+};
+
+START_TEST(channels_beyond_the_limit_are_refused)
+{
+    struct raw *r = raw_connect(test_broker());
+    const struct raw_bytes out_of_band = {.size = 1};
+
+    SKIP_WITH_ORACLE("its limits are others");
+    raw_handshake_with(r, NULL, CHANNELS[_i].channel_max, 8192, 0);
+    raw_open_channel(r, CHANNELS[_i].channel_max);
+    raw_send_method(r, CHANNELS[_i].channel_max + 1, AMQP_CHANNEL_OPEN_METHOD, &out_of_band);
+    raw_expect_connection_error(r, 530, CHANNELS[_i].refused, AMQP_CHANNEL_OPEN_METHOD);
+}
+END_TEST
+
+static const struct {
+    uint32_t frame_max;
+    bool body;
+    const char *refused;
+} FRAMES[] = {
+    {8192, false,
+     "FRAME_ERROR - frame too large: type 1, payload of 8193 octets, frame_max 8192 "
+     "(limits.frame_max)"},
+    {8192, true,
+     "FRAME_ERROR - frame too large: type 3, payload of 8193 octets, frame_max 8192 "
+     "(limits.frame_max)"},
+    {4096, false,
+     "FRAME_ERROR - frame too large: type 1, payload of 4097 octets, frame_max 4096 (the client's "
+     "own; limits.frame_max is 8192)"},
+    {4096, true,
+     "FRAME_ERROR - frame too large: type 3, payload of 4097 octets, frame_max 4096 (the client's "
+     "own; limits.frame_max is 8192)"},
+};
+
+START_TEST(frames_beyond_the_limit_are_refused)
+{
+    static const uint8_t payload[8193];
+    struct raw *r = raw_connect(test_broker());
+    struct raw_bytes publish = {.size = 0};
+
+    SKIP_WITH_ORACLE("its limits are others");
+    put_u16(&publish, 0);
+    put_short_string(&publish, "");
+    put_short_string(&publish, "nowhere");
+    put_u8(&publish, 0);
+    raw_handshake_with(r, NULL, 4, FRAMES[_i].frame_max, 0);
+    raw_open_channel(r, 1);
+    if (FRAMES[_i].body) {
+        raw_send_method(r, 1, AMQP_BASIC_PUBLISH_METHOD, &publish);
+        raw_send_header(r, 1, 1000);
+    }
+    raw_send_frame(r, FRAMES[_i].body ? 3 : AMQP_FRAME_METHOD, 1, payload,
+                   FRAMES[_i].frame_max + 1);
+    raw_expect_connection_error(r, 501, FRAMES[_i].refused, 0);
+}
+END_TEST
+
 START_TEST(connections_beyond_the_limit_end_and_the_others_live)
 {
     struct raw *connections[MAX_CONNECTIONS];
@@ -53,6 +155,8 @@ START_TEST(connections_beyond_the_limit_end_and_the_others_live)
     }
     extra = raw_connect(test_broker());
     raw_expect_end(extra);
+    ck_assert(broker_log_awaits(test_broker(), "refused a connection: the limit of 24 "
+                                               "(limits.max_connections) is reached"));
     for (int i = 0; i < MAX_CONNECTIONS; i++)
         raw_open_channel(connections[i], 1);
     /* a place that gets free can be taken */
@@ -82,7 +186,9 @@ START_TEST(queues_beyond_the_limit_are_refused)
         declare_queue(ch, name, 0, NO_ARGS);
     }
     send_queue_declare(ch, "extra", 0, NO_ARGS);
-    expect_channel_error(ch, 406, "PRECONDITION_FAILED - cannot declare queue 'extra' *");
+    expect_channel_error(ch, 406,
+                         "PRECONDITION_FAILED - cannot declare queue 'extra' in vhost '/': the "
+                         "limit of 10 queues (limits.max_queues) is reached");
     reopen_channel(ch);
     declare_queue(ch, "q0", 0, NO_ARGS); /* is there already */
     delete_queue(ch, "q0", 0);
@@ -101,7 +207,10 @@ START_TEST(consumers_beyond_the_limit_are_refused)
         consume(ch, "q", "", 0, NO_ARGS);
     consume(beside, "q", "", 0, NO_ARGS);
     send_consume(ch, "q", "", 0, NO_ARGS);
-    expect_connection_error(ch->client, 530, "NOT_ALLOWED - *", AMQP_BASIC_CONSUME_METHOD);
+    expect_connection_error(ch->client, 530,
+                            "NOT_ALLOWED - reached maximum (3) of consumers per channel "
+                            "(limits.max_consumers_per_channel)",
+                            AMQP_BASIC_CONSUME_METHOD);
     publish(beside, "q", "a");
     expect_delivery(beside, "a", 0);
 }
@@ -122,7 +231,7 @@ START_TEST(messages_beyond_the_limit_are_refused)
     publish(ch, "q", body);
     expect_channel_error(ch, 406,
                          "PRECONDITION_FAILED - message size 1001 is larger than configured max "
-                         "size 1000");
+                         "size 1000 (limits.max_message_size)");
     ck_assert_uint_eq(message_count(beside, "q"), 1);
 }
 END_TEST
@@ -139,7 +248,9 @@ START_TEST(headers_beyond_the_limit_are_refused)
     await_message_count(ch, "q", 1);
     memset(value, 'x', 1024);
     publish_with(ch, "", "q", 0, HEADERS(arg_string("h", value)), "a");
-    expect_channel_error(ch, 406, "PRECONDITION_FAILED - headers of *");
+    expect_channel_error(ch, 406,
+                         "PRECONDITION_FAILED - headers of 1031 bytes are larger than the limit of "
+                         "1024 (limits.max_header_table_size)");
 }
 END_TEST
 
@@ -156,12 +267,16 @@ START_TEST(tables_too_deep_are_refused)
         ch, "", "q", 0,
         HEADERS(arg_table("1", ARGS(arg_table("2", ARGS(arg_table("3", ARGS(arg_int("4", 4)))))))),
         "a");
-    expect_channel_error(ch, 406, "PRECONDITION_FAILED - headers are nested deeper *");
+    expect_channel_error(ch, 406,
+                         "PRECONDITION_FAILED - headers are nested deeper than the limit of 3 "
+                         "(limits.max_table_depth)");
     reopen_channel(ch);
     send_queue_declare(
         ch, "deep", 0,
         ARGS(arg_table("1", ARGS(arg_table("2", ARGS(arg_table("3", ARGS(arg_int("4", 4)))))))));
-    expect_channel_error(ch, 406, "PRECONDITION_FAILED - arguments are nested deeper *");
+    expect_channel_error(ch, 406,
+                         "PRECONDITION_FAILED - arguments are nested deeper than the limit of 3 "
+                         "(limits.max_table_depth)");
 }
 END_TEST
 
@@ -258,6 +373,12 @@ static Suite *make_suite(void)
     TCase *tcase = wire_tcase(suite, "limits");
 
     tcase_add_test(tcase, tune_offers_what_is_configured);
+    tcase_add_loop_test(tcase, offers_that_were_not_made_are_refused, 0,
+                        sizeof(OFFERS) / sizeof(OFFERS[0]));
+    tcase_add_loop_test(tcase, channels_beyond_the_limit_are_refused, 0,
+                        sizeof(CHANNELS) / sizeof(CHANNELS[0]));
+    tcase_add_loop_test(tcase, frames_beyond_the_limit_are_refused, 0,
+                        sizeof(FRAMES) / sizeof(FRAMES[0]));
     tcase_add_test(tcase, connections_beyond_the_limit_end_and_the_others_live);
     tcase_add_test(tcase, queues_beyond_the_limit_are_refused);
     tcase_add_test(tcase, consumers_beyond_the_limit_are_refused);

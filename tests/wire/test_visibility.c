@@ -387,7 +387,7 @@ static void expect_timed_out(struct channel *ch, int timeout_ms)
         expected, sizeof(expected),
         "PRECONDITION_FAILED - delivery acknowledgement on channel %u timed out. Timeout value "
         "used: %d ms. This timeout value can be configured, see consumers doc guide to learn "
-        "more",
+        "more (limits.consumer_timeout_ms, x-consumer-timeout)",
         (unsigned)ch->number, timeout_ms);
     ch->last_sent = 0;
     expect_channel_error(ch, 406, expected);
