@@ -62,6 +62,8 @@ void api_overview(const struct api_request *r, struct api_answer *answer)
     json_object_set_new(o, "workers", json_integer(s->worker_count));
     json_object_set_new(o, "connections", json_integer(atomic_load(&s->connection_count)));
     json_object_set_new(o, "connections_max", json_integer(s->max_connections));
+    json_object_set_new(o, "handshakes", json_integer(atomic_load(&s->handshake_count)));
+    json_object_set_new(o, "handshakes_max", json_integer(s->max_handshakes));
     json_object_set_new(o, "queues", json_integer(atomic_load(&s->queue_count)));
     json_object_set_new(o, "alarms", alarms(&b->alarms));
     json_object_set_new(o, "mem_used", json_from_count(system_memory_resident()));

@@ -14,6 +14,8 @@ src_base_libleveret_base_a_SOURCES = \
 	src/base/list.h \
 	src/base/log.c \
 	src/base/log.h \
+	src/base/log_quota.c \
+	src/base/log_quota.h \
 	src/base/memory.c \
 	src/base/memory.h \
 	src/base/pattern.c \

@@ -11,7 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOG_TEXT_SIZE 2048
 #define LOG_LINE_SIZE (6 * LOG_TEXT_SIZE + 256) /* every character may need \u00xx */
 
 static atomic_int current_level = LOG_LEVEL_INFO;

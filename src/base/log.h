@@ -28,9 +28,13 @@ int log_open_file(const char *path);
 
 bool log_enabled(enum log_level level);
 
+enum {
+    /* Longer texts than this, less one byte, are cut. */
+    LOG_TEXT_SIZE = 2048,
+};
+
 /* Writes one line; `component` is the part of the broker that speaks ("server", "connection",
- * "config", …). Control characters of the text are escaped, so that a peer cannot forge lines.
- * Longer lines than 2 KiB are cut. */
+ * "config", …). Control characters of the text are escaped, so that a peer cannot forge lines. */
 void log_write(enum log_level level, const char *component, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -225,3 +225,10 @@ uint32_t config_max_connections(const struct config_limits *limits, uint64_t des
         return limits->max_connections;
     return most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
 }
+
+uint32_t config_max_handshakes(const struct config_limits *limits, uint32_t max_connections)
+{
+    uint32_t most = limits->max_handshakes != 0 ? limits->max_handshakes : CONFIG_HANDSHAKES_MAX;
+
+    return most < max_connections ? most : max_connections;
+}

@@ -24,6 +24,8 @@ enum {
     CONFIG_WORKERS_MAX = 256,
     /* Descriptors kept for everything that is not a connection (config_max_connections). */
     CONFIG_DESCRIPTOR_RESERVE = 64,
+    /* What `limits.max_handshakes` is at most when it is not configured. */
+    CONFIG_HANDSHAKES_MAX = 10000,
 };
 
 /* `line` in the structs below: where the entry begins in the file, 0 for a default. */
@@ -109,8 +111,10 @@ struct config_listeners {
 struct config_limits {
     uint32_t handshake_timeout_ms;
     uint32_t max_connections; /* 0: what the limit on open files leaves (config_max_connections) */
+    uint32_t max_handshakes;  /* not logged in yet; 0: a default (config_max_handshakes) */
     uint16_t max_channels_per_connection; /* channel_max of tune */
     uint32_t frame_max;                   /* of tune, in bytes */
+    uint32_t handshake_frame_max;         /* until the login is over; frame_max bounds it */
     uint16_t heartbeat_s;                 /* of tune; 0: none */
     uint32_t max_queues;                  /* in the whole broker */
     uint32_t max_consumers_per_channel;
@@ -404,5 +408,9 @@ void config_free(struct config *c);
  * configured limit, but never more than the descriptors leave after CONFIG_DESCRIPTOR_RESERVE,
  * and at least 1. */
 uint32_t config_max_connections(const struct config_limits *limits, uint64_t descriptors);
+
+/* How many of `max_connections` may not have logged in yet: as many as are configured, or all of
+ * them and CONFIG_HANDSHAKES_MAX at most. */
+uint32_t config_max_handshakes(const struct config_limits *limits, uint32_t max_connections);
 
 #endif

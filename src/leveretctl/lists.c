@@ -392,6 +392,8 @@ static const struct {
     {"workers", "Workers"},
     {"connections", "Connections"},
     {"connections_max", "Connections at most"},
+    {"handshakes", "Connections without a login"},
+    {"handshakes_max", "Those at most"},
     {"queues", "Queues"},
     {"alarms", "Alarms"},
     {"mem_used", "Memory used (bytes)"},

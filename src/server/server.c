@@ -38,6 +38,7 @@ int server_init(struct server *s, struct config *config, const struct worker_ops
     memset(s, 0, sizeof(*s));
     s->config = config;
     s->max_connections = config_max_connections(&config->limits, raise_descriptor_limit());
+    s->max_handshakes = config_max_handshakes(&config->limits, s->max_connections);
     atomic_init(&s->next_connection_id, 1);
     server_listeners_init(s);
     vhost_registry_init(&s->vhosts);

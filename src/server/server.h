@@ -20,9 +20,11 @@ struct server {
     struct worker *workers;
     uint32_t worker_count;
     uint32_t max_connections;
+    uint32_t max_handshakes;
 
     /* Counted over all workers. */
     atomic_uint connection_count;
+    atomic_uint handshake_count; /* of those, that have not logged in */
     atomic_uint queue_count;
     atomic_uint_fast64_t next_connection_id;
     atomic_uint unfinished_workers; /* of those that run (worker_finished) */

@@ -221,7 +221,7 @@ static int close_with_error(struct channel *ch, const struct amqp_error *e)
             },
     };
 
-    log_warning("connection", "%s: channel %u closed: %s", c->peer, (unsigned)ch->number, e->text);
+    connection_log_channel_error(c, ch->number, e);
     channel_report_confirms(ch);
     ch->state = CHANNEL_CLOSE_SENT;
     end_channel(ch);

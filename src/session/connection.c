@@ -60,14 +60,10 @@ static void open_stream(struct stream *stream, struct shard *s, int fd, struct s
 void connection_accept(struct shard *s, int fd, const struct socket_address *peer,
                        struct server_listener *at)
 {
-    struct server *server = s->worker->server;
+    const struct config_limits *limits = s->broker->limits;
     struct connection *c;
 
-    if (atomic_fetch_add(&server->connection_count, 1) >= server->max_connections) {
-        atomic_fetch_sub(&server->connection_count, 1);
-        log_warning("connection",
-                    "refused a connection: the limit of %u (limits.max_connections) is reached",
-                    server->max_connections);
+    if (!handshakes_admit(s)) {
         close(fd);
         return;
     }
@@ -75,10 +71,11 @@ void connection_accept(struct shard *s, int fd, const struct socket_address *pee
     open_stream(&c->stream, s, fd, at);
     c->shard = s;
     c->listener = at;
-    c->id = atomic_fetch_add(&server->next_connection_id, 1);
+    c->id = atomic_fetch_add(&s->worker->server->next_connection_id, 1);
     c->state = CONNECTION_EXPECT_HEADER;
-    c->frame_max = s->broker->limits->frame_max;
-    c->channel_max = s->broker->limits->max_channels_per_connection;
+    c->frame_max = limits->handshake_frame_max < limits->frame_max ? limits->handshake_frame_max
+                                                                   : limits->frame_max;
+    c->channel_max = limits->max_channels_per_connection;
     c->last_read_ms = shard_now_ms(s);
     c->peer_is_loopback = socket_address_is_loopback(peer);
     c->expects_proxy_header = server_listener_is_proxy(at, peer);
@@ -86,6 +83,8 @@ void connection_accept(struct shard *s, int fd, const struct socket_address *pee
     output_init(&c->output, &s->output_pool);
     list_node_init(&c->dirty);
     list_node_init(&c->held_back);
+    list_node_init(&c->in_handshakes);
+    handshakes_add(c);
     list_init(&c->exclusive_queues);
     list_init(&c->congested);
     list_init(&c->reply_consumers);
@@ -138,6 +137,24 @@ void connection_leave(struct connection *c)
     atomic_fetch_sub_explicit(&c->shard->connection_count, 1, memory_order_relaxed);
 }
 
+static void tell_of_channel_errors(struct connection *c)
+{
+    uint32_t left_out = log_quota_tell(&c->channel_errors);
+
+    if (left_out != 0)
+        log_warning("connection", "%s: %u more channels closed for errors; %d a second are listed",
+                    c->peer, left_out, LOG_QUOTA_LINES);
+}
+
+void connection_log_channel_error(struct connection *c, unsigned channel,
+                                  const struct amqp_error *e)
+{
+    if (!log_quota_take(&c->channel_errors, shard_now_ms(c->shard)))
+        return;
+    tell_of_channel_errors(c);
+    log_warning("connection", "%s: channel %u closed: %s", c->peer, channel, e->text);
+}
+
 static void end_channels(struct connection *c)
 {
     c->body_channel = NULL;
@@ -165,9 +182,11 @@ void connection_kill(struct connection *c)
     if (c->state == CONNECTION_DEAD)
         return;
     c->state = CONNECTION_DEAD;
+    tell_of_channel_errors(c);
     end_channels(c);
     connection_delete_exclusive_queues(c);
     connection_leave(c);
+    handshakes_remove(c);
     vhost_limits_leave(c);
     user_limits_leave(c);
     stream_close(&c->stream);
@@ -308,7 +327,10 @@ int connection_fail_with(struct connection *c, const struct amqp_error *e)
     if (c->state == CONNECTION_DEAD || c->state == CONNECTION_CLOSE_SENT ||
         c->state == CONNECTION_DRAINING)
         return -EPROTO;
-    log_warning("connection", "%s: closed: %s", c->peer, e->text);
+    if (handshakes_has(c))
+        handshakes_log(c->shard, HANDSHAKE_CLOSED, "%s: closed: %s", c->peer, e->text);
+    else
+        log_warning("connection", "%s: closed: %s", c->peer, e->text);
     start_close(c, e);
     return -EPROTO;
 }
@@ -526,6 +548,15 @@ static void fail_large_frame(struct connection *c, const struct amqp_frame *fram
     const struct config_limits *limits = c->shard->broker->limits;
     char source[CONNECTION_LIMIT_SOURCE_SIZE];
 
+    if (c->state < CONNECTION_EXPECT_OPEN) {
+        connection_fail(c, AMQP_FRAME_ERROR, 0,
+                        "frame too large before the login: payload of %" PRIu32
+                        " octets, at most %" PRIu32 " (limits.%s)",
+                        frame->size, c->frame_max,
+                        limits->handshake_frame_max <= limits->frame_max ? "handshake_frame_max"
+                                                                         : "frame_max");
+        return;
+    }
     connection_limit_source(c->frame_max, limits->frame_max, "frame_max", source);
     connection_fail(c, AMQP_FRAME_ERROR, 0,
                     "frame too large: type %u, payload of %" PRIu32 " octets, frame_max %" PRIu32
@@ -625,8 +656,8 @@ static size_t handle_protocol_header(struct connection *c, const uint8_t *data, 
         connection_start(c);
         return AMQP_PROTOCOL_HEADER_SIZE;
     }
-    log_warning("connection", "%s: does not speak AMQP 0-9-1%s", c->peer,
-                is_tls_hello(data, size) ? " but TLS, and this listener speaks none" : "");
+    handshakes_log(c->shard, HANDSHAKE_NO_AMQP, "%s: does not speak AMQP 0-9-1%s", c->peer,
+                   is_tls_hello(data, size) ? " but TLS, and this listener speaks none" : "");
     memcpy(output_reserve(&c->output, AMQP_PROTOCOL_HEADER_SIZE), AMQP_PROTOCOL_HEADER,
            AMQP_PROTOCOL_HEADER_SIZE);
     output_commit(&c->output, AMQP_PROTOCOL_HEADER_SIZE);
@@ -679,15 +710,16 @@ static void log_loss(const struct connection *c, ssize_t result)
     const char *tls = stream_tls_error(&c->stream);
 
     if (tls != NULL)
-        log_warning("connection", "%s: %s failed: %s", c->peer,
-                    stream_tls_established(&c->stream) ? "TLS" : "the TLS handshake", tls);
+        handshakes_log(c->shard, HANDSHAKE_NO_TLS, "%s: %s failed: %s", c->peer,
+                       stream_tls_established(&c->stream) ? "TLS" : "the TLS handshake", tls);
     else if (c->state == CONNECTION_OPEN)
         log_warning("connection", "%s: lost: %s", c->peer,
                     result == 0 ? "closed by the peer without connection.close"
                                 : strerror((int)-result));
     else if (c->state == CONNECTION_EXPECT_START_OK && c->mechanisms == 0)
-        log_warning("connection", "%s: went away: no mechanism was offered to it: %s", c->peer,
-                    connection_why_no_mechanism(c));
+        handshakes_log(c->shard, HANDSHAKE_NO_LOGIN,
+                       "%s: went away: no mechanism was offered to it: %s", c->peer,
+                       connection_why_no_mechanism(c));
 }
 
 void connection_take_kept_input(struct connection *c)
@@ -817,10 +849,10 @@ static void connection_on_timer(struct timer *t)
     case CONNECTION_AUTHENTICATING:
     case CONNECTION_EXPECT_TUNE_OK:
     case CONNECTION_EXPECT_OPEN:
-        log_warning("connection",
-                    "%s: the handshake took longer than %" PRIu32
-                    " ms (limits.handshake_timeout_ms)",
-                    c->peer, c->shard->broker->limits->handshake_timeout_ms);
+        handshakes_log(c->shard, HANDSHAKE_TOO_SLOW,
+                       "%s: the handshake took longer than %" PRIu32
+                       " ms (limits.handshake_timeout_ms)",
+                       c->peer, c->shard->broker->limits->handshake_timeout_ms);
         connection_kill(c);
         return;
     case CONNECTION_OPEN:

@@ -8,6 +8,7 @@
 #include "auth/users.h"
 #include "base/hash_map.h"
 #include "base/list.h"
+#include "base/log_quota.h"
 #include "net/listener.h"
 #include "net/reactor.h"
 #include "net/stream.h"
@@ -65,7 +66,8 @@ enum read_pause {
 struct connection {
     struct list_node in_shard;
     struct list_node dirty;
-    struct list_node held_back; /* paused by a journal */
+    struct list_node held_back;     /* paused by a journal */
+    struct list_node in_handshakes; /* it has not logged in (session/handshakes.h) */
     struct hash_node by_id;
     struct shard *shard;
     uint64_t id; /* unique in the life of the broker, > 0 */
@@ -112,6 +114,8 @@ struct connection {
     const struct topic_permissions *topics; /* NULL: every routing key is allowed */
     uint64_t auth_version;
 
+    struct log_quota channel_errors; /* that are logged */
+
     struct list exclusive_queues; /* by queue_handle.by_owner */
     struct list congested;        /* subscriptions held back, by .congested */
     struct list reply_consumers;  /* with replies that are held for them, by .waits */
@@ -121,8 +125,8 @@ struct connection {
     char peer[SOCKET_ADDRESS_TEXT_SIZE];
 };
 
-/* Takes over `fd`, which came in at a listener. Refuses by closing it when the broker has too many
- * connections. */
+/* Takes over `fd`, which came in at a listener. Where the broker has too many connections another
+ * one that has not logged in gives way, or else this one is refused by closing it. */
 void connection_accept(struct shard *s, int fd, const struct socket_address *peer,
                        struct server_listener *at);
 
@@ -144,6 +148,11 @@ void connection_send(struct connection *c, uint16_t channel, const struct amqp_m
 
 /* Sends whole frames that were encoded before. */
 void connection_send_frame(struct connection *c, struct bytes frames);
+
+/* Logs that the error closes a channel, unless there were too many of them within a second: those
+ * are counted, and their number is logged with the next one or at the connection's end. */
+void connection_log_channel_error(struct connection *c, unsigned channel,
+                                  const struct amqp_error *e);
 
 /* Notes that there is output; it is written at the end of the turn. */
 void connection_touch(struct connection *c);

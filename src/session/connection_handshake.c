@@ -128,8 +128,9 @@ static int refuse_login(struct connection *c, struct bytes mechanism, struct byt
 
     buffer_init(&name);
     append_name(&name, user);
-    log_warning("connection", "%s: login of user '%.*s' was refused using mechanism %.*s: %s",
-                c->peer, BYTES_ARGS(buffer_bytes(&name)), BYTES_ARGS(mechanism), why);
+    handshakes_log(c->shard, HANDSHAKE_NO_LOGIN,
+                   "%s: login of user '%.*s' was refused using mechanism %.*s: %s", c->peer,
+                   BYTES_ARGS(buffer_bytes(&name)), BYTES_ARGS(mechanism), why);
     buffer_free(&name);
     if ((c->client_capabilities & CLIENT_AUTHENTICATION_FAILURE_CLOSE) != 0)
         return connection_fail(c, AMQP_ACCESS_REFUSED, 0,
@@ -184,6 +185,7 @@ static void accept_login(struct connection *c, struct auth_database *db,
     c->auth = db;
     c->auth_version = auth_database_version(db);
     c->user = user;
+    handshakes_remove(c);
     stream_logged_in(&c->stream);
     send_tune(c);
 }

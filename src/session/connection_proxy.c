@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "net/proxy_header.h"
+#include "session/shard.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -37,8 +38,8 @@ static void finish(struct connection *c, const struct proxy_header *h)
 
 static bool lost(struct connection *c, const char *why)
 {
-    log_warning("connection", "%s: no PROXY header, which this listener expects from there: %s",
-                c->peer, why);
+    handshakes_log(c->shard, HANDSHAKE_NO_PROXY,
+                   "%s: no PROXY header, which this listener expects from there: %s", c->peer, why);
     connection_kill(c);
     return false;
 }

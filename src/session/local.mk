@@ -60,6 +60,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/expiration.h \
 	src/session/expired_tags.c \
 	src/session/expired_tags.h \
+	src/session/handshakes.c \
+	src/session/handshakes.h \
 	src/session/held_settles.c \
 	src/session/held_settles.h \
 	src/session/lease.c \

@@ -32,6 +32,7 @@ void shard_init(struct shard *s, struct worker *w, struct broker *b)
     *s = (struct shard){.worker = w, .broker = b};
     w->state = s;
     list_init(&s->connections);
+    handshakes_init(&s->handshakes, s);
     list_init(&s->dirty_connections);
     list_init(&s->dead_connections);
     list_init(&s->held_back);

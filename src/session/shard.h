@@ -10,6 +10,7 @@
 #include "server/server.h"
 #include "server/worker.h"
 #include "session/dead_reads.h"
+#include "session/handshakes.h"
 #include "session/held_settles.h"
 #include "session/output.h"
 #include "session/paging.h"
@@ -31,6 +32,7 @@ struct shard {
 
     struct list connections;       /* all, by struct connection.in_shard */
     atomic_uint connection_count;  /* of them; other workers read it */
+    struct handshakes handshakes;  /* those that have not logged in */
     struct list dirty_connections; /* with output to write, by .dirty */
     struct list dead_connections;  /* to be freed at the end of the turn, by .in_shard */
     struct list held_back;         /* publishers that a journal keeps waiting, by .held_back */

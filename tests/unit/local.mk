@@ -302,6 +302,11 @@ TESTS += tests/unit/test_log
 tests_unit_test_log_SOURCES = tests/unit/test_log.c
 tests_unit_test_log_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_log_quota
+TESTS += tests/unit/test_log_quota
+tests_unit_test_log_quota_SOURCES = tests/unit/test_log_quota.c
+tests_unit_test_log_quota_LDADD = $(BASE_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_mail
 TESTS += tests/unit/test_mail
 tests_unit_test_mail_SOURCES = tests/unit/test_mail.c

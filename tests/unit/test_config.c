@@ -98,6 +98,7 @@ static void expect_defaults(const struct config *c)
     ck_assert_uint_eq(c->limits.max_connections, 0);
     ck_assert_uint_eq(c->limits.max_channels_per_connection, 2047);
     ck_assert_uint_eq(c->limits.frame_max, 131072);
+    ck_assert_uint_eq(c->limits.handshake_frame_max, 8192);
     ck_assert_uint_eq(c->limits.heartbeat_s, 60);
     ck_assert_uint_eq(c->limits.max_message_size_bytes, 16 * 1024 * 1024);
     ck_assert_uint_eq(c->limits.max_header_table_size_bytes, 128 * 1024);
@@ -178,6 +179,7 @@ START_TEST(every_scalar_key_reaches_its_field)
                               "  max_connections: 102\n"
                               "  max_channels_per_connection: 103\n"
                               "  frame_max: 4096\n"
+                              "  handshake_frame_max: 5KiB\n"
                               "  heartbeat_s: 0\n"
                               "  max_queues: 105\n"
                               "  max_consumers_per_channel: 106\n"
@@ -213,6 +215,7 @@ START_TEST(every_scalar_key_reaches_its_field)
     ck_assert_uint_eq(c->limits.max_connections, 102);
     ck_assert_uint_eq(c->limits.max_channels_per_connection, 103);
     ck_assert_uint_eq(c->limits.frame_max, 4096);
+    ck_assert_uint_eq(c->limits.handshake_frame_max, 5120);
     ck_assert_uint_eq(c->limits.heartbeat_s, 0);
     ck_assert_uint_eq(c->limits.max_queues, 105);
     ck_assert_uint_eq(c->limits.max_consumers_per_channel, 106);
@@ -942,6 +945,27 @@ START_TEST(connections_never_exceed_what_descriptors_allow)
 }
 END_TEST
 
+START_TEST(handshakes_are_as_many_as_configured_or_a_bounded_share)
+{
+    static const struct {
+        uint32_t configured;
+        uint32_t max_connections;
+        uint32_t expected;
+    } CASES[] = {
+        {0, 960, 960},           {0, 1000000, CONFIG_HANDSHAKES_MAX},
+        {100, 960, 100},         {5000, 960, 960},
+        {50000, 1000000, 50000}, {1, 1, 1},
+    };
+
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(*CASES); i++) {
+        struct config_limits limits = {.max_handshakes = CASES[i].configured};
+
+        ck_assert_uint_eq(config_max_handshakes(&limits, CASES[i].max_connections),
+                          CASES[i].expected);
+    }
+}
+END_TEST
+
 UNIT_MAIN("config", without_a_file_guest_gets_in_from_loopback,
           empty_files_and_sections_count_as_absent, every_scalar_key_reaches_its_field,
           listeners_are_read_in_order_with_defaults, users_and_permissions_are_read,
@@ -958,4 +982,5 @@ UNIT_MAIN("config", without_a_file_guest_gets_in_from_loopback,
           problems_beyond_the_maximum_are_counted, a_full_list_of_problems_hides_no_unknown_vhost,
           problems_print_a_line_each, listeners_are_bounded,
           names_of_arguments_have_at_most_255_bytes, files_are_read_and_missing_ones_reported,
+          handshakes_are_as_many_as_configured_or_a_bounded_share,
           connections_never_exceed_what_descriptors_allow)

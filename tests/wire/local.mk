@@ -7,7 +7,9 @@ tests_wire_libwire_a_SOURCES = \
 	tests/wire/harness.c \
 	tests/wire/harness.h \
 	tests/wire/raw.c \
-	tests/wire/raw.h
+	tests/wire/raw.h \
+	tests/wire/witness.c \
+	tests/wire/witness.h
 
 WIRE_LIBS = tests/wire/libwire.a $(RABBITMQ_LIBS) $(CHECK_LIBS)
 
@@ -20,8 +22,10 @@ tests_wire_test_admin_LDADD = $(WIRE_LIBS)
 
 check_PROGRAMS += tests/wire/test_attacks
 TESTS += tests/wire/test_attacks
-tests_wire_test_attacks_SOURCES = tests/wire/test_attacks.c
-tests_wire_test_attacks_LDADD = $(WIRE_LIBS)
+tests_wire_test_attacks_SOURCES = tests/wire/test_attacks.c tests/wire/tls_client.c \
+	tests/wire/tls_client.h tests/wire/tls_files.c tests/wire/tls_files.h
+tests_wire_test_attacks_LDADD = $(WIRE_LIBS) src/leveretctl/libleveret_leveretctl.a $(BASE_LIBS) \
+	$(SSL_LIBS) $(CRYPTO_LIBS)
 
 check_PROGRAMS += tests/wire/test_administration
 TESTS += tests/wire/test_administration
@@ -92,6 +96,13 @@ check_PROGRAMS += tests/wire/test_expiry
 TESTS += tests/wire/test_expiry
 tests_wire_test_expiry_SOURCES = tests/wire/test_expiry.c
 tests_wire_test_expiry_LDADD = $(WIRE_LIBS)
+
+check_PROGRAMS += tests/wire/test_half_open
+TESTS += tests/wire/test_half_open
+tests_wire_test_half_open_SOURCES = tests/wire/test_half_open.c tests/wire/tls_client.c \
+	tests/wire/tls_client.h tests/wire/tls_files.c tests/wire/tls_files.h
+tests_wire_test_half_open_LDADD = $(WIRE_LIBS) src/leveretctl/libleveret_leveretctl.a $(BASE_LIBS) \
+	$(SSL_LIBS) $(CRYPTO_LIBS)
 
 check_PROGRAMS += tests/wire/test_handshake
 TESTS += tests/wire/test_handshake
@@ -191,6 +202,13 @@ check_PROGRAMS += tests/wire/test_settle
 TESTS += tests/wire/test_settle
 tests_wire_test_settle_SOURCES = tests/wire/test_settle.c
 tests_wire_test_settle_LDADD = $(WIRE_LIBS)
+
+check_PROGRAMS += tests/wire/test_handshake_lines
+TESTS += tests/wire/test_handshake_lines
+tests_wire_test_handshake_lines_SOURCES = tests/wire/test_handshake_lines.c \
+	tests/wire/tls_files.c tests/wire/tls_files.h
+tests_wire_test_handshake_lines_LDADD = $(WIRE_LIBS) src/leveretctl/libleveret_leveretctl.a \
+	$(BASE_LIBS) $(SSL_LIBS) $(CRYPTO_LIBS)
 
 check_PROGRAMS += tests/wire/test_stress
 TESTS += tests/wire/test_stress

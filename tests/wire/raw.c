@@ -92,9 +92,9 @@ static struct raw *connect_to(const struct sockaddr *address, socklen_t size)
     return r;
 }
 
-struct raw *raw_connect(const struct broker *b)
+static struct raw *connect_to_port(const struct broker *b, uint16_t port)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(broker_port(b))};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     struct raw *r;
     int on = 1;
 
@@ -102,6 +102,16 @@ struct raw *raw_connect(const struct broker *b)
     r = connect_to((struct sockaddr *)&address, sizeof(address));
     setsockopt(r->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     return r;
+}
+
+struct raw *raw_connect(const struct broker *b)
+{
+    return connect_to_port(b, broker_port(b));
+}
+
+struct raw *raw_connect_to(const struct broker *b, int number)
+{
+    return connect_to_port(b, broker_listener_port(b, number));
 }
 
 struct raw *raw_connect_unix(const char *path)
@@ -161,6 +171,29 @@ void raw_send(struct raw *r, const void *data, size_t size)
 void raw_send_loosely(struct raw *r, const void *data, size_t size)
 {
     send_all(r, data, size);
+}
+
+size_t raw_send_until_answered_(struct raw *r, const void *data, size_t size)
+{
+    size_t sent = 0;
+
+    while (sent < size) {
+        struct pollfd p = {.fd = r->fd, .events = POLLIN | POLLOUT};
+        ssize_t n;
+
+        if (r->input_size > 0)
+            break;
+        if (poll(&p, 1, deadline_ms()) == 0)
+            fail_here("the broker neither reads nor answers");
+        if (p.revents & POLLIN)
+            break;
+        n = send(r->fd, (const uint8_t *)data + sent, size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n > 0)
+            sent += (size_t)n;
+        else if (n < 0 && errno != EAGAIN && errno != EINTR)
+            fail_here("the broker has closed the connection");
+    }
+    return sent;
 }
 
 void raw_send_frame(struct raw *r, unsigned type, unsigned channel, const void *payload,

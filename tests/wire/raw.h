@@ -50,6 +50,8 @@ enum { ANY_METHOD = -1 };
 
 /* A connected socket; nothing is sent. */
 struct raw *raw_connect(const struct broker *b);
+/* The same of the listener at place `number` (broker_listener_port). */
+struct raw *raw_connect_to(const struct broker *b, int number);
 /* The same of a Unix socket. */
 struct raw *raw_connect_unix(const char *path);
 void raw_close(struct raw *r);
@@ -60,6 +62,10 @@ void raw_close_all(void);
 void raw_send(struct raw *r, const void *data, size_t size);
 /* As raw_send, and does not mind that the peer has closed. */
 void raw_send_loosely(struct raw *r, const void *data, size_t size);
+
+#define raw_send_until_answered(...) (HERE, raw_send_until_answered_(__VA_ARGS__))
+/* Sends until all is sent or something comes; returns the number of bytes sent. */
+size_t raw_send_until_answered_(struct raw *r, const void *data, size_t size);
 
 void raw_send_frame(struct raw *r, unsigned type, unsigned channel, const void *payload,
                     size_t size);

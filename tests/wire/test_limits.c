@@ -20,6 +20,7 @@ static const char LIMITS_CONFIG[] = "listeners:\n"
                                     "  max_connections: 24\n"
                                     "  max_channels_per_connection: 4\n"
                                     "  frame_max: 8KiB\n"
+                                    "  handshake_frame_max: 4KiB\n"
                                     "  heartbeat_s: 7\n"
                                     "  max_queues: 10\n"
                                     "  max_consumers_per_channel: 3\n"
@@ -38,6 +39,35 @@ START_TEST(tune_offers_what_is_configured)
     raw_send_start_ok(r, NULL, "PLAIN", "\0guest\0guest", 12);
     f = raw_expect_method(r, 0, AMQP_CONNECTION_TUNE_METHOD);
     ck_assert_mem_eq(f.payload, "\0\4\0\0\x20\0\0\7", 8);
+}
+END_TEST
+
+/* A stranger cannot have more kept; who has logged in may send up to frame_max. */
+START_TEST(frames_beyond_the_limit_of_the_handshake_are_refused)
+{
+    static const uint8_t payload[9000];
+    static const size_t sizes[] = {5000, sizeof(payload)};
+    struct raw *r;
+    char text[256];
+
+    SKIP_WITH_ORACLE("its limits are others");
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        snprintf(text, sizeof(text),
+                 "FRAME_ERROR - frame too large before the login: payload of %zu octets, at most "
+                 "4096 (limits.handshake_frame_max)",
+                 sizes[i]);
+        r = raw_connect(test_broker());
+        raw_send_protocol_header(r);
+        raw_expect_method(r, 0, AMQP_CONNECTION_START_METHOD);
+        raw_send_frame(r, AMQP_FRAME_METHOD, 0, payload, sizes[i]);
+        raw_expect_connection_error(r, 501, text, 0);
+    }
+    r = raw_connect(test_broker());
+    raw_handshake_with(r, NULL, 4, 8192, 0);
+    raw_open_channel(r, 1);
+    raw_send_frame(r, AMQP_FRAME_METHOD, 1, payload, 5000);
+    raw_expect_connection_error(r, 503, "COMMAND_INVALID - unimplemented method",
+                                (amqp_method_number_t)ANY_METHOD);
 }
 END_TEST
 
@@ -373,6 +403,7 @@ static Suite *make_suite(void)
     TCase *tcase = wire_tcase(suite, "limits");
 
     tcase_add_test(tcase, tune_offers_what_is_configured);
+    tcase_add_test(tcase, frames_beyond_the_limit_of_the_handshake_are_refused);
     tcase_add_loop_test(tcase, offers_that_were_not_made_are_refused, 0,
                         sizeof(OFFERS) / sizeof(OFFERS[0]));
     tcase_add_loop_test(tcase, channels_beyond_the_limit_are_refused, 0,

@@ -1,0 +1,24 @@
+#include "base/log_quota.h"
+
+bool log_quota_take(struct log_quota *q, int64_t now_ms)
+{
+    if (now_ms >= q->end_ms) {
+        q->end_ms = now_ms + LOG_QUOTA_PERIOD_MS;
+        q->written = 0;
+    }
+    if (q->written < LOG_QUOTA_LINES) {
+        q->written++;
+        return true;
+    }
+    if (q->left_out < UINT32_MAX)
+        q->left_out++;
+    return false;
+}
+
+uint32_t log_quota_tell(struct log_quota *q)
+{
+    uint32_t left_out = q->left_out;
+
+    q->left_out = 0;
+    return left_out;
+}
