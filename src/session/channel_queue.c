@@ -106,14 +106,6 @@ static struct amqp_method declare_ok(struct bytes name, uint64_t messages, uint3
         }};
 }
 
-static void send_declare_ok(struct channel *ch, struct bytes name, uint64_t messages,
-                            uint32_t consumers)
-{
-    const struct amqp_method ok = declare_ok(name, messages, consumers);
-
-    channel_send(ch, &ok);
-}
-
 static void ask_status(struct channel *ch, struct queue_handle *queue, bool no_wait)
 {
     ask(ch, queue, &(struct queue_command){.operation = QUEUE_STATUS, .no_wait = no_wait});
@@ -262,10 +254,12 @@ static bool names_reply_consumer(struct channel *ch, struct bytes name)
 /* Such a queue is there or not; no declare makes it. */
 static int declare_reply_queue(struct channel *ch, const struct amqp_queue_declare *m)
 {
+    const struct amqp_method ok = declare_ok(m->queue, 0, 1);
+
     if (!names_reply_consumer(ch, m->queue))
         return channel_refuse_no_queue(ch, m->queue);
     if (!m->no_wait)
-        send_declare_ok(ch, m->queue, 0, 1);
+        channel_send(ch, &ok);
     return 0;
 }
 
@@ -408,15 +402,19 @@ int channel_on_queue_method(struct channel *ch, const struct amqp_method *m)
 /* ---- Answers ---- */
 
 /* A queue that was deleted while its home was asked is not there for a passive declare; another
- * declare makes it anew. */
+ * declare makes it anew. One that another connection has just made is there when it is committed.
+ */
 static void on_status(struct channel *ch, const struct queue_command *answer)
 {
+    const struct amqp_method ok =
+        declare_ok(answer->queue->name, answer->messages, answer->consumers);
+
     if (answer->outcome == QUEUE_GONE && channel_repeat_method(ch))
         return;
     if (answer->outcome == QUEUE_GONE)
         channel_refuse_no_queue(ch, answer->queue->name);
-    else if (!answer->no_wait)
-        send_declare_ok(ch, answer->queue->name, answer->messages, answer->consumers);
+    else
+        channel_answer_committed(ch, &ok, answer->definitions_changed, answer->no_wait);
 }
 
 static void on_purged(struct channel *ch, const struct queue_command *answer)

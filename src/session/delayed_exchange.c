@@ -8,10 +8,17 @@
 #include "session/definition_changes.h"
 #include "session/queue_home.h"
 #include "session/shard.h"
+#include "session/undefined_queue.h"
+
+struct making {
+    struct shard *shard;
+    struct queue_handle *made; /* borrowed, or NULL */
+};
 
 static struct queue_handle *make(void *context, struct bytes exchange, bool durable)
 {
-    struct shard *s = context;
+    struct making *m = context;
+    struct shard *s = m->shard;
     struct queue_options options;
     struct queue_handle *queue;
 
@@ -19,18 +26,22 @@ static struct queue_handle *make(void *context, struct bytes exchange, bool dura
     queue = queue_home_create_hidden(s, exchange, &options);
     if (queue == NULL)
         queue_options_free(&options);
+    m->made = queue;
     return queue;
 }
 
 int delayed_exchange_declare(struct shard *s, struct topology *t, struct exchange_declaration *d,
                              struct refusal *r)
 {
-    const struct delays_maker maker = {.make = make, .context = s};
+    struct making making = {.shard = s};
+    const struct delays_maker maker = {.make = make, .context = &making};
     int rc;
 
     d->delays = &maker;
     rc = topology_declare_exchange(t, d, r);
     d->delays = NULL;
+    if (rc == 0 && making.made != NULL && making.made->durable != NULL)
+        undefined_queue_begin(making.made->durable);
     return rc;
 }
 

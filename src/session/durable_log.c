@@ -9,6 +9,7 @@
 #include "session/paging.h"
 #include "session/queue_publish.h"
 #include "session/shard.h"
+#include "session/undefined_queue.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -265,6 +266,7 @@ void durable_queue_discard(struct durable_queue *d)
 {
     for (uint32_t i = 0; i + 1 < d->lane_count; i++)
         free(d->higher[i]);
+    undefined_queue_discard(d);
     free(d->higher);
     free(d);
 }
@@ -277,6 +279,7 @@ static void release_held(void *context, struct store_location location)
 void durable_queue_free(struct durable_queue *d)
 {
     durable_queue_forget_held(d, release_held, d);
+    undefined_queue_forget(d);
     visit_lanes(d, release_lane);
     durable_queue_discard(d);
 }
@@ -291,7 +294,7 @@ struct store_location durable_queue_append(struct durable_queue *d, const struct
     uint64_t sequence = queue_next_sequence(d->queue->queue, number);
     struct durable_lane *lane;
 
-    if (!journal_takes_messages(log->journal))
+    if (!journal_takes_messages(log->journal) || undefined_queue_refuses(d))
         return (struct store_location){.segment = 0};
     lane = need_lane(d, number);
     if (!list_linked(&lane->touched)) {
@@ -323,6 +326,10 @@ static void grow_waits(struct durable_log *log)
 void durable_log_await(struct durable_log *log, const struct publish_origin *origin,
                        uint32_t worker)
 {
+    if (journal_durable(log->journal) == journal_appended(log->journal)) {
+        queue_answer_publish(log->shard, worker, origin, true);
+        return;
+    }
     if (log->wait_count == log->wait_capacity)
         grow_waits(log);
     *wait_at(log, log->wait_count++) = (struct durable_wait){
@@ -330,6 +337,15 @@ void durable_log_await(struct durable_log *log, const struct publish_origin *ori
         .origin = *origin,
         .worker = worker,
     };
+}
+
+void durable_queue_await(struct durable_queue *d, const struct publish_origin *origin,
+                         uint32_t worker)
+{
+    if (d->undefined != NULL || !durable_queue_is_defined(d))
+        undefined_queue_await(d, origin, worker);
+    else
+        durable_log_await(d->log, origin, worker);
 }
 
 void durable_log_await_synced(struct durable_log *log, struct channel *channel, uint64_t number,
@@ -495,6 +511,7 @@ static void on_failure(struct durable_log *log, int error)
               "(%" PRIu64 " segments of %" PRIu64 " MiB, with messages of %" PRIu64 " MiB)",
               log->number, strerror(error), figures.segments, figures.bytes >> 20,
               figures.live_bytes >> 20);
+    log->failures++;
     while ((node = list_take_first(&log->touched)) != NULL) {
         struct durable_lane *lane = container_of(node, struct durable_lane, touched);
 

@@ -21,6 +21,7 @@ struct channel;
 struct durable_wait;
 struct publish_origin;
 struct shard;
+struct undefined_queue;
 
 /* One lane of a durable queue (broker/queue.h): a row of its own in the journal. */
 struct durable_lane {
@@ -43,6 +44,9 @@ struct durable_queue {
     uint32_t lane_count;
     uint64_t id;
     struct hash_map held; /* settled, but not yet as recorded (session/held_settles.h) */
+    uint64_t defined_at;  /* its definition's place among the changes, or 0 */
+    struct undefined_queue *undefined; /* who waits for that (session/undefined_queue.h) */
+    bool undefinable;                  /* which could not be written when they asked */
     struct durable_lane lowest;
 };
 
@@ -67,6 +71,7 @@ struct durable_log {
     struct timer retry;        /* after a failure */
     struct timer rest;         /* to see whether nothing is appended any more */
     uint64_t rest_position;    /* what was appended when it was set */
+    uint32_t failures;         /* of the journal so far */
     bool holds_back;           /* there are publishers that are not read from */
     struct sequence_list kept; /* for the journal's questions */
 };
@@ -101,8 +106,13 @@ void durable_queue_discard(struct durable_queue *d);
 struct store_location durable_queue_append(struct durable_queue *d, const struct message *msg,
                                            int64_t expires_ms);
 
-/* Has who published on `worker` told when everything appended so far is durable, or cannot be. A
- * channel is held by the caller's side (channel_hold). */
+/* Has who published to the queue on `worker` told when everything appended so far is durable and
+ * the queue is defined, or either cannot be. A channel is held by the caller's side (channel_hold).
+ */
+void durable_queue_await(struct durable_queue *d, const struct publish_origin *origin,
+                         uint32_t worker);
+
+/* The same without a queue. */
 void durable_log_await(struct durable_log *log, const struct publish_origin *origin,
                        uint32_t worker);
 

@@ -11,6 +11,7 @@
 #include "session/letter_window.h"
 #include "session/shard.h"
 #include "session/subscription.h"
+#include "session/undefined_queue.h"
 #include "store/recovery.h"
 
 #include <assert.h>
@@ -152,6 +153,8 @@ static enum queue_outcome do_operation(struct shard *s, struct queue_command *c)
 {
     switch (c->operation) {
     case QUEUE_STATUS:
+        c->definitions_changed =
+            c->queue->durable != NULL && !durable_queue_is_defined(c->queue->durable);
         queue_used(c->queue->queue, shard_now_ms(s), &s->effects);
         return QUEUE_OK;
     case QUEUE_CONSUME:
@@ -634,6 +637,8 @@ struct queue_handle *queue_home_create(struct shard *s, struct vhost *vhost, str
     if (queue == NULL)
         return NULL;
     add(s, vhost, queue);
+    if (queue->durable != NULL)
+        undefined_queue_begin(queue->durable);
     queue_used(queue->queue, shard_now_ms(s), &s->effects);
     shard_run_effects(s);
     return queue;

@@ -65,7 +65,7 @@ struct queue_command {
     bool if_unused;                    /* delete */
     bool if_empty;
     bool no_wait;             /* the client wants no answer */
-    bool definitions_changed; /* delete: there is something to be committed */
+    bool definitions_changed; /* status, delete: there is something to be committed */
 
     uint64_t messages; /* ready, after the operation; purged or deleted by it */
     uint32_t consumers;

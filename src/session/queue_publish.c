@@ -230,7 +230,7 @@ static void settle_publish(struct shard *s, struct queue_handle *queue,
         return;
     }
     if (outcome == PUBLISH_PENDING) {
-        durable_log_await(((struct durable_queue *)queue->durable)->log, &item->origin, worker);
+        durable_queue_await(queue->durable, &item->origin, worker);
         return;
     }
     /* A dead letter that the queue's limits refuse is dropped, unless it is to be confirmed. */

@@ -189,6 +189,11 @@ void definitions_remove_binding(struct definitions *d, const struct binding_defi
  * it could not be. */
 void definitions_barrier(struct definitions *d, struct definitions_done done);
 
+/* A position among the changes, behind all that were queued so far; and whether everything before
+ * one is committed. Any thread. */
+uint64_t definitions_position(struct definitions *d);
+bool definitions_reached(const struct definitions *d, uint64_t position);
+
 /* Writes a consistent copy of the file `from` to `to`, which must not exist, while changes go on,
  * in this process or another. Any thread. Returns 0, or -errno with one line in `error`. */
 int definitions_backup(const char *from, const char *to, char *error, size_t error_size);

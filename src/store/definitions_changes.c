@@ -263,3 +263,13 @@ void definitions_barrier(struct definitions *d, struct definitions_done done)
 
     definitions_writer_add(d->writer, CHANGE_NOTHING, &none, done);
 }
+
+uint64_t definitions_position(struct definitions *d)
+{
+    return definitions_writer_queued(d->writer);
+}
+
+bool definitions_reached(const struct definitions *d, uint64_t position)
+{
+    return definitions_writer_committed(d->writer) >= position;
+}

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -179,11 +180,15 @@ struct definitions_writer {
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENT_COUNT];
     struct change_list unwritten; /* what failed, told so, and is tried again before all else */
+    uint64_t taken;               /* as `queued` was when the last of them was taken */
     bool failing;                 /* the last transaction did; the log says so once */
+
+    _Atomic uint64_t committed; /* of `queued` */
 
     pthread_mutex_t mutex; /* over the rest */
     pthread_cond_t wake;   /* of the monotonic clock */
     struct change_list queue;
+    uint64_t queued; /* changes so far */
     bool ending;
 };
 
@@ -248,9 +253,25 @@ void definitions_writer_add(struct definitions_writer *w, enum change_kind kind,
     pthread_mutex_lock(&w->mutex);
     was_empty = w->queue.first == NULL;
     change_list_append(&w->queue, c);
+    w->queued++;
     pthread_mutex_unlock(&w->mutex);
     if (was_empty)
         pthread_cond_signal(&w->wake);
+}
+
+uint64_t definitions_writer_queued(struct definitions_writer *w)
+{
+    uint64_t queued;
+
+    pthread_mutex_lock(&w->mutex);
+    queued = w->queued;
+    pthread_mutex_unlock(&w->mutex);
+    return queued;
+}
+
+uint64_t definitions_writer_committed(const struct definitions_writer *w)
+{
+    return atomic_load_explicit(&w->committed, memory_order_acquire);
 }
 
 /* Waits for changes, or until what is unwritten is due again. Returns whether to go on: when the
@@ -277,6 +298,7 @@ static bool take_all(struct definitions_writer *w)
     pthread_mutex_lock(&w->mutex);
     go_on = await_changes(w);
     change_list_move(&w->unwritten, &w->queue);
+    w->taken = w->queued;
     pthread_mutex_unlock(&w->mutex);
     return go_on;
 }
@@ -457,6 +479,8 @@ static void write_all(struct definitions_writer *w)
             log_info("definitions", "%s: can be written again, and is complete", w->path);
         w->failing = result < 0;
     }
+    if (result == 0)
+        atomic_store_explicit(&w->committed, w->taken, memory_order_release);
     finish_all(w, result);
 }
 

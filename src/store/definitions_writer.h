@@ -52,4 +52,8 @@ void definitions_writer_stop(struct definitions_writer *w);
 void definitions_writer_add(struct definitions_writer *w, enum change_kind kind,
                             const struct row *row, struct definitions_done done);
 
+/* How many changes were queued, and up to which of them all are in the file. Any thread. */
+uint64_t definitions_writer_queued(struct definitions_writer *w);
+uint64_t definitions_writer_committed(const struct definitions_writer *w);
+
 #endif

@@ -1,7 +1,8 @@
 /* Loaded into a broker with LD_PRELOAD: makes writes and syncs of files fail while the control file
  * that LEVERET_DISK_FAULTS names says so. It holds up to three letters and a number:
  *
- *     w | s | l | -    writes fail, syncs fail, writes take long, nothing fails
+ *     w | s | -        writes fail, syncs fail, nothing fails
+ *     l | t            writes take long, syncs take long
  *     j | p | d        only below journal/, only below paged/, only the definitions,
  *     0 to 9           or only below journal/ and this number
  *     number           with this errno, or so many milliseconds
@@ -60,9 +61,9 @@ static int failure_of(char operation, int fd)
     return concerns(text[1], path) ? atoi(text + 2) : 0;
 }
 
-static void take_time(int fd)
+static void take_time(char operation, int fd)
 {
-    int ms = failure_of('l', fd);
+    int ms = failure_of(operation, fd);
     struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000L};
 
     if (ms != 0)
@@ -86,7 +87,7 @@ static void *real(const char *name)
         int error = failure_of('w', fd); \
 \
         *(void **)&next = real(#name); \
-        take_time(fd); \
+        take_time('l', fd); \
         if (error == 0) \
             return next(fd, runs, count, offset); \
         if (count > 1 && runs[0].iov_len > 1) \
@@ -117,6 +118,7 @@ static void *real(const char *name)
         int error = failure_of('s', fd); \
 \
         *(void **)&next = real(#name); \
+        take_time('t', fd); \
         if (error == 0) \
             return next(fd); \
         errno = error; \

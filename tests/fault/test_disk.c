@@ -277,6 +277,81 @@ START_TEST(what_cannot_be_defined_is_refused)
 }
 END_TEST
 
+/* Who finds the queue there may publish to it, but a restart would end both. */
+START_TEST(nothing_is_confirmed_in_a_queue_that_cannot_be_defined)
+{
+    static enum outcome outcomes[NUMBERS];
+    static uint32_t times[NUMBERS];
+    const struct bulk new = {.queue = "new", .size = 1000, .persistent = true};
+    amqp_queue_declare_t m = {.queue = amqp_cstring_bytes("new"), .durable = true};
+    struct broker *b = start_with_faults(2);
+    uint32_t number = 10;
+    uint32_t confirmed = 0;
+    struct link l;
+
+    bulk_declare(b, "orders", true);
+    set_fault(_i == 0 ? "wd28" : "sd5");
+    for (int i = 0; i < 4; i++) {
+        ck_assert(link_open(&l, b));
+        ck_assert_ptr_null(
+            link_call(&l, AMQP_QUEUE_DECLARE_METHOD, &m, AMQP_QUEUE_DECLARE_OK_METHOD));
+        ck_assert_uint_eq(link_refusal(), 541);
+        link_drop(&l);
+    }
+    bulk_publish(b, &new, 0, number, outcomes);
+    ck_assert_uint_eq(count_outcomes(outcomes, number, REFUSED), number);
+    bulk_fill(b, &ORDERS, 0, 10);
+    set_fault("-");
+    number = publish_until(b, &new, CONFIRMED, number, outcomes);
+    restart(b, 2);
+    ck_assert_uint_eq(bulk_count(b, "orders"), 10);
+    bulk_take_all(b, &new, times, NUMBERS);
+    for (uint32_t i = 0; i < number; i++) {
+        ck_assert(outcomes[i] != CONFIRMED || times[i] == 1);
+        confirmed += outcomes[i] == CONFIRMED;
+    }
+    ck_assert_uint_eq(confirmed, 1);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
+/* A declare whose answer nobody waits for, and one of a queue that is there but not yet on the
+ * disk. */
+START_TEST(a_slow_definition_is_awaited)
+{
+    enum { SYNC_MS = 500 };
+    const amqp_basic_properties_t persistent = {._flags = AMQP_BASIC_DELIVERY_MODE_FLAG,
+                                                .delivery_mode = AMQP_DELIVERY_PERSISTENT};
+    amqp_queue_declare_t m = {.queue = amqp_cstring_bytes("new"), .durable = true, .nowait = true};
+    struct broker *b = start_with_faults(2);
+    struct link first, second;
+    struct link_event e;
+    int64_t begin;
+
+    ck_assert(link_open(&first, b));
+    ck_assert(link_open(&second, b));
+    ck_assert(link_confirm_select(&first));
+    set_fault("td500");
+    begin = now_ms();
+    ck_assert(link_send(&first, AMQP_QUEUE_DECLARE_METHOD, &m));
+    if (_i == 0) {
+        ck_assert(link_publish(&first, "", "new", true, &persistent, "order", 5));
+        ck_assert_int_eq(link_next(&first, deadline_ms(), &e), LINK_EVENT);
+        ck_assert_uint_eq(e.method, AMQP_BASIC_ACK_METHOD);
+    } else {
+        m.nowait = false;
+        ck_assert_ptr_nonnull(
+            link_call(&second, AMQP_QUEUE_DECLARE_METHOD, &m, AMQP_QUEUE_DECLARE_OK_METHOD));
+    }
+    ck_assert_int_ge(now_ms() - begin, SYNC_MS);
+    link_drop(&first);
+    link_drop(&second);
+    restart(b, 2);
+    ck_assert_uint_eq(bulk_count(b, "new"), _i == 0 ? 1 : 0);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
 /* ---- Page segments ---- */
 
 static const char PAGING_CONFIG[] = "listeners:\n"
@@ -567,6 +642,8 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, a_broken_moment_in_the_middle_of_publishing_loses_nothing_confirmed);
     tcase_add_loop_test(tcase, a_publisher_without_confirms_is_told_that_nothing_is_kept, 0, 2);
     tcase_add_loop_test(tcase, what_cannot_be_defined_is_refused, 0, 2);
+    tcase_add_loop_test(tcase, nothing_is_confirmed_in_a_queue_that_cannot_be_defined, 0, 2);
+    tcase_add_loop_test(tcase, a_slow_definition_is_awaited, 0, 2);
     tcase_add_test(tcase, what_page_segments_do_not_take_stays_in_memory);
     tcase_add_loop_test(tcase, publishers_wait_for_a_slow_disk_and_consumers_do_not, 0, 2);
     tcase_add_loop_test(tcase, a_dead_letter_is_in_its_queue_until_another_journal_has_it, 0, 2);
