@@ -7,7 +7,9 @@
 #include "session/connection.h"
 #include "session/shard.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 #include <sys/statvfs.h>
 
 #define ALARMS_TICK_MS 1000
@@ -79,12 +81,21 @@ static void look_at_memory(const struct alarms *a, unsigned *active)
         *active |= ALARM_MEMORY;
 }
 
-static void look_at_disk(const struct alarms *a, unsigned *active)
+static void look_at_disk(struct alarms *a, unsigned *active)
 {
     struct statvfs fs;
 
-    if (a->disk_free_limit_bytes == 0 || statvfs(a->directory, &fs) < 0)
+    if (a->disk_free_limit_bytes == 0)
         return;
+    if (statvfs(a->directory, &fs) < 0) {
+        if (a->disk_errno != errno)
+            log_error("alarm", "%s: cannot be looked at: %s; publishers are held back",
+                      a->directory, strerror(errno));
+        a->disk_errno = errno;
+        *active |= ALARM_DISK;
+        return;
+    }
+    a->disk_errno = 0;
     *active &= ~(unsigned)ALARM_DISK;
     if ((uint64_t)fs.f_bavail * fs.f_frsize < a->disk_free_limit_bytes)
         *active |= ALARM_DISK;
@@ -144,6 +155,7 @@ void alarms_init(struct alarms *a, struct broker *b, const char *directory)
     a->memory_watermark_bytes = memory_watermark(&c->memory);
     a->disk_free_limit_bytes = c->disk.free_limit_bytes;
     a->directory = directory;
+    a->disk_errno = 0;
     timer_init(&a->tick, on_tick);
 }
 

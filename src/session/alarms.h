@@ -28,6 +28,7 @@ struct alarms {
     uint64_t memory_watermark_bytes; /* 0: no alarm */
     uint64_t disk_free_limit_bytes;  /* 0: no alarm */
     const char *directory;           /* whose file system is looked at */
+    int disk_errno;                  /* why that cannot be looked at, or 0 */
     struct system_memory_rest rest;
     struct timer tick; /* the first worker's */
 };

@@ -51,8 +51,37 @@ static void tell_damage(void *context, const char *file, uint64_t offset, uint64
               what);
 }
 
-static int recover(struct broker *b, const char *directory, struct recovered *out)
+/* Where the last of a journal's files ends. */
+static uint64_t end_of(const struct recovered *r)
 {
+    const struct recovered_segment *last;
+
+    if (r->segment_count == 0)
+        return 0;
+    last = &r->segments[r->segment_count - 1];
+    return journal_place(last->segment, last->size_bytes);
+}
+
+static void tell_end(const char *directory, const struct recovered *r, uint64_t noted)
+{
+    if (end_of(r) < noted)
+        log_error("journal",
+                  "%s: its end is missing: it was once written up to segment %08x, offset %u, and "
+                  "what can be read ends in segment %08x, offset %u; messages are lost",
+                  directory, (unsigned)(noted >> 32), (unsigned)noted, (unsigned)(end_of(r) >> 32),
+                  (unsigned)end_of(r));
+    else if (r->cut_bytes != 0)
+        log_warning("journal",
+                    "%s: the last %" PRIu64 " bytes (%" PRIu64
+                    " records) were not written wholly when the broker ended, and are dropped; "
+                    "nothing in them was confirmed",
+                    directory, r->cut_bytes, r->cut_records);
+}
+
+static int recover(struct broker *b, uint32_t number, const char *directory, struct recovered *out)
+{
+    char error[ERROR_SIZE];
+    uint64_t noted;
     int told = 0;
     const struct recovery_options options = {
         .files = &SYSTEM_FILES,
@@ -62,16 +91,17 @@ static int recover(struct broker *b, const char *directory, struct recovered *ou
         .damage = tell_damage,
         .context = &told,
     };
-    int rc = recovery_run(&options, out);
+    int rc = definitions_noted_journal(b->definitions, number, &noted, error, sizeof(error));
 
+    if (rc < 0) {
+        log_error("definitions", "%s", error);
+        return rc;
+    }
+    rc = recovery_run(&options, out);
     if (rc < 0)
         log_error("journal", "%s cannot be read: %s", directory, strerror(-rc));
-    else if (out->cut_bytes != 0)
-        log_warning("journal",
-                    "%s: the last %" PRIu64 " bytes (%" PRIu64
-                    " records) were not written wholly when the broker ended, and are dropped; "
-                    "nothing in them was confirmed",
-                    directory, out->cut_bytes, out->cut_records);
+    else
+        tell_end(directory, out, noted);
     return rc;
 }
 
@@ -94,7 +124,7 @@ static int open_journal(struct broker *b, uint32_t number, struct recovered *r)
     int rc = data_directory_make_journal(&b->data, number);
 
     if (rc == 0)
-        rc = recover(b, directory, r);
+        rc = recover(b, number, directory, r);
     if (rc == 0) {
         rc = durable_log_open(&b->logs[number], s, number, directory);
         if (rc < 0) {
@@ -327,6 +357,22 @@ static int open_files(struct broker *b, const char *path)
     return rc;
 }
 
+/* A queue that the definitions have yet to make would get what is kept under its id. */
+static int check_queue_ids(const struct broker *b, const struct recovered *r, uint32_t number)
+{
+    for (size_t i = 0; i < r->queue_count; i++) {
+        if (durable_lane_queue(r->queues[i].id) < definitions_least_queue_id(b->definitions))
+            continue;
+        log_error("definitions",
+                  "%s: the definitions are older than journal %" PRIu32
+                  ", which has queues that they do not know; restore a backup of both",
+                  b->data.path, number);
+        definitions_return_queue_ids(b->definitions); /* the next start is to see it too */
+        return -EBADMSG;
+    }
+    return 0;
+}
+
 static int restore(struct broker *b, uint32_t journals)
 {
     struct recovered *recovered = memory_alloc_zeroed(journals, sizeof(*recovered));
@@ -335,6 +381,8 @@ static int restore(struct broker *b, uint32_t journals)
     b->logs = memory_alloc_zeroed(journals, sizeof(*b->logs));
     for (uint32_t i = 0; rc == 0 && i < journals; i++)
         rc = open_journal(b, i, &recovered[i]);
+    for (uint32_t i = 0; rc == 0 && i < journals; i++)
+        rc = check_queue_ids(b, &recovered[i], i);
     for (uint32_t i = 0; rc == 0 && i < b->server->worker_count; i++)
         rc = open_paging(b, &b->shards[i]);
     if (rc == 0)

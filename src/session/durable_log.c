@@ -10,6 +10,7 @@
 #include "session/queue_publish.h"
 #include "session/shard.h"
 #include "session/undefined_queue.h"
+#include "store/definitions.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -178,7 +179,10 @@ void durable_log_start(struct durable_log *log)
 
 void durable_log_close(struct durable_log *log)
 {
-    journal_close(log->journal);
+    uint64_t end = journal_close(log->journal);
+
+    if (end > log->noted_end)
+        definitions_note_journal(log->shard->broker->definitions, log->number, end);
     for (struct hash_node *n = hash_map_first(&log->lanes); n != NULL;
          n = hash_map_next(&log->lanes, n))
         durable_queue_forget_held(container_of(n, struct durable_lane, by_id)->durable, NULL, NULL);
@@ -521,6 +525,18 @@ static void on_failure(struct durable_log *log, int error)
     retry_later(log);
 }
 
+/* Notes each segment that something was synced in, so that it is missed when it is not there at a
+ * start, unless the disk is full. */
+static void note_end(struct durable_log *log)
+{
+    uint64_t end = journal_synced_end(log->journal);
+
+    if (end >> 32 == log->noted_end >> 32 || journal_wants_retry(log->journal))
+        return;
+    log->noted_end = end;
+    definitions_note_journal(log->shard->broker->definitions, log->number, end);
+}
+
 static void handle_progress(struct worker *w, struct mail_record *r)
 {
     struct durable_log *log = *(struct durable_log **)(void *)(r + 1);
@@ -533,6 +549,7 @@ static void handle_progress(struct worker *w, struct mail_record *r)
     case JOURNAL_ADVANCED:
         tell_waits(log, journal_durable(log->journal), true);
         advance_marks(log);
+        note_end(log);
         watch_rest(log);
         break;
     case JOURNAL_FAILED:

@@ -56,6 +56,11 @@ static inline uint64_t durable_lane_id(uint64_t queue_id, uint32_t lane)
     return queue_id | (uint64_t)lane << 56;
 }
 
+static inline uint64_t durable_lane_queue(uint64_t lane_id)
+{
+    return lane_id & ((UINT64_C(1) << 56) - 1);
+}
+
 struct durable_log {
     struct shard *shard;
     struct journal *journal;
@@ -71,6 +76,7 @@ struct durable_log {
     struct timer retry;        /* after a failure */
     struct timer rest;         /* to see whether nothing is appended any more */
     uint64_t rest_position;    /* what was appended when it was set */
+    uint64_t noted_end;        /* journal_synced_end(), as the definitions know it */
     uint32_t failures;         /* of the journal so far */
     bool holds_back;           /* there are publishers that are not read from */
     struct sequence_list kept; /* for the journal's questions */

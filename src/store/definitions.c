@@ -62,19 +62,29 @@ static int check_size(const struct definitions *d, struct error_line line)
     return -EBADMSG;
 }
 
-/* The path of SQLite's write-ahead log; free() it. */
-static char *wal_path(const struct definitions *d)
+/* The path of SQLite's write-ahead log or its index; free() it. */
+static char *path_with(const struct definitions *d, const char *suffix)
 {
-    size_t size = strlen(d->path) + sizeof("-wal");
-    char *wal = memory_alloc(size);
+    size_t size = strlen(d->path) + strlen(suffix) + 1;
+    char *path = memory_alloc(size);
 
-    snprintf(wal, size, "%s-wal", d->path);
-    return wal;
+    snprintf(path, size, "%s%s", d->path, suffix);
+    return path;
+}
+
+/* SQLite makes the log before its index and removes it after that. */
+static bool wal_is_missing(const struct definitions *d, const char *wal)
+{
+    char *shm = path_with(d, "-shm");
+    bool missing = access(wal, F_OK) < 0 && errno == ENOENT && access(shm, F_OK) == 0;
+
+    free(shm);
+    return missing;
 }
 
 static int inspect_wal(const struct definitions *d, struct error_line line)
 {
-    char *wal = wal_path(d);
+    char *wal = path_with(d, "-wal");
     struct wal_report report;
     int rc = definitions_wal_inspect(wal, &report);
 
@@ -83,6 +93,9 @@ static int inspect_wal(const struct definitions *d, struct error_line line)
     } else if (report.damaged) {
         error_line_set(line, wal, "damaged at offset %" PRIu64 ": committed changes would be lost",
                        report.damaged_offset);
+        rc = -EBADMSG;
+    } else if (wal_is_missing(d, wal)) {
+        error_line_set(line, wal, "is missing: committed changes would be lost");
         rc = -EBADMSG;
     } else if (report.cut_frames != 0) {
         log_warning("definitions",
@@ -119,7 +132,7 @@ static int prepare_file(struct definitions *d, struct error_line line)
 /* Closes a file that is refused. What is in its log stays there; an empty log goes, as it came. */
 static void close_untouched(const struct definitions *d)
 {
-    char *wal = wal_path(d);
+    char *wal = path_with(d, "-wal");
     struct stat st;
 
     if (stat(wal, &st) == 0 && st.st_size > 0)
@@ -184,7 +197,48 @@ void definitions_close(struct definitions *d)
     free(d);
 }
 
+uint64_t definitions_least_queue_id(const struct definitions *d)
+{
+    return d->ids.next;
+}
+
+void definitions_return_queue_ids(struct definitions *d)
+{
+    definitions_ids_return(&d->ids, d->writer);
+}
+
 uint64_t definitions_next_queue_id(struct definitions *d)
 {
     return definitions_ids_take(&d->ids, d->writer);
+}
+
+enum {
+    COUNTER_NAME_SIZE = 32,
+};
+
+static void name_journal(char name[COUNTER_NAME_SIZE], uint32_t shard)
+{
+    snprintf(name, COUNTER_NAME_SIZE, "journal %" PRIu32, shard);
+}
+
+void definitions_note_journal(struct definitions *d, uint32_t shard, uint64_t end)
+{
+    char name[COUNTER_NAME_SIZE];
+    struct row row;
+
+    name_journal(name, shard);
+    row = counter_row(name, end);
+    definitions_writer_add(d->writer, CHANGE_SET_COUNTER, &row,
+                           (struct definitions_done){.call = NULL});
+}
+
+int definitions_noted_journal(struct definitions *d, uint32_t shard, uint64_t *end, char *error,
+                              size_t error_size)
+{
+    char name[COUNTER_NAME_SIZE];
+
+    name_journal(name, shard);
+    *end = 0;
+    return counter_read(d->db, name, end, d->path,
+                        (struct error_line){.text = error, .size = error_size});
 }

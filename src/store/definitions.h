@@ -127,10 +127,22 @@ struct definitions_visitor {
 int definitions_read(struct definitions *d, const struct definitions_visitor *visitor, char *error,
                      size_t error_size);
 
+/* All that were given before this start are smaller. Before the first is taken; then none may be
+ * any more once those reserved for this run are returned, as if it had not been. */
+uint64_t definitions_least_queue_id(const struct definitions *d);
+void definitions_return_queue_ids(struct definitions *d);
+
 /* A queue id that was never given before, also over restarts. Returns 0 when the file could not be
  * written to reserve more of them (a million are reserved ahead). Any thread but the definitions'
  * own. */
 uint64_t definitions_next_queue_id(struct definitions *d);
+
+/* How far the journal of a shard surely was written, as its owner has it: noted without anybody's
+ * waiting, and what was noted last, 0 when nothing was. The latter before the first change; returns
+ * 0, or -errno with one line in `error`. */
+void definitions_note_journal(struct definitions *d, uint32_t shard, uint64_t end);
+int definitions_noted_journal(struct definitions *d, uint32_t shard, uint64_t *end, char *error,
+                              size_t error_size);
 
 /* What happens when a change is committed: called once, on the definitions' thread, with 0, or with
  * -errno when it could not be: then neither it nor what follows it is in the file, and it is tried

@@ -6,35 +6,37 @@ enum {
 
 static const char COUNTER[] = "queue_ids";
 
-static struct row counter_row(uint64_t end)
+struct row counter_row(const char *name, uint64_t value)
 {
     struct row row = {.count = 0};
 
-    row_add_bytes(&row, bytes_from_string(COUNTER));
-    row_add_integer(&row, (int64_t)end);
+    row_add_bytes(&row, bytes_from_string(name));
+    row_add_integer(&row, (int64_t)value);
     return row;
 }
 
-static int read_counter(sqlite3 *db, uint64_t *end, const char *path, struct error_line line)
+int counter_read(sqlite3 *db, const char *name, uint64_t *value, const char *path,
+                 struct error_line line)
 {
     sqlite3_stmt *s = NULL;
     struct row row;
     int rc = 0;
     int code = sqlite3_prepare_v2(
-        db, "SELECT name, value, checksum FROM counters WHERE name = CAST('queue_ids' AS BLOB)", -1,
-        &s, NULL);
+        db, "SELECT name, value, checksum FROM counters WHERE name = CAST(?1 AS BLOB)", -1, &s,
+        NULL);
 
+    if (code == SQLITE_OK)
+        code = sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
     if (code == SQLITE_OK)
         code = sqlite3_step(s);
     if (code == SQLITE_ROW) {
         rc = row_read(s, "counters", &row);
         if (rc == 0)
-            *end = (uint64_t)row.cells[1].integer;
+            *value = (uint64_t)row.cells[1].integer;
         else
-            error_line_set(line, path,
-                           "damaged: the counter of queue ids does not fit its checksum");
+            error_line_set(line, path, "damaged: the counter %s does not fit its checksum", name);
     } else if (code != SQLITE_DONE) {
-        rc = definitions_fail(db, code, path, "the counter of queue ids cannot be read", line);
+        rc = definitions_fail(db, code, path, "a counter cannot be read", line);
     }
     sqlite3_finalize(s);
     return rc;
@@ -43,7 +45,7 @@ static int read_counter(sqlite3 *db, uint64_t *end, const char *path, struct err
 static int write_counter(sqlite3 *db, uint64_t end, const char *path, struct error_line line)
 {
     sqlite3_stmt *s = NULL;
-    struct row row = counter_row(end);
+    struct row row = counter_row(COUNTER, end);
     int code =
         sqlite3_prepare_v2(db, "INSERT OR REPLACE INTO counters VALUES (?1, ?2, ?3)", -1, &s, NULL);
 
@@ -60,7 +62,7 @@ int definitions_ids_open(struct definitions_ids *ids, sqlite3 *db, const char *p
                          struct error_line line)
 {
     uint64_t first = 1;
-    int rc = read_counter(db, &first, path, line);
+    int rc = counter_read(db, COUNTER, &first, path, line);
 
     if (rc == 0)
         rc = write_counter(db, first + RANGE, path, line);
@@ -95,10 +97,17 @@ static void on_reserved(void *context, int result)
 static void reserve(struct definitions_ids *ids, struct definitions_writer *w)
 {
     struct definitions_done done = {.call = on_reserved, .context = ids};
-    struct row row = counter_row(ids->end + RANGE);
+    struct row row = counter_row(COUNTER, ids->end + RANGE);
 
     ids->wanted = ids->end + RANGE;
     definitions_writer_add(w, CHANGE_SET_COUNTER, &row, done);
+}
+
+void definitions_ids_return(struct definitions_ids *ids, struct definitions_writer *w)
+{
+    struct row row = counter_row(COUNTER, ids->next);
+
+    definitions_writer_add(w, CHANGE_SET_COUNTER, &row, (struct definitions_done){.call = NULL});
 }
 
 uint64_t definitions_ids_take(struct definitions_ids *ids, struct definitions_writer *w)

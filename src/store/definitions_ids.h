@@ -24,8 +24,17 @@ int definitions_ids_open(struct definitions_ids *ids, sqlite3 *db, const char *p
                          struct error_line line);
 void definitions_ids_close(struct definitions_ids *ids);
 
+/* Has the file be as before definitions_ids_open(): nothing was taken, and nothing will be. */
+void definitions_ids_return(struct definitions_ids *ids, struct definitions_writer *w);
+
 /* The next id, or 0 when the file could not be written to reserve more. Has the writer reserve the
  * next range in time, and waits for it only when it is late. Any thread but the writer's. */
 uint64_t definitions_ids_take(struct definitions_ids *ids, struct definitions_writer *w);
+
+/* A row of the counters; and the value of one that is there, otherwise `*value` stays: 0, or -errno
+ * with the line set. */
+struct row counter_row(const char *name, uint64_t value);
+int counter_read(sqlite3 *db, const char *name, uint64_t *value, const char *path,
+                 struct error_line line);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int system_open(void *context, const char *path, int flags, mode_t mode)
@@ -12,7 +13,7 @@ static int system_open(void *context, const char *path, int flags, mode_t mode)
 
     (void)context;
     do
-        fd = open(path, flags | O_CLOEXEC, mode);
+        fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, mode); /* does not wait for a FIFO */
     while (fd < 0 && errno == EINTR);
     return fd < 0 ? -errno : fd;
 }
@@ -54,12 +55,14 @@ static int system_datasync(void *context, int fd)
 
 static int system_size(void *context, int fd, uint64_t *out)
 {
-    off_t end = lseek(fd, 0, SEEK_END);
+    struct stat st;
 
     (void)context;
-    if (end < 0)
+    if (fstat(fd, &st) < 0)
         return -errno;
-    *out = (uint64_t)end;
+    if (!S_ISREG(st.st_mode))
+        return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+    *out = (uint64_t)st.st_size;
     return 0;
 }
 

@@ -14,6 +14,9 @@
 /* And beyond this when nothing is appended any more. */
 #define RESTING_GROUP_BYTES ((size_t)64 << 10)
 
+/* So many segments must have numbers still. */
+#define NUMBERS_LEFT_MIN (UINT32_C(1) << 24)
+
 /* A segment without live messages is ended early when it is larger than this. */
 #define WORTH_ENDING_BYTES ((uint64_t)256 << 10)
 
@@ -107,6 +110,8 @@ int journal_open(struct journal **out, const struct journal_options *options)
     j->group_number = 1;
 
     rc = options->files->list(options->files->context, j->directory, note_file, j);
+    if (rc == 0 && j->last_number > UINT32_MAX - NUMBERS_LEFT_MIN)
+        rc = -EOVERFLOW;
     if (rc < 0)
         goto fail;
     j->adopted_number = j->last_number;
@@ -143,8 +148,10 @@ static bool flush(struct journal *j)
     return journal_writer_take_news(j, &durable) == 0;
 }
 
-void journal_close(struct journal *j)
+uint64_t journal_close(struct journal *j)
 {
+    uint64_t end;
+
     /* The end is a group of its own, so that its first record tells that all before it is synced.
      */
     if (!j->failed && flush(j) && j->active != NULL) {
@@ -154,7 +161,9 @@ void journal_close(struct journal *j)
     journal_reader_stop(j);
     journal_writer_stop(j);
     journal_space_close(j);
+    end = journal_synced_end(j);
     free_journal(j);
+    return end;
 }
 
 /* ---- Recovery's part ---- */
@@ -207,6 +216,11 @@ uint64_t journal_appended(const struct journal *j)
 uint64_t journal_durable(const struct journal *j)
 {
     return j->durable;
+}
+
+uint64_t journal_synced_end(const struct journal *j)
+{
+    return journal_place(j->synced_segment.number, j->synced_offset);
 }
 
 uint64_t journal_gathered_bytes(const struct journal *j)
@@ -268,8 +282,11 @@ void journal_request_sync(struct journal *j)
 {
     if (j->short_of_space && !j->failed)
         journal_append_states(j);
-    if (j->options.sync != JOURNAL_SYNC_ALWAYS || j->durable == j->appended)
+    if (j->failed || j->options.sync != JOURNAL_SYNC_ALWAYS || j->synced == j->appended)
         return;
+    /* All of it may be with the writer already: then a record that says nothing brings the sync. */
+    if (j->gather->bytes.size == 0)
+        journal_append_freed(j, 0);
     j->gather->needs_sync = true;
 }
 

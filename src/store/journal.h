@@ -78,12 +78,13 @@ struct journal_queue {
 };
 
 /* Opens the journal of a directory after recovery (store/recovery.h), which has told the live
- * bytes of each old segment; new records go to a new segment. Starts its thread. Returns 0 or
- * -errno. */
+ * bytes of each old segment; new records go to a new segment. Starts its thread. Returns 0, or
+ * -errno: -EOVERFLOW when a file there has a number behind which there are hardly any. */
 int journal_open(struct journal **out, const struct journal_options *options);
 
-/* Writes and syncs what is gathered, ends the thread, frees the journal. */
-void journal_close(struct journal *j);
+/* Writes and syncs what is gathered, ends the thread, frees the journal. Returns its
+ * journal_synced_end(). */
+uint64_t journal_close(struct journal *j);
 
 /* ---- Recovery's part ----
  *
@@ -143,6 +144,16 @@ void journal_release_message(struct journal *j, struct store_location location);
  * journal_appended() had afterwards. */
 uint64_t journal_appended(const struct journal *j);
 uint64_t journal_durable(const struct journal *j);
+
+/* A place in the files: rises with the segments and within them. */
+static inline uint64_t journal_place(uint32_t segment, uint64_t offset)
+{
+    return (uint64_t)segment << 32 | offset;
+}
+
+/* Up to where this run has synced its files, 0 at first. They never end before that again: whatever
+ * has a smaller end has lost something. */
+uint64_t journal_synced_end(const struct journal *j);
 
 /* Bytes appended that the journal's thread has not been given: it is at work on what was appended
  * before. */

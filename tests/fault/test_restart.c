@@ -567,6 +567,47 @@ START_TEST(dead_letters_keep_their_story)
 }
 END_TEST
 
+/* ---- Files that are gone ---- */
+
+static const char SEGMENTS_CONFIG[] = "listeners:\n"
+                                      "  - {address: 127.0.0.1, port: @PORT@}\n"
+                                      "workers: @WORKERS@\n"
+                                      "journal:\n"
+                                      "  segment_size: 1MiB\n";
+
+static const char *const losses[] = {
+    "rm -r %s/journal/0",
+    "rm $(ls %s/journal/0/*.segment | tail -n 1)",
+    "truncate -s 0 $(ls %s/journal/0/*.segment | tail -n 1)",
+    "truncate -s -100 $(ls %s/journal/0/*.segment | tail -n 1)",
+};
+enum { LOSSES = sizeof(losses) / sizeof(losses[0]) };
+
+/* There is nothing behind them that would tell. */
+START_TEST(a_journal_without_its_end_is_told_of)
+{
+    const struct bulk orders = {.queue = "orders", .size = 1000, .persistent = true};
+    struct broker *b = broker_prepare();
+    char directory[512];
+    char command[1200];
+
+    broker_launch(b, SEGMENTS_CONFIG, 1);
+    bulk_declare(b, "orders", true);
+    bulk_fill(b, &orders, 0, 3000);
+    ck_assert(broker_end(b));
+    broker_launch(b, SEGMENTS_CONFIG, 1);
+    ck_assert(!broker_log_holds(b, "its end is missing"));
+    bulk_fill(b, &orders, 3000, 1);
+    ck_assert(broker_end(b));
+    broker_data_directory(b, directory, sizeof(directory));
+    snprintf(command, sizeof(command), losses[_i], directory);
+    ck_assert_int_eq(system(command), 0);
+    broker_launch(b, SEGMENTS_CONFIG, 1);
+    ck_assert(broker_log_awaits(b, "its end is missing"));
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("restart");
@@ -584,6 +625,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tcase, deliveries_under_a_timeout_are_ready_again, 0, LIVES);
     tcase_add_loop_test(tcase, priorities_keep_their_order, 0, LIVES);
     tcase_add_loop_test(tcase, dead_letters_keep_their_story, 0, LIVES);
+    tcase_add_loop_test(tcase, a_journal_without_its_end_is_told_of, 0, LOSSES);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -2,11 +2,13 @@
  */
 #include <check.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/fault/bulk.h"
@@ -35,8 +37,9 @@ static void fingerprint(const char *path, char out[128])
     pclose(p);
 }
 
-/* Runs leveretd on `data`: it ends at once with a line that holds `reason`. */
-static void expect_refusal(const char *data, const char *reason)
+/* Runs leveretd on `data`: it ends at once with a line that holds `reason`. Returns how many lines
+ * of errors there are. */
+static int count_refusals(const char *data, const char *reason)
 {
     static char output[16384];
     char config[1024];
@@ -57,7 +60,12 @@ static void expect_refusal(const char *data, const char *reason)
     ck_assert_msg(strstr(output, "listening on") == NULL, "it listened first: %s", output);
     for (const char *p = output; (p = strstr(p, "Z error ")) != NULL; p++)
         lines++;
-    ck_assert_msg(lines == 1, "%d lines of errors: %s", lines, output);
+    return lines;
+}
+
+static void expect_refusal(const char *data, const char *reason)
+{
+    ck_assert_int_eq(count_refusals(data, reason), 1);
 }
 
 static void expect_untouched_refusal(const char *data, const char *reason)
@@ -108,6 +116,60 @@ START_TEST(foreign_files_are_left_alone)
 }
 END_TEST
 
+/* Of a broker that was killed, whose last changes are in SQLite's log alone: without it, and
+ * without what tells that there was one. */
+static const struct {
+    const char *remove;
+    const char *reason;
+} losses[] = {
+    {"rm %s/definitions.sqlite-wal", "definitions.sqlite-wal: is missing"},
+    {"rm %s/definitions.sqlite-wal %s/definitions.sqlite-shm", "older than journal"},
+};
+enum { LOSSES = sizeof(losses) / sizeof(losses[0]) };
+
+START_TEST(definitions_without_their_last_changes_are_refused)
+{
+    struct broker *b = broker_prepare();
+    char data[512];
+    char command[1200];
+
+    broker_launch(b, CONFIG, 2);
+    bulk_declare(b, "orders", true);
+    bulk_fill(b, &ORDERS, 0, 10);
+    ck_assert(broker_kill(b));
+    broker_data_directory(b, data, sizeof(data));
+    snprintf(command, sizeof(command), losses[_i].remove, data, data);
+    ck_assert_int_eq(system(command), 0);
+    expect_refusal(data, losses[_i].reason);
+    expect_refusal(data, losses[_i].reason);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
+/* What has a segment's name and is no file, and a name behind which there is no other. */
+static const struct {
+    const char *make;
+    const char *reason;
+} impostors[] = {
+    {"mkfifo %s/journal/0/000000fe-01234567.segment", "000000fe-01234567.segment"},
+    {"mkdir %s/journal/0/000000fe-01234567.segment", "000000fe-01234567.segment"},
+    {"touch %s/journal/0/ffffffff-01234567.segment", "cannot be opened"},
+};
+enum { IMPOSTORS = sizeof(impostors) / sizeof(impostors[0]) };
+
+START_TEST(impostors_among_segments_are_refused)
+{
+    char data[512];
+    char command[1024];
+    struct broker *b = used_directory(data);
+
+    snprintf(command, sizeof(command), impostors[_i].make, data);
+    ck_assert_int_eq(system(command), 0);
+    count_refusals(data, impostors[_i].reason);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
 START_TEST(file_in_place_of_a_directory)
 {
     char path[512];
@@ -136,11 +198,17 @@ START_TEST(second_broker_on_the_same_directory_is_refused)
 {
     char data[512];
     char reason[64];
+    int status;
     struct broker *b = used_directory(data);
 
     broker_launch(b, CONFIG, 1);
     snprintf(reason, sizeof(reason), "is in use by process %ld", (long)broker_pid(b));
+    /* It stands still, so that whatever changes is the second's doing. */
+    ck_assert_int_eq(kill(broker_pid(b), SIGSTOP), 0);
+    ck_assert_int_eq(waitpid(broker_pid(b), &status, WUNTRACED), broker_pid(b));
+    ck_assert(WIFSTOPPED(status));
     expect_untouched_refusal(data, reason);
+    ck_assert_int_eq(kill(broker_pid(b), SIGCONT), 0);
     bulk_drain(b, &ORDERS, 0, 10);
     ck_assert(broker_stop(b));
 }
@@ -229,6 +297,8 @@ static Suite *make_suite(void)
 
     tcase_set_timeout(tcase, 12.0 * deadline_ms() / 1000.0);
     tcase_add_test(tcase, foreign_files_are_left_alone);
+    tcase_add_loop_test(tcase, definitions_without_their_last_changes_are_refused, 0, LOSSES);
+    tcase_add_loop_test(tcase, impostors_among_segments_are_refused, 0, IMPOSTORS);
     tcase_add_test(tcase, file_in_place_of_a_directory);
     tcase_add_test(tcase, newer_format_is_refused);
     tcase_add_test(tcase, second_broker_on_the_same_directory_is_refused);

@@ -478,6 +478,14 @@ START_TEST(references_behind_a_chunk_of_compaction_are_found_again)
 }
 END_TEST
 
+static uint64_t syncs(void)
+{
+    struct journal_figures figures;
+
+    journal_figures(owner.journal, &figures);
+    return figures.syncs;
+}
+
 START_TEST(settled_records_alone_are_not_synced_at_once)
 {
     struct journal_figures before, after;
@@ -501,13 +509,27 @@ START_TEST(settled_records_alone_are_not_synced_at_once)
 }
 END_TEST
 
-static uint64_t syncs(void)
+START_TEST(settled_records_that_were_written_are_synced_when_asked)
 {
-    struct journal_figures figures;
+    uint64_t before;
 
-    journal_figures(owner.journal, &figures);
-    return figures.syncs;
+    start();
+    owner_publish(&owner, 0, 10);
+    owner_commit(&owner);
+    owner_settle(&owner, 0, 1);
+    owner_commit(&owner);
+    before = syncs();
+    journal_request_sync(owner.journal);
+    ck_assert_uint_lt(journal_durable(owner.journal), journal_appended(owner.journal));
+    owner_commit(&owner);
+    ck_assert_uint_gt(syncs(), before);
+    before = syncs();
+    journal_request_sync(owner.journal);
+    owner_commit(&owner);
+    ck_assert_uint_eq(syncs(), before);
+    finish();
 }
+END_TEST
 
 static bool was_synced(struct owner *o)
 {
@@ -758,7 +780,9 @@ UNIT_MAIN("journal", what_is_appended_is_durable_when_told_and_found_again,
           a_message_settled_while_it_is_copied_stays_settled,
           references_behind_a_chunk_of_compaction_are_found_again, shared_messages_are_live_once,
           sparse_segments_of_shared_messages_are_compacted,
-          settled_records_alone_are_not_synced_at_once, with_an_interval_syncs_come_by_the_clock,
+          settled_records_alone_are_not_synced_at_once,
+          settled_records_that_were_written_are_synced_when_asked,
+          with_an_interval_syncs_come_by_the_clock,
           a_group_that_comes_during_a_sync_alone_is_written,
           without_syncs_only_what_replaces_a_segment_is_synced,
           the_queues_of_a_released_queue_free_their_segment, short_writes_are_continued,
