@@ -190,7 +190,7 @@ static bool is_quorum(const struct table *t)
 {
     const struct value *type = table_get(t, QUEUE_TYPE);
 
-    return type != NULL && bytes_equal_string(type->bytes, "quorum");
+    return type != NULL && type->type == VALUE_STRING && bytes_equal_string(type->bytes, "quorum");
 }
 
 static int check_integer(const struct declaration *d, const struct argument *argument,
@@ -503,7 +503,8 @@ static bool arguments_equivalent(const struct argument *argument, const struct v
         return value_equal(a, b);
     if (given == NULL)
         return true;
-    return argument->absent != NULL && bytes_equal_string(given->bytes, argument->absent);
+    return argument->absent != NULL && given->type == VALUE_STRING &&
+           bytes_equal_string(given->bytes, argument->absent);
 }
 
 int queue_options_equivalent(const struct queue_options *current,

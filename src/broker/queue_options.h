@@ -81,7 +81,7 @@ void queue_options_read(struct queue_options *o);
 /* Whether a queue may be declared with this value of a known argument, if nothing else is wrong. */
 bool queue_argument_is_valid(const char *name, const struct value *v);
 
-/* Whether x-queue-type says quorum. */
+/* Whether x-queue-type says quorum; the arguments need not be checked. */
 bool queue_options_is_quorum(const struct queue_options *o);
 
 static inline bool queue_options_counts_deliveries(const struct queue_options *o)
@@ -95,8 +95,10 @@ static inline bool queue_options_delays(const struct queue_options *o)
     return o->rules != NULL && o->rules->delays;
 }
 
-/* Whether a redeclare asks for what there is. Returns 0, or -EPROTO with `r` filled with
- * RabbitMQ's 406 `inequivalent arg '…' for queue 'q' in vhost '/': received … but current is …`.
+/* Whether a redeclare asks for what there is; the arguments of `received`, which is all that counts
+ * of it beside durable and auto_delete, need not be checked. Returns 0, or -EPROTO with `r` filled
+ * with RabbitMQ's 406 `inequivalent arg '…' for queue 'q' in vhost '/': received … but current is
+ * …`.
  * (`exclusive` is compared by the caller, who knows the owner: it is a 405.) */
 int queue_options_equivalent(const struct queue_options *current,
                              const struct queue_options *received, struct bytes queue,

@@ -111,17 +111,18 @@ static void ask_status(struct channel *ch, struct queue_handle *queue, bool no_w
     ask(ch, queue, &(struct queue_command){.operation = QUEUE_STATUS, .no_wait = no_wait});
 }
 
+/* What is asked for need not be right: it is held against what there is, which is. */
 static int declare_existing(struct channel *ch, struct queue_handle *queue,
-                            const struct amqp_queue_declare *m, const struct queue_options *options)
+                            const struct amqp_queue_declare *m, const struct queue_options *asked)
 {
     struct refusal r;
 
-    if (locked_for(ch, queue) || queue->options.exclusive != options->exclusive) {
+    if (locked_for(ch, queue) || queue->options.exclusive != asked->exclusive) {
         refuse_locked(ch, queue->name);
         queue_handle_unref(queue);
         return -EPROTO;
     }
-    if (queue_options_equivalent(&queue->options, options, queue->name, ch->connection->vhost->name,
+    if (queue_options_equivalent(&queue->options, asked, queue->name, ch->connection->vhost->name,
                                  &r) < 0) {
         queue_handle_unref(queue);
         return channel_refuse_with(ch, &r);
@@ -188,26 +189,6 @@ static struct queue_handle *create(struct channel *ch, struct bytes name,
     return queue;
 }
 
-static int declare_new(struct channel *ch, struct bytes name, const struct amqp_queue_declare *m,
-                       struct queue_options *options)
-{
-    struct queue_handle *existing = NULL;
-    bool durable = options->durable && !options->exclusive;
-    struct amqp_method ok;
-
-    if (check_new(ch, name, m->queue.size == 0) < 0 ||
-        create(ch, name, options, &existing) == NULL) {
-        int rc = existing != NULL ? declare_existing(ch, existing, m, options) : -EPROTO;
-
-        queue_options_free(options);
-        return rc;
-    }
-    ok = declare_ok(name, 0, 0);
-    channel_answer_committed(ch, &ok, durable && ch->shard->broker->definitions != NULL,
-                             m->no_wait);
-    return 0;
-}
-
 /* RabbitMQ "Access Control": declaring a dead-letter exchange is reading from the queue and
  * writing to the exchange. */
 static int check_dead_letter_permissions(struct channel *ch, struct bytes name,
@@ -221,23 +202,55 @@ static int check_dead_letter_permissions(struct channel *ch, struct bytes name,
                                     options->dead_letters->exchange);
 }
 
-static int declare(struct channel *ch, struct bytes name, const struct amqp_queue_declare *m,
-                   struct queue_options *options)
+/* Checks what is asked for. Returns 0, or -EPROTO after refusing it, with nothing to free. */
+static int parse_new(struct channel *ch, struct bytes name, const struct queue_options *asked,
+                     struct queue_options *options)
 {
-    struct queue_handle *queue;
-    int rc;
+    struct refusal r;
 
+    if (queue_options_parse(options, asked->durable, asked->exclusive, asked->auto_delete,
+                            &asked->arguments, name, ch->connection->vhost->name, &r) < 0)
+        return channel_refuse_with(ch, &r);
     if (check_dead_letter_permissions(ch, name, options) < 0) {
         queue_options_free(options);
         return -EPROTO;
     }
+    return 0;
+}
+
+static int declare_new(struct channel *ch, struct bytes name, const struct amqp_queue_declare *m,
+                       const struct queue_options *asked)
+{
+    struct queue_handle *existing = NULL;
+    struct queue_options options;
+    struct amqp_method ok;
+
+    if (parse_new(ch, name, asked, &options) < 0)
+        return -EPROTO;
+    if (check_new(ch, name, m->queue.size == 0) < 0 ||
+        create(ch, name, &options, &existing) == NULL) {
+        queue_options_free(&options);
+        return existing != NULL ? declare_existing(ch, existing, m, asked) : -EPROTO;
+    }
+    ok = declare_ok(name, 0, 0);
+    channel_answer_committed(ch, &ok, asked->durable && ch->shard->broker->definitions != NULL,
+                             m->no_wait);
+    return 0;
+}
+
+/* As with RabbitMQ, a queue that is there is found before anything else is said of the arguments;
+ * but nobody would find a quorum queue again whose name the server made. */
+static int declare(struct channel *ch, struct bytes name, const struct amqp_queue_declare *m,
+                   const struct queue_options *asked)
+{
+    struct queue_handle *queue;
+
+    if (m->queue.size == 0 && queue_options_is_quorum(asked))
+        return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
+                              "Cannot declare a server-named queue for type rabbit_quorum_queue");
     remember_last_queue(ch, name);
     queue = lookup(ch, name);
-    if (queue == NULL)
-        return declare_new(ch, name, m, options);
-    rc = declare_existing(ch, queue, m, options);
-    queue_options_free(options);
-    return rc;
+    return queue != NULL ? declare_existing(ch, queue, m, asked) : declare_new(ch, name, m, asked);
 }
 
 /* The pseudo-queue is there for everybody; the name of a waiting channel while it waits. */
@@ -278,10 +291,11 @@ static int on_declare(struct channel *ch, const struct amqp_queue_declare *m)
 {
     char generated[SERVER_NAME_SIZE];
     struct bytes name = m->queue;
-    struct queue_options options;
+    /* As with RabbitMQ: what goes with its connection outlives no restart. */
+    struct queue_options asked = {.durable = m->durable && !m->exclusive,
+                                  .exclusive = m->exclusive,
+                                  .auto_delete = m->auto_delete};
     struct arena arena;
-    struct table arguments;
-    struct refusal r;
     int rc;
 
     if (bytes_starts_with(name, REPLY_QUEUE_NAME))
@@ -295,12 +309,11 @@ static int on_declare(struct channel *ch, const struct amqp_queue_declare *m)
     if (channel_check_permission(ch, PERMISSION_CONFIGURE, "queue", name) < 0)
         return -EPROTO;
     arena_init(&arena);
-    rc = channel_decode_arguments(ch, &arena, m->arguments, &arguments);
-    if (rc == 0 && queue_options_parse(&options, m->durable, m->exclusive, m->auto_delete,
-                                       &arguments, name, ch->connection->vhost->name, &r) < 0)
-        rc = channel_refuse_with(ch, &r);
+    rc = channel_decode_arguments(ch, &arena, m->arguments, &asked.arguments);
+    if (rc == 0)
+        rc = declare(ch, name, m, &asked);
     arena_free(&arena);
-    return rc != 0 ? rc : declare(ch, name, m, &options);
+    return rc;
 }
 
 /* ---- The others ---- */

@@ -136,6 +136,87 @@ struct channel_error {
       "'/': received none but current is the value 'a' of type 'longstr'", \
       declare_queue(ch, "dl", 0, ARGS(arg_string("x-dead-letter-exchange", "a"))); \
       send_queue_declare(ch, "dl", 0, NO_ARGS)) \
+    X(redeclare_with_a_negative_ttl, 406, \
+      "PRECONDITION_FAILED - inequivalent arg 'x-message-ttl'" IN_Q \
+      ": received the value '-1' of type 'signedint' but current is none", \
+      send_queue_declare(ch, "q", 0, ARGS(arg_int("x-message-ttl", -1)))) \
+    X(redeclare_with_a_ttl_that_is_a_string, 406, \
+      "PRECONDITION_FAILED - inequivalent arg 'x-message-ttl'" IN_Q \
+      ": received the value 'abc' of type 'longstr' but current is none", \
+      send_queue_declare(ch, "q", 0, ARGS(arg_string("x-message-ttl", "abc")))) \
+    X(redeclare_with_another_ttl_that_is_negative, 406, \
+      "PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue 'ttl' in vhost '/': " \
+      "received '-1' but current is '60000'", \
+      declare_queue(ch, "ttl", 0, ARGS(arg_int("x-message-ttl", 60000))); \
+      send_queue_declare(ch, "ttl", 0, ARGS(arg_int("x-message-ttl", -1)))) \
+    X(redeclare_with_another_ttl_that_is_a_string, 406, \
+      "PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue 'ttl' in vhost '/': " \
+      "received 'abc' but current is '60000'", \
+      declare_queue(ch, "ttl", 0, ARGS(arg_int("x-message-ttl", 60000))); \
+      send_queue_declare(ch, "ttl", 0, ARGS(arg_string("x-message-ttl", "abc")))) \
+    X(redeclare_with_a_ttl_that_is_a_boolean, 406, \
+      "PRECONDITION_FAILED - inequivalent arg 'x-message-ttl'" IN_Q \
+      ": received the value 'true' of type 'bool' but current is none", \
+      send_queue_declare(ch, "q", 0, ARGS(arg_bool("x-message-ttl", 1)))) \
+    X(redeclare_with_an_unknown_type, 406, \
+      "PRECONDITION_FAILED - inequivalent arg 'x-queue-type'" IN_Q \
+      ": received the value 'pile' of type 'longstr' but current is none", \
+      send_queue_declare(ch, "q", 0, ARGS(arg_string("x-queue-type", "pile")))) \
+    X(redeclare_with_a_type_that_is_a_number, 406, \
+      "PRECONDITION_FAILED - inequivalent arg 'x-queue-type'" IN_Q \
+      ": received the value '7' of type 'signedint' but current is none", \
+      send_queue_declare(ch, "q", 0, ARGS(arg_int("x-queue-type", 7)))) \
+    X(redeclare_as_quorum, 406, \
+      "PRECONDITION_FAILED - inequivalent arg 'x-queue-type'" IN_Q \
+      ": received the value 'quorum' of type 'longstr' but current is none", \
+      send_queue_declare(ch, "q", 0, ARGS(arg_string("x-queue-type", "quorum")))) \
+    X(redeclare_of_quorum_with_a_type_that_is_a_number, 406, \
+      "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'quorum' in vhost '/': " \
+      "received '7' but current is 'quorum'", \
+      declare_queue(ch, "quorum", DURABLE, ARGS(arg_string("x-queue-type", "quorum"))); \
+      send_queue_declare(ch, "quorum", DURABLE, ARGS(arg_int("x-queue-type", 7)))) \
+    X(redeclare_of_quorum_that_is_not_durable, 406, \
+      "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'quorum' in vhost '/': " \
+      "received 'false' but current is 'true'", \
+      declare_queue(ch, "quorum", DURABLE, ARGS(arg_string("x-queue-type", "quorum"))); \
+      send_queue_declare(ch, "quorum", 0, ARGS(arg_string("x-queue-type", "quorum")))) \
+    X(redeclare_of_quorum_that_is_exclusive, 405, \
+      "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'quorum' in vhost '/'. *", \
+      declare_queue(ch, "quorum", DURABLE, ARGS(arg_string("x-queue-type", "quorum"))); \
+      send_queue_declare(ch, "quorum", DURABLE | EXCLUSIVE, \
+                         ARGS(arg_string("x-queue-type", "quorum")))) \
+    X(redeclare_with_too_high_a_priority, 406, \
+      "PRECONDITION_FAILED - inequivalent arg 'x-max-priority'" IN_Q \
+      ": received the value '256' of type 'signedint' but current is none", \
+      send_queue_declare(ch, "q", 0, ARGS(arg_int("x-max-priority", 256)))) \
+    X(redeclare_with_a_key_without_exchange, 406, \
+      "PRECONDITION_FAILED - inequivalent arg 'x-dead-letter-routing-key'" IN_Q \
+      ": received the value 'k' of type 'longstr' but current is none", \
+      send_queue_declare(ch, "q", 0, ARGS(arg_string("x-dead-letter-routing-key", "k")))) \
+    X(redeclare_with_a_dead_letter_exchange_that_is_a_number, 406, \
+      "PRECONDITION_FAILED - inequivalent arg 'x-dead-letter-exchange'" IN_Q \
+      ": received the value '1' of type 'signedint' but current is none", \
+      send_queue_declare(ch, "q", 0, ARGS(arg_int("x-dead-letter-exchange", 1)))) \
+    X(redeclare_with_an_unknown_overflow, 406, \
+      "PRECONDITION_FAILED - inequivalent arg 'x-overflow'" IN_Q \
+      ": received the value 'explode' of type 'longstr' but current is none", \
+      send_queue_declare(ch, "q", 0, ARGS(arg_string("x-overflow", "explode")))) \
+    X(redeclare_with_two_wrong_arguments, 406, \
+      "PRECONDITION_FAILED - inequivalent arg 'x-expires'" IN_Q \
+      ": received the value '0' of type 'signedint' but current is none", \
+      send_queue_declare(ch, "q", 0, ARGS(arg_int("x-max-length", -1), arg_int("x-expires", 0)))) \
+    X(redeclare_as_durable_with_a_wrong_argument, 406, \
+      "PRECONDITION_FAILED - inequivalent arg 'durable'" IN_Q \
+      ": received 'true' but current is 'false'", \
+      send_queue_declare(ch, "q", DURABLE, ARGS(arg_int("x-message-ttl", -1)))) \
+    X(redeclare_as_exclusive_with_a_wrong_argument, 405, \
+      "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q' in vhost '/'. *", \
+      send_queue_declare(ch, "q", EXCLUSIVE, ARGS(arg_int("x-message-ttl", -1)))) \
+    X(locked_declare_with_a_wrong_argument, 405, LOCKED_TEXT, \
+      send_queue_declare(ch, "locked", 0, ARGS(arg_string("x-message-ttl", "abc")))) \
+    X(server_named_quorum_queue, 406, \
+      "PRECONDITION_FAILED - Cannot declare a server-named queue for type rabbit_quorum_queue", \
+      send_queue_declare(ch, "", DURABLE, ARGS(arg_string("x-queue-type", "quorum")))) \
     X(exchange_type_differs, 406, \
       "PRECONDITION_FAILED - inequivalent arg 'type'" IN_X \
       ": received 'fanout' but current is 'direct'", \

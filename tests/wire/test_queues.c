@@ -124,6 +124,19 @@ START_TEST(exclusive_queue_goes_with_its_connection)
 }
 END_TEST
 
+/* It goes with its connection, so it is never durable, whatever was asked for. */
+START_TEST(exclusive_queue_is_the_same_durable_or_not)
+{
+    struct channel *ch = connect_channel();
+
+    declare_queue(ch, "a", EXCLUSIVE | DURABLE, NO_ARGS);
+    declare_queue(ch, "a", EXCLUSIVE, NO_ARGS);
+    declare_queue(ch, "a", EXCLUSIVE | DURABLE, NO_ARGS);
+    declare_queue(ch, "b", EXCLUSIVE, NO_ARGS);
+    declare_queue(ch, "b", EXCLUSIVE | DURABLE, NO_ARGS);
+}
+END_TEST
+
 START_TEST(exclusive_queue_takes_publishes_of_others)
 {
     struct channel *ch = connect_channel();
@@ -412,6 +425,79 @@ START_TEST(many_queues_come_and_go)
 }
 END_TEST
 
+/* What RabbitMQ refuses a quorum queue closes the connection there. */
+static void expect_refusal_by_oracle(struct channel *ch, const char *reason,
+                                     amqp_method_number_t method)
+{
+    expect_connection_error(ch->client, 540, reason, method);
+}
+
+START_TEST(channels_of_a_global_prefetch_consume_from_quorum_queues)
+{
+    struct channel *ch = connect_channel();
+    struct delivery first;
+
+    declare_queue(ch, "q", DURABLE, ARGS(arg_string("x-queue-type", "quorum")));
+    qos(ch, 1, GLOBAL);
+    if (against_oracle()) {
+        send_consume(ch, "q", "c", 0, NO_ARGS);
+        expect_refusal_by_oracle(
+            ch, "NOT_IMPLEMENTED - queue 'q' in vhost '/' does not support global qos",
+            AMQP_BASIC_CONSUME_METHOD);
+        return;
+    }
+    consume(ch, "q", "c", 0, NO_ARGS);
+    publish(ch, "q", "a");
+    publish(ch, "q", "b");
+    first = expect_delivery(ch, "a", 0);
+    expect_nothing(ch, "q");
+    ack(ch, first.tag, 0);
+    expect_delivery(ch, "b", 0);
+}
+END_TEST
+
+static void delete_quorum_queue(int flags, const char *oracle_says)
+{
+    struct channel *ch = connect_channel();
+
+    declare_queue(ch, "q", DURABLE, ARGS(arg_string("x-queue-type", "quorum")));
+    if (against_oracle()) {
+        send_queue_delete(ch, "q", flags);
+        expect_refusal_by_oracle(ch, oracle_says, AMQP_QUEUE_DELETE_METHOD);
+        return;
+    }
+    delete_queue(ch, "q", flags);
+    await_queue_gone(ch, "q");
+}
+
+START_TEST(idle_empty_quorum_queue_can_be_deleted_on_condition)
+{
+    delete_quorum_queue(IF_UNUSED,
+                        "NOT_IMPLEMENTED - cannot delete queue 'q' in vhost '/'. queue.delete "
+                        "operations with if-unused flag set are not supported by quorum queues");
+    delete_quorum_queue(IF_EMPTY,
+                        "NOT_IMPLEMENTED - cannot delete queue 'q' in vhost '/'. queue.delete "
+                        "operations with if-empty flag set are not supported by quorum queues");
+}
+END_TEST
+
+START_TEST(quorum_queue_that_is_in_use_or_holds_messages_stays)
+{
+    struct channel *ch = connect_channel();
+
+    SKIP_WITH_ORACLE("it has no such conditions for quorum queues");
+    declare_queue(ch, "q", DURABLE, ARGS(arg_string("x-queue-type", "quorum")));
+    publish(ch, "q", "a");
+    send_queue_delete(ch, "q", IF_EMPTY);
+    expect_channel_error(ch, 406, "PRECONDITION_FAILED - queue 'q' in vhost '/' not empty");
+    reopen_channel(ch);
+    consume(ch, "q", "c", NO_ACK, NO_ARGS);
+    expect_delivery(ch, "a", 0);
+    send_queue_delete(ch, "q", IF_UNUSED);
+    expect_channel_error(ch, 406, "PRECONDITION_FAILED - queue 'q' in vhost '/' in use");
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("queues");
@@ -427,6 +513,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, many_queues_come_and_go);
     tcase = wire_tcase(suite, "exclusive");
     tcase_add_test(tcase, exclusive_queue_goes_with_its_connection);
+    tcase_add_test(tcase, exclusive_queue_is_the_same_durable_or_not);
     tcase_add_test(tcase, exclusive_queue_takes_publishes_of_others);
     tcase_add_test(tcase, exclusive_queue_is_open_to_all_channels_of_its_connection);
     tcase = wire_tcase(suite, "auto-delete");
@@ -448,6 +535,10 @@ static Suite *make_suite(void)
     tcase = wire_tcase(suite, "unbind");
     tcase_add_test(tcase, unbind_of_what_is_not_bound_is_fine);
     tcase_add_test(tcase, unbind_takes_key_and_arguments_literally);
+    tcase = wire_tcase(suite, "quorum");
+    tcase_add_test(tcase, channels_of_a_global_prefetch_consume_from_quorum_queues);
+    tcase_add_test(tcase, idle_empty_quorum_queue_can_be_deleted_on_condition);
+    tcase_add_test(tcase, quorum_queue_that_is_in_use_or_holds_messages_stays);
     tcase = wire_tcase(suite, "workers");
     tcase_add_test(tcase, queue_of_another_worker_answers_every_method);
     return suite;
