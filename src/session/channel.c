@@ -131,10 +131,18 @@ void channel_drop(struct channel *ch)
     free_if_done(ch);
 }
 
-/* Deliveries end and everything unacked goes back. The channel's own state follows. */
+void channel_stop_deliveries(struct channel *ch)
+{
+    list_for_each(&ch->subscriptions, node)
+        subscription_stop(container_of(node, struct subscription, in_channel));
+}
+
+/* Deliveries end and everything unacked goes back, once no consumer is there to get it again. The
+ * channel's own state follows. */
 static void end_channel(struct channel *ch)
 {
     assert(ch->state != CHANNEL_OPEN);
+    channel_stop_deliveries(ch);
     ch->ending = true;
     list_for_each_safe(&ch->subscriptions, node)
         subscription_release(container_of(node, struct subscription, in_channel));

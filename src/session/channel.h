@@ -125,6 +125,9 @@ int channel_refuse_unkept(struct channel *ch, const struct queue_handle *queue);
 void channel_on_unkept(struct shard *s, uint64_t connection, uint64_t serial,
                        const struct queue_handle *queue);
 
+/* The connection ends, and this channel in a moment: its consumers get nothing more. */
+void channel_stop_deliveries(struct channel *ch);
+
 /* The connection ends: everything unacked goes back, subscriptions end, and the channel is freed
  * when no answer is outstanding. */
 void channel_orphan(struct channel *ch);

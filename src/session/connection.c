@@ -137,6 +137,15 @@ void connection_leave(struct connection *c)
     atomic_fetch_sub_explicit(&c->shard->connection_count, 1, memory_order_relaxed);
 }
 
+/* What one channel gives back is not for another one of a connection that ends. */
+static void stop_deliveries(struct connection *c)
+{
+    for (uint32_t i = 1; i < c->channel_slots; i++) {
+        if (c->channels[i] != NULL)
+            channel_stop_deliveries(c->channels[i]);
+    }
+}
+
 static void tell_of_channel_errors(struct connection *c)
 {
     uint32_t left_out = log_quota_tell(&c->channel_errors);
@@ -158,6 +167,8 @@ void connection_log_channel_error(struct connection *c, unsigned channel,
 static void end_channels(struct connection *c)
 {
     c->body_channel = NULL;
+    if (c->channel_count > 1)
+        stop_deliveries(c);
     for (uint32_t i = 1; i < c->channel_slots; i++) {
         struct channel *ch = c->channels[i];
 
@@ -390,6 +401,8 @@ static void on_close(struct connection *c)
 {
     c->state = CONNECTION_CLOSE_RECEIVED;
     c->closing_channels = true;
+    if (c->channel_count > 1)
+        stop_deliveries(c);
     for (uint32_t i = 1; i < c->channel_slots; i++) {
         struct channel *ch = c->channels[i];
 

@@ -343,6 +343,20 @@ void queue_settle(struct shard *s, struct subscription *sub, uint64_t first, uin
     shard_send(s, home, &c.head);
 }
 
+static void handle_stop(struct worker *w, struct mail_record *r)
+{
+    struct link_record *c = (struct link_record *)(void *)r;
+
+    (void)w;
+    if (c->link->consumer != NULL)
+        consumer_pause(c->link->consumer);
+}
+
+void queue_stop_link(struct shard *s, struct subscription *sub)
+{
+    send_link(s, sub->queue->home_worker, handle_stop, sub->link, sub, 0);
+}
+
 static void handle_released(struct worker *w, struct mail_record *r)
 {
     struct link_record *c = (struct link_record *)(void *)r;
@@ -754,8 +768,41 @@ static void handle_queue_gone(struct worker *w, struct mail_record *r)
     channel_on_queue_gone(c->subscription->channel, c->subscription);
 }
 
-/* What the queue would want done for its own end is moot. */
-static void end_consumers(struct shard *s, struct queue *q)
+/* What the queue would want done for its own end is moot: nobody gets it, nothing dies in a queue
+ * that is deleted. What the effects own is given back all the same. */
+static void drop_moot(struct effects *moot, struct releasing *releasing)
+{
+    for (uint32_t i = 0; i < moot->count; i++) {
+        const struct effect *e = &moot->items[i];
+
+        switch (e->type) {
+        case EFFECT_DELIVER:
+            if (e->number == 0)
+                message_unref(e->message);
+            break;
+        case EFFECT_DEAD_LETTER:
+            if (e->message != NULL)
+                message_unref(e->message);
+            else
+                release_stored(releasing, e->location);
+            break;
+        case EFFECT_SETTLED:
+            release_stored(releasing, e->location);
+            break;
+        case EFFECT_NONE:
+        case EFFECT_UNUSED:
+        case EFFECT_RETURNED:
+        case EFFECT_FETCH:
+        case EFFECT_TIMER:
+        case EFFECT_CONSUMER_TIMER:
+        case EFFECT_TAKEN_BACK:
+            break;
+        }
+    }
+    effects_free(moot);
+}
+
+static void end_consumers(struct shard *s, struct queue *q, struct releasing *releasing)
 {
     struct effects moot;
     struct consumer *consumer;
@@ -777,7 +824,7 @@ static void end_consumers(struct shard *s, struct queue *q)
         }
         send_link(s, link->worker, handle_queue_gone, link, link->subscription, 0);
     }
-    effects_free(&moot);
+    drop_moot(&moot, releasing);
 }
 
 /* Ends what the handle leads to; its name is gone. Returns how many messages were ready. */
@@ -791,7 +838,7 @@ static uint64_t end(struct shard *s, struct queue_handle *queue)
     ready = queue_message_count(q);
     free_timer(s, q);
     paging_forget(queue);
-    end_consumers(s, q);
+    end_consumers(s, q, &releasing);
     letter_window_end(queue);
     queue->queue = NULL;
     queue_destroy(q, release_stored, &releasing);

@@ -93,6 +93,9 @@ void queue_count_late_at_home(struct shard *s, struct queue_handle *queue, uint3
  * there). */
 uint32_t queue_sync(struct shard *s, uint32_t worker, struct channel *channel, uint64_t number);
 
+/* The home sends the subscription nothing more that it has not sent yet. */
+void queue_stop_link(struct shard *s, struct subscription *sub);
+
 /* Ends the link; the home answers and the subscription is freed. */
 void queue_release_link(struct shard *s, struct subscription *sub);
 

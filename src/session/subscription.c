@@ -39,6 +39,13 @@ void subscription_free(struct subscription *s)
     free(s);
 }
 
+void subscription_stop(struct subscription *s)
+{
+    list_remove(&s->congested); /* nobody is to resume it */
+    if (s->state == SUBSCRIPTION_OPEN && !s->getter)
+        queue_stop_link(s->channel->shard, s);
+}
+
 void subscription_release(struct subscription *s)
 {
     if (s->state == SUBSCRIPTION_RELEASING)
@@ -95,7 +102,7 @@ void subscription_deliver(struct subscription *s, uint64_t number, struct messag
     struct channel *ch = s->channel;
     struct connection *c = ch->connection;
 
-    if (s->state == SUBSCRIPTION_OPEN) {
+    if (s->state == SUBSCRIPTION_OPEN && !s->abandoned) {
         uint64_t tag = ++ch->last_delivery_tag;
 
         if (!s->no_ack) {

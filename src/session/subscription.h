@@ -57,6 +57,9 @@ void subscription_free(struct subscription *s);
  * delivery does. Idempotent. */
 void subscription_end(struct subscription *s);
 
+/* The channel is about to end: what others of its consumers give back is not for this one. */
+void subscription_stop(struct subscription *s);
+
 /* The channel ends: everything unacked goes back to the queue, and it is freed in the end. */
 void subscription_release(struct subscription *s);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/wire/harness.h"
+#include "tests/wire/raw.h"
 
 #define DEAD_LETTERED \
     arg_string("x-dead-letter-exchange", ""), arg_string("x-dead-letter-routing-key", "dead")
@@ -288,6 +289,167 @@ START_TEST(times_run_in_every_priority)
 }
 END_TEST
 
+/* ---- A channel that ends with several consumers of a queue ---- */
+
+enum end { END_OF_CHANNEL, END_OF_CONNECTION, END_BY_ERROR, ENDS };
+
+static void raw_qos_of_one(struct raw *r, unsigned channel)
+{
+    struct raw_bytes b = {.size = 0};
+
+    put_u32(&b, 0);
+    put_u16(&b, 1);
+    put_u8(&b, 0);
+    raw_send_method(r, channel, AMQP_BASIC_QOS_METHOD, &b);
+    raw_expect_method(r, channel, AMQP_BASIC_QOS_OK_METHOD);
+}
+
+static void raw_consume(struct raw *r, unsigned channel, const char *tag)
+{
+    struct raw_bytes b = {.size = 0};
+
+    put_u16(&b, 0);
+    put_short_string(&b, "q");
+    put_short_string(&b, tag);
+    put_u8(&b, 0);
+    put_u32(&b, 0);
+    raw_send_method(r, channel, AMQP_BASIC_CONSUME_METHOD, &b);
+    raw_expect_method(r, channel, AMQP_BASIC_CONSUME_OK_METHOD);
+}
+
+static void raw_expect_delivery(struct raw *r, unsigned channel)
+{
+    raw_expect_method(r, channel, AMQP_BASIC_DELIVER_METHOD);
+    ck_assert_uint_eq(raw_read_frame(r).type, AMQP_FRAME_HEADER);
+    ck_assert_uint_eq(raw_read_frame(r).type, AMQP_FRAME_BODY);
+}
+
+static void put_frame(struct raw_bytes *out, unsigned channel, amqp_method_number_t method,
+                      const struct raw_bytes *arguments)
+{
+    put_u8(out, AMQP_FRAME_METHOD);
+    put_u16(out, channel);
+    put_u32(out, (uint32_t)(4 + arguments->size));
+    put_u32(out, method);
+    put_bytes(out, arguments->data, arguments->size);
+    put_u8(out, AMQP_FRAME_END);
+}
+
+static void put_close(struct raw_bytes *out, unsigned channel, amqp_method_number_t method)
+{
+    struct raw_bytes b = {.size = 0};
+
+    put_u16(&b, 200);
+    put_short_string(&b, "bye");
+    put_u16(&b, 0);
+    put_u16(&b, 0);
+    put_frame(out, channel, method, &b);
+}
+
+static void put_ack(struct raw_bytes *out, unsigned channel, uint64_t tag)
+{
+    struct raw_bytes b = {.size = 0};
+
+    put_u64(&b, tag);
+    put_u8(&b, 0);
+    put_frame(out, channel, AMQP_BASIC_ACK_METHOD, &b);
+}
+
+/* In one go: an ack that has the second consumer take one more, and the end. */
+static void ack_and_end(struct raw *r, unsigned channel, uint64_t tag, enum end end)
+{
+    struct raw_bytes out = {.size = 0};
+
+    put_ack(&out, channel, tag);
+    if (end == END_OF_CHANNEL)
+        put_close(&out, channel, AMQP_CHANNEL_CLOSE_METHOD);
+    else if (end == END_OF_CONNECTION)
+        put_close(&out, 0, AMQP_CONNECTION_CLOSE_METHOD);
+    else
+        put_ack(&out, 7, 1);
+    raw_send(r, out.data, out.size);
+    if (end == END_OF_CHANNEL)
+        raw_expect_method(r, channel, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    else if (end == END_OF_CONNECTION)
+        raw_expect_method(r, 0, AMQP_CONNECTION_CLOSE_OK_METHOD);
+    else
+        raw_expect_connection_error(r, 504, "CHANNEL_ERROR - expected 'channel.open'",
+                                    AMQP_BASIC_ACK_METHOD);
+    raw_close(r);
+}
+
+/* What the first consumer gives back makes room for what the second one could take: it ends as
+ * well, and gets nothing of it. */
+START_TEST(consumers_that_end_together_get_nothing_more)
+{
+    unsigned second_channel = _i == END_OF_CONNECTION ? 2 : 1;
+    struct channel *ch;
+    struct raw *r;
+    struct delivery d;
+
+    SKIP_WITH_ORACLE("its queue delivers before the channel ends");
+    ch = given_queues(
+        ARGS(arg_int("x-max-length", 10), arg_int("x-delivery-limit", 5), DEAD_LETTERED));
+    for (int round = 0; round < 5; round++) {
+        publish(ch, "q", "1");
+        publish(ch, "q", "2");
+        publish(ch, "q", "3");
+        await_confirms(ch);
+        r = raw_connect(test_broker());
+        raw_handshake(r);
+        raw_open_channel(r, 1);
+        if (second_channel != 1)
+            raw_open_channel(r, second_channel);
+        raw_qos_of_one(r, 1);
+        raw_qos_of_one(r, second_channel);
+        raw_consume(r, 1, "a");
+        raw_expect_delivery(r, 1);
+        raw_consume(r, second_channel, "b");
+        raw_expect_delivery(r, second_channel);
+        ack_and_end(r, second_channel, second_channel == 1 ? 2 : 1, (enum end)_i);
+
+        await_message_count(ch, "q", 2);
+        d = expect_get(ch, "q", "1", NO_ACK | REDELIVERED);
+        ck_assert(field_is_int(header(&d, "x-delivery-count"), 1));
+        d = expect_get(ch, "q", "3", NO_ACK);
+        ck_assert(field_is_int(header(&d, "x-delivery-count"), 0));
+    }
+}
+END_TEST
+
+/* Each message that a consumer holds would end when it comes back, in its own way. */
+START_TEST(nothing_dies_in_a_queue_that_is_deleted)
+{
+    const amqp_table_t rules[] = {
+        ARGS(arg_int("x-delivery-limit", 0), DEAD_LETTERED),
+        ARGS(arg_int("x-message-ttl", 50), DEAD_LETTERED),
+        ARGS(arg_int("x-max-length", 1), DEAD_LETTERED),
+        ARGS(arg_int("x-max-length", 1), arg_int("x-delivery-limit", 0)),
+    };
+    struct channel *ch;
+    struct channel *other;
+
+    SKIP_WITH_ORACLE("it has delivery limits for quorum queues alone");
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        ch = given_queues(rules[i]);
+        other = connect_channel();
+        qos(ch, 3, 0);
+        consume(ch, "q", "holder", 0, NO_ARGS);
+        for (int n = 0; n < 3; n++) {
+            publish_with(other, "", "q", 0,
+                         PROPS(AMQP_BASIC_DELIVERY_MODE_FLAG, .delivery_mode = 2), "held");
+            expect_delivery(ch, "held", 0);
+        }
+        ck_assert(!something_comes(ch, 100)); /* their time is over */
+        delete_queue(other, "q", 0);
+        expect_cancel(ch, "holder");
+        expect_get_empty(ch, "dead");
+        close_client(ch->client);
+        close_client(other->client);
+    }
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("combinations");
@@ -301,6 +463,8 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, dead_letters_obey_the_rules_where_they_go);
     tcase_add_loop_test(tcase, one_consumer_at_a_time_gets_priorities_and_limits, 0, TYPES);
     tcase_add_test(tcase, times_run_in_every_priority);
+    tcase_add_test(tcase, nothing_dies_in_a_queue_that_is_deleted);
+    tcase_add_loop_test(tcase, consumers_that_end_together_get_nothing_more, 0, ENDS);
     return suite;
 }
 
