@@ -11,6 +11,7 @@
 #include "session/shard.h"
 #include "store/recovery.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 /* Of more letters than these the bodies are not kept in memory. */
@@ -128,13 +129,31 @@ static void send_more(struct letter_window *w)
     w->sending = false;
 }
 
-static void on_retry(struct timer *t)
+/* Those that are on their way are not among them: who gets them keeps them. */
+static void say_dropped(const struct letter_window *w)
 {
-    struct letter_window *w = container_of(t, struct letter_window, retry);
+    uint64_t dropped = w->count;
+
+    list_for_each(&w->sent, node) {
+        if (container_of(node, struct held_settle, in_window)->message != NULL)
+            dropped--;
+    }
+    if (dropped != 0)
+        log_warning("dead-letter",
+                    "%" PRIu64 " dead letters of queue '%.*s' in vhost '%.*s' that were not "
+                    "confirmed are dropped: the queue has no dead-letter exchange any more",
+                    dropped, BYTES_ARGS(w->queue->name),
+                    BYTES_ARGS(((struct vhost *)w->queue->vhost)->name));
+}
+
+static void send_again(struct letter_window *w)
+{
     struct shard *s = w->shard;
     struct list again;
     struct list_node *node;
 
+    if (queue_handle_options(w->queue)->dead_letters == NULL)
+        say_dropped(w);
     list_init(&again);
     list_splice(&again, &w->refused);
     w->sending = true;
@@ -143,7 +162,25 @@ static void on_retry(struct timer *t)
     w->sending = false;
     list_splice(&w->refused, &again);
     send_more(w);
+}
+
+static void on_retry(struct timer *t)
+{
+    struct letter_window *w = container_of(t, struct letter_window, retry);
+    struct shard *s = w->shard;
+
+    send_again(w);
     shard_run_effects(s);
+}
+
+void letter_window_follow(struct queue_handle *queue)
+{
+    struct letter_window *w = queue->letters;
+
+    if (w == NULL || w->count == 0 || queue_handle_options(queue)->dead_letters != NULL)
+        return;
+    timer_cancel(&w->shard->worker->timers, &w->retry);
+    send_again(w);
 }
 
 static void say_stuck(struct letter_window *w)

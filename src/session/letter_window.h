@@ -54,6 +54,10 @@ void letter_window_read(struct held_settle *held, struct message *msg);
 /* Every queue that the letter was sent to has answered. */
 void letter_window_answered(struct held_settle *held);
 
+/* Other policies apply to the queue. Without a dead-letter exchange its letters are dropped, as
+ * RabbitMQ does, and the log says how many; with one they are sent there. */
+void letter_window_follow(struct queue_handle *queue);
+
 /* The queue is deleted, and its letters with it: what is in its journal is released there. */
 void letter_window_end(struct queue_handle *queue);
 

@@ -6,6 +6,7 @@
 #include "broker/topology.h"
 #include "server/vhost.h"
 #include "session/broker.h"
+#include "session/letter_window.h"
 #include "session/shard.h"
 #include "store/definitions.h"
 
@@ -135,6 +136,7 @@ static bool follow(struct shard *s, struct queue_handle *queue)
     if (!changed)
         return false;
     queue_change_options(queue->queue, queue_handle_options(queue), shard_now_ms(s), &s->effects);
+    letter_window_follow(queue);
     queue_effective_free(former);
     return true;
 }

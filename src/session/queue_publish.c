@@ -134,12 +134,13 @@ static enum publish_outcome add_by_rules(struct shard *s, struct queue_handle *q
 }
 
 /* What is published to a queue that is being deleted is gone with it, and accepted: it was routed
- * while the queue was there. */
+ * while the queue was there. A dead letter is refused: who keeps it to have it confirmed sends it
+ * again, to what the exchange leads to by then. */
 static enum publish_outcome enqueue(struct shard *s, struct queue_handle *queue,
-                                    struct message *msg)
+                                    struct message *msg, const struct publish_origin *origin)
 {
     if (queue->queue == NULL)
-        return PUBLISH_ACCEPTED;
+        return origin->kind == ORIGIN_DEAD_LETTER ? PUBLISH_REFUSED : PUBLISH_ACCEPTED;
     if (queue_handle_options(queue)->rules != NULL || (msg->flags & MESSAGE_HAS_EXPIRATION) != 0)
         return add_by_rules(s, queue, msg);
     return add_message(s, queue, msg, EXPIRY_NEVER);
@@ -245,7 +246,8 @@ static void handle_publish(struct worker *w, struct mail_record *r)
     struct publish_record *p = (struct publish_record *)(void *)r;
 
     for (uint64_t i = 0; i < p->count; i++) {
-        enum publish_outcome outcome = enqueue(s, p->queue, p->items[i].message);
+        enum publish_outcome outcome =
+            enqueue(s, p->queue, p->items[i].message, &p->items[i].origin);
 
         message_unref(p->items[i].message);
         settle_publish(s, p->queue, &p->items[i], r->from, outcome);
@@ -286,7 +288,7 @@ enum publish_outcome queue_publish(struct shard *s, struct queue_handle *queue, 
         publish_by_mail(s, queue, &item);
         return PUBLISH_PENDING;
     }
-    outcome = enqueue(s, queue, msg);
+    outcome = enqueue(s, queue, msg, origin);
     if (outcome == PUBLISH_PENDING && origin->kind != ORIGIN_NONE) {
         if (origin->kind == ORIGIN_CONFIRM)
             channel_hold(origin->channel);

@@ -15,7 +15,7 @@ struct shard;
 
 enum publish_outcome {
     PUBLISH_ACCEPTED,
-    PUBLISH_REFUSED, /* by the queue's limits */
+    PUBLISH_REFUSED, /* by the queue's limits, or a dead letter because the queue is deleted */
     PUBLISH_UNKEPT,  /* refused because it cannot be made durable now */
     PUBLISH_PENDING, /* what becomes of it is told later */
 };
