@@ -24,6 +24,11 @@ tests/fault/disk_faults.so: tests/fault/disk_faults.c
 check_DATA += tests/fault/disk_faults.so
 CLEANFILES += tests/fault/disk_faults.so
 
+check_PROGRAMS += tests/fault/test_changes
+TESTS += tests/fault/test_changes
+tests_fault_test_changes_SOURCES = tests/fault/test_changes.c
+tests_fault_test_changes_LDADD = $(FAULT_LIBS)
+
 check_PROGRAMS += tests/fault/test_confirmed_letters
 TESTS += tests/fault/test_confirmed_letters
 tests_fault_test_confirmed_letters_SOURCES = tests/fault/test_confirmed_letters.c

@@ -4,6 +4,7 @@
 
 #include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,6 +93,7 @@ const char TEST_CONFIG[] =
     "    password: nobody-pw\n"
     "  - name: visitor\n"
     "    password: visitor-pw\n"
+    "  - {name: impersonator, password: impersonator-pw, tags: [impersonator]}\n"
     "  - {name: without_configure, password: without_configure-pw}\n"
     "  - {name: without_write, password: without_write-pw}\n"
     "  - {name: without_read, password: without_read-pw}\n"
@@ -99,6 +101,7 @@ const char TEST_CONFIG[] =
     "  - {user: guest, configure: '.*', write: '.*', read: '.*'}\n"
     "  - {user: limited, configure: '^mine', write: '^mine', read: '^mine'}\n"
     "  - {user: reader, configure: '', write: '', read: '.*'}\n"
+    "  - {user: impersonator, configure: '.*', write: '.*', read: '.*'}\n"
     "  - {user: without_configure, configure: '', write: '.*', read: '.*'}\n"
     "  - {user: without_write, configure: '.*', write: '', read: '.*'}\n"
     "  - {user: without_read, configure: '.*', write: '.*', read: ''}\n"
@@ -785,19 +788,24 @@ bool field_is_int(const amqp_field_value_t *value, int64_t expected)
 
 /* ---- What was declared ---- */
 
+/* A name is remembered once, however often it is declared. */
 static void remember(bool exchange, const char *name)
 {
-    int i;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    int i = 0;
 
     if (memory == NULL || name[0] == '\0' || strlen(name) >= NAME_SIZE)
         return;
-    i = __atomic_fetch_add(&memory->count, 1, __ATOMIC_RELAXED);
-    if (i >= REMEMBERED_MAX) {
-        __atomic_store_n(&memory->count, REMEMBERED_MAX, __ATOMIC_RELAXED);
-        return;
+    pthread_mutex_lock(&lock);
+    while (i < memory->count &&
+           (memory->names[i].exchange != exchange || strcmp(memory->names[i].name, name) != 0))
+        i++;
+    if (i == memory->count && i < REMEMBERED_MAX) {
+        memory->names[i].exchange = exchange;
+        snprintf(memory->names[i].name, NAME_SIZE, "%s", name);
+        memory->count++;
     }
-    memory->names[i].exchange = exchange;
-    snprintf(memory->names[i].name, NAME_SIZE, "%s", name);
+    pthread_mutex_unlock(&lock);
 }
 
 /* Deletes what was declared. A delete may be refused (the name is reserved, or the queue is

@@ -88,9 +88,9 @@ TCase *wire_tcase(Suite *suite, const char *name);
 
 /* The configuration of tests that don't need one of their own: users guest (all permissions),
  * limited (all three '^mine'), reader (read only), without_configure, without_write and
- * without_read (the other two), visitor (all permissions, in vhost other) and
- * nobody (no permissions), each with password NAME-pw except guest's; vhosts / and other; short
- * handshake time-out, messages up to 1 MiB. */
+ * without_read (the other two), visitor (all permissions, in vhost other), impersonator (all
+ * permissions, and the tag) and nobody (no permissions), each with password NAME-pw except guest's;
+ * vhosts / and other; short handshake time-out, messages up to 1 MiB. */
 extern const char TEST_CONFIG[];
 
 enum { TEST_MAX_MESSAGE_SIZE = 1024 * 1024, TEST_HANDSHAKE_TIMEOUT_MS = 2000 };

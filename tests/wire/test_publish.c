@@ -281,6 +281,35 @@ START_TEST(own_user_id_passes)
 }
 END_TEST
 
+/* Its tag is all that lets it: a user who may as much otherwise is refused, an administrator too.
+ */
+START_TEST(an_impersonator_publishes_as_anybody)
+{
+    struct channel *own = connect_channel();
+    struct channel *ch = connect_channel_as("impersonator", "impersonator-pw");
+    struct delivery d;
+
+    given_queue(own);
+    confirm_select(ch);
+    publish_with(ch, "", "q", 0, PROPS(AMQP_BASIC_USER_ID_FLAG, .user_id = text("guest")), "a");
+    publish_with(ch, "", "q", 0, PROPS(AMQP_BASIC_USER_ID_FLAG, .user_id = text("no-such")), "b");
+    await_confirms(ch);
+    d = expect_get(own, "q", "a", NO_ACK);
+    ck_assert_uint_eq(d.properties->user_id.len, 5);
+    ck_assert_mem_eq(d.properties->user_id.bytes, "guest", 5);
+    d = expect_get(own, "q", "b", NO_ACK);
+    ck_assert_uint_eq(d.properties->user_id.len, 7);
+    ck_assert_mem_eq(d.properties->user_id.bytes, "no-such", 7);
+
+    publish_with(own, "", "q", 0, PROPS(AMQP_BASIC_USER_ID_FLAG, .user_id = text("impersonator")),
+                 "c");
+    expect_channel_error(own, 406,
+                         "PRECONDITION_FAILED - user_id property set to 'impersonator' but "
+                         "authenticated user was 'guest'");
+    expect_get_empty(ch, "q");
+}
+END_TEST
+
 START_TEST(valid_expirations_pass)
 {
     static const char *const values[] = {"0", "1", "60000", "315360000000"};
@@ -386,6 +415,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, cc_passes_over_what_is_no_string);
     tcase_add_test(tcase, cc_routes_what_the_key_does_not);
     tcase_add_test(tcase, own_user_id_passes);
+    tcase_add_test(tcase, an_impersonator_publishes_as_anybody);
     tcase_add_test(tcase, valid_expirations_pass);
     tcase_add_test(tcase, too_large_a_message_is_refused_before_it_is_read);
     tcase = wire_tcase(suite, "get");
