@@ -1,6 +1,7 @@
 """Scenarios of what must not be lost: persistent messages in durable queues, the disk's own floor
 beside them, a backlog larger than memory, and durable declares."""
 
+import contextlib
 import json
 import os
 import socket
@@ -8,9 +9,12 @@ import struct
 import subprocess
 import time
 
+import brokers
+import frames
 from measures import CPU, RATE, in_turns, ratio_text, show
 
 PERSISTENT = "--durable --persistent --size 1024"
+CONFIRM_ONE = f"{PERSISTENT} --consumers 0 --confirms 1 --warmup 1"
 
 # What the journal writes for such a message: 88 bytes beside the body. The floor writes as many.
 RECORD_BYTES = 1112
@@ -46,7 +50,7 @@ def disk_floor(bench, directory, *options):
 def run_confirm_one(bench):
     """Each run beside the floor's, on the same file system."""
     scenario = "confirm-1"
-    options = f"{PERSISTENT} --consumers 0 --confirms 1 --warmup 1 --time {bench.arguments.time}"
+    options = f"{CONFIRM_ONE} --time {bench.arguments.time}"
     for _ in range(bench.runs):
         with bench.leveret() as leveret:
             bench.keep(scenario, "floor", disk_floor(bench, leveret.directory))
@@ -66,12 +70,11 @@ def run_confirm_one(bench):
 
 def group_commit(bench, who, environment):
     """One publisher and 64, each with one message unconfirmed; kept as WHO-1 and WHO-64."""
-    options = f"{PERSISTENT} --consumers 0 --confirms 1 --warmup 1 --time {bench.arguments.time}"
-    for _ in range(bench.runs):
-        for producers in (1, 64):
-            with bench.leveret(environment=environment) as leveret:
-                bench.keep("group-commit", f"{who}-{producers}",
-                           bench.measure(leveret, f"{options} --producers {producers}"))
+    options = f"{CONFIRM_ONE} --time {bench.arguments.time}"
+    for producers in (1, 64):
+        with bench.leveret(environment=environment) as leveret:
+            bench.keep("group-commit", f"{who}-{producers}",
+                       bench.measure(leveret, f"{options} --producers {producers}"))
 
 
 def report_group_commit(bench, who, what):
@@ -80,14 +83,77 @@ def report_group_commit(bench, who, what):
                    "confirms per second", bench.ratio(*rates), 20, ratio_text(bench, *rates, 0))
 
 
+@contextlib.contextmanager
+def confirm_floor(bench):
+    """What answers each publish with a confirm and does nothing else, with as many threads as the
+    broker has workers."""
+    threads = bench.arguments.workers or os.cpu_count()
+    process = subprocess.Popen(
+        [os.path.join(bench.build, "tests/bench/confirm_floor"), str(threads)],
+        stdout=subprocess.PIPE, text=True)
+    try:
+        port = process.stdout.readline().rsplit(":", 1)[1].strip()
+        yield Floor(port, process.pid)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+class Floor:
+    """To bench.measure() a broker like any other."""
+
+    perf_options = []
+
+    def __init__(self, port, pid):
+        self.uri = f"amqp://guest:guest@127.0.0.1:{port}/%2f"
+        self.pid = pid
+
+    def fail(self, text):
+        raise brokers.BrokerError(f"confirm_floor: {text}")
+
+
+def keep_confirm_floor(bench):
+    options = f"{CONFIRM_ONE} --time {bench.arguments.time}"
+    for producers in (1, 64):
+        with confirm_floor(bench) as floor:
+            bench.keep("group-commit", f"floor-{producers}",
+                       bench.measure(floor, f"{options} --producers {producers}"))
+
+
+def report_confirm_floor(bench):
+    """What the machine lets 64 such publishers have, and how much more than one of them."""
+    most = bench.ratio("group-commit", "confirmed_per_s", "floor-64", "floor-1")
+    of_floor = ("group-commit", "confirmed_per_s", "disk-64", "floor-64")
+    share = bench.ratio(*of_floor) * 100
+    bench.row("group-commit", "64 publishers with window 1 beside a server that only answers: "
+              "confirms per second, % of its", "", share,
+              f"{show(bench.median('group-commit', 'disk-64', 'confirmed_per_s'), 0)} / "
+              f"{show(bench.median('group-commit', 'floor-64', 'confirmed_per_s'), 0)} = "
+              f"{show(share, 0)}", None)
+    bench.row("group-commit", "64 publishers with window 1 beside one of them, of that server", "",
+              most, ratio_text(bench, "group-commit", "confirmed_per_s", "floor-64", "floor-1", 0),
+              None)
+    cpu = ("group-commit", CPU, "disk-64", "floor-64")
+    bench.row("group-commit", "64 publishers with window 1 beside that server: processor time, µs",
+              "", bench.ratio(*cpu), ratio_text(bench, *cpu), None)
+
+
 def run_group_commit(bench):
     """On the disk at hand, and as if its sync took a millisecond longer: how many confirms a sync
-    serves shows where the sync is what takes the time."""
-    group_commit(bench, "disk", None)
+    serves shows where the sync is what takes the time. In turns with a server that neither keeps
+    nor syncs: what it reaches is the machine's and the generator's limit."""
+    for _ in range(bench.runs):
+        group_commit(bench, "disk", None)
+        keep_confirm_floor(bench)
     report_group_commit(bench, "disk", "")
-    library = os.path.join(bench.build, "tests/bench/slow_sync.so")
-    group_commit(bench, "slow", {"LD_PRELOAD": os.path.abspath(library),
-                                 "LEVERET_SLOW_SYNC_US": "1000"})
+    report_confirm_floor(bench)
+    library = os.path.abspath(os.path.join(bench.build, "tests/bench/slow_sync.so"))
+    if not os.path.exists(library):
+        raise brokers.BrokerError(f"{library} is missing (make bench builds it)")
+    for _ in range(bench.runs):
+        group_commit(bench, "slow", {"LD_PRELOAD": library,
+                                     "LEVERET_SLOW_SYNC_US": "1000"})
     report_group_commit(bench, "slow", ", sync of 1 ms more")
 
 
@@ -109,23 +175,6 @@ def peak_mib(pid):
     return None
 
 
-def short_string(text):
-    return bytes([len(text)]) + text.encode()
-
-
-def frame(kind, channel, payload):
-    return struct.pack(">BHI", kind, channel, len(payload)) + payload + b"\xce"
-
-
-def method(channel, class_id, method_id, arguments=b""):
-    return frame(1, channel, struct.pack(">HH", class_id, method_id) + arguments)
-
-
-def read_frame(stream):
-    _, _, size = struct.unpack(">BHI", stream.read(7))
-    return stream.read(size + 1)[:-1]
-
-
 def take_one(port, queue):
     """One basic.get over a connection of its own; whether there was a message."""
     with socket.create_connection(("127.0.0.1", port), 60) as s, s.makefile("rwb") as stream:
@@ -133,19 +182,17 @@ def take_one(port, queue):
             stream.write(data)
             stream.flush()
 
-        send(b"AMQP\x00\x00\x09\x01")
-        read_frame(stream)
-        response = b"\x00guest\x00guest"
-        send(method(0, 10, 11, struct.pack(">I", 0) + short_string("PLAIN") +
-                    struct.pack(">I", len(response)) + response + short_string("en_US")))
-        read_frame(stream)
-        send(method(0, 10, 31, struct.pack(">HIH", 100, 131072, 0)) +
-             method(0, 10, 40, short_string("/") + b"\x00\x00"))
-        read_frame(stream)
-        send(method(1, 20, 10, short_string("")))
-        read_frame(stream)
-        send(method(1, 60, 70, struct.pack(">H", 0) + short_string(queue) + b"\x01"))
-        return read_frame(stream)[:4] == struct.pack(">HH", 60, 71)
+        send(frames.HEADER)
+        frames.read(stream)
+        send(frames.start_ok("guest", "guest"))
+        frames.read(stream)
+        send(frames.tune_ok_and_open())
+        frames.read(stream)
+        send(frames.method(1, 20, 10, frames.short_string("")))
+        frames.read(stream)
+        send(frames.method(1, 60, 70, struct.pack(">H", 0) + frames.short_string(queue) +
+                           b"\x01"))
+        return frames.read(stream)[:4] == struct.pack(">HH", 60, 71)
 
 
 def first_message_seconds(leveret, queue):

@@ -9,7 +9,8 @@ import statistics
 import struct
 import time
 
-from durable import frame, method, read_frame, short_string
+import frames
+from frames import frame, method, short_string
 from measures import CPU, RATE, ratio_text, show
 
 MILLION = int(os.environ.get("LEVERET_BENCH_MILLION", "1000000"))
@@ -41,16 +42,12 @@ class Client:
     def __init__(self, broker):
         self.socket = socket.create_connection(("127.0.0.1", broker.port), 60)
         self.stream = self.socket.makefile("rb", buffering=1 << 20)
-        self.socket.sendall(b"AMQP\x00\x00\x09\x01")
-        read_frame(self.stream)
-        response = b"\x00guest\x00guest"
-        self.socket.sendall(method(0, 10, 11, struct.pack(">I", 0) + short_string("PLAIN") +
-                                   struct.pack(">I", len(response)) + response +
-                                   short_string("en_US")))
-        read_frame(self.stream)
-        self.socket.sendall(method(0, 10, 31, struct.pack(">HIH", 100, 131072, 0)) +
-                            method(0, 10, 40, short_string("/") + b"\x00\x00"))
-        read_frame(self.stream)
+        self.socket.sendall(frames.HEADER)
+        frames.read(self.stream)
+        self.socket.sendall(frames.start_ok("guest", "guest"))
+        frames.read(self.stream)
+        self.socket.sendall(frames.tune_ok_and_open())
+        frames.read(self.stream)
         self.ask(20, 10, short_string(""))
 
     def __enter__(self):
@@ -63,7 +60,7 @@ class Client:
     def ask(self, class_id, method_id, arguments):
         """A method and its answer, which is the next one of the same class."""
         self.socket.sendall(method(1, class_id, method_id, arguments))
-        answer = read_frame(self.stream)
+        answer = frames.read(self.stream)
         if struct.unpack_from(">HH", answer) != (class_id, method_id + 1):
             raise OSError(f"method {class_id}.{method_id} was answered with {answer!r}")
         return answer
