@@ -412,7 +412,7 @@ static void forget(struct vhost *v, void *context)
 {
     (void)context;
     topology_observe(v->topology, NULL);
-    free(v->state);
+    definition_recorder_free(v->state);
     v->state = NULL;
 }
 

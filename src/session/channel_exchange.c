@@ -57,7 +57,7 @@ static int check_alternate_exchange(struct channel *ch, struct bytes exchange,
     return channel_check_permission(ch, PERMISSION_WRITE, "exchange", alternate->bytes);
 }
 
-/* `*changed`: there is something to be committed. */
+/* `*changed`: there is something to be committed, by this or by another that was quicker. */
 static int declare(struct channel *ch, const struct amqp_exchange_declare *m,
                    const struct table *arguments, bool *changed)
 {
@@ -83,7 +83,8 @@ static int declare(struct channel *ch, const struct amqp_exchange_declare *m,
     vhost_lock_write(vhost);
     before = definition_changes_of(vhost);
     rc = delayed_exchange_declare(ch->shard, vhost->topology, &d, &r);
-    *changed = definition_changes_of(vhost) != before;
+    *changed = definition_changes_of(vhost) != before ||
+               definition_uncommitted_exchange(vhost, m->exchange);
     vhost_unlock(vhost);
     return rc < 0 ? channel_refuse_with(ch, &r) : 0;
 }
@@ -120,7 +121,8 @@ static int on_delete(struct channel *ch, const struct amqp_exchange_delete *m)
     vhost_lock_write(vhost);
     before = definition_changes_of(vhost);
     rc = topology_delete_exchange(vhost->topology, m->exchange, m->if_unused, &r);
-    changed = definition_changes_of(vhost) != before;
+    changed = definition_changes_of(vhost) != before ||
+              definition_uncommitted_exchange(vhost, m->exchange);
     vhost_unlock(vhost);
     if (rc < 0)
         return channel_refuse_with(ch, &r);
@@ -141,7 +143,7 @@ static int change_binding(struct channel *ch, struct binding_declaration *b, boo
     vhost_lock_write(vhost);
     before = definition_changes_of(vhost);
     rc = bind ? topology_bind(vhost->topology, b, &r) : topology_unbind(vhost->topology, b, &r);
-    *changed = definition_changes_of(vhost) != before;
+    *changed = definition_changes_of(vhost) != before || definition_uncommitted_binding(vhost, b);
     vhost_unlock(vhost);
     return rc < 0 ? channel_refuse_with(ch, &r) : 0;
 }

@@ -366,6 +366,18 @@ static struct amqp_method delete_ok(uint64_t messages)
     };
 }
 
+/* Of a queue that another connection has just deleted. */
+static bool deletion_is_uncommitted(struct channel *ch, struct bytes name)
+{
+    struct vhost *vhost = ch->connection->vhost;
+    bool uncommitted;
+
+    vhost_lock_read(vhost);
+    uncommitted = definition_uncommitted_queue(vhost, name);
+    vhost_unlock(vhost);
+    return uncommitted;
+}
+
 static int on_delete(struct channel *ch, const struct amqp_queue_delete *m)
 {
     const struct amqp_method ok = delete_ok(0);
@@ -377,8 +389,7 @@ static int on_delete(struct channel *ch, const struct amqp_queue_delete *m)
         return -EPROTO;
     queue = lookup(ch, name);
     if (queue == NULL) {
-        if (!m->no_wait)
-            channel_send(ch, &ok);
+        channel_answer_committed(ch, &ok, deletion_is_uncommitted(ch, name), m->no_wait);
         return 0;
     }
     if (locked_for(ch, queue)) {

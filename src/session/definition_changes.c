@@ -43,6 +43,7 @@ static void on_exchange_added(void *context, const struct exchange *e)
         definition.delays_shard = d->log->number;
     }
     definitions_add_exchange(r->definitions, &definition, NOBODY_WAITS);
+    uncommitted_note_exchange(&r->uncommitted, definition.name);
     count_change(r);
 }
 
@@ -54,6 +55,7 @@ static void on_exchange_removed(void *context, const struct exchange *e)
     if (!exchange_durable(e))
         return;
     definitions_remove_exchange(r->definitions, r->vhost->name, exchange_name(e), NOBODY_WAITS);
+    uncommitted_note_exchange(&r->uncommitted, exchange_name(e));
     count_change(r);
 }
 
@@ -83,6 +85,7 @@ static void on_queue_removed(void *context, const struct queue_handle *h)
     if (h->durable == NULL)
         return;
     definitions_remove_queue(r->definitions, r->vhost->name, h->name, NOBODY_WAITS);
+    uncommitted_note_queue(&r->uncommitted, h->name);
     count_change(r);
 }
 
@@ -107,6 +110,7 @@ static void on_binding_added(void *context, const struct binding_declaration *b,
     if (!durable)
         return;
     definitions_add_binding(r->definitions, &definition, NOBODY_WAITS);
+    uncommitted_note_binding(&r->uncommitted, b);
     count_change(r);
 }
 
@@ -118,6 +122,7 @@ static void on_binding_removed(void *context, const struct binding_declaration *
     if (!durable)
         return;
     definitions_remove_binding(r->definitions, &definition, NOBODY_WAITS);
+    uncommitted_note_binding(&r->uncommitted, b);
     count_change(r);
 }
 
@@ -140,8 +145,17 @@ void definition_recorder_start(struct definition_recorder *r, struct vhost *vhos
         .vhost = vhost,
     };
     atomic_init(&r->changes, 0);
+    uncommitted_init(&r->uncommitted, broker->definitions);
     vhost->state = r;
     topology_observe(vhost->topology, &r->observer);
+}
+
+void definition_recorder_free(struct definition_recorder *r)
+{
+    if (r == NULL)
+        return;
+    uncommitted_free(&r->uncommitted);
+    free(r);
 }
 
 uint64_t definition_changes_of(const struct vhost *vhost)
@@ -149,6 +163,27 @@ uint64_t definition_changes_of(const struct vhost *vhost)
     const struct definition_recorder *r = vhost->state;
 
     return r == NULL ? 0 : atomic_load_explicit(&r->changes, memory_order_relaxed);
+}
+
+bool definition_uncommitted_exchange(const struct vhost *vhost, struct bytes name)
+{
+    const struct definition_recorder *r = vhost->state;
+
+    return r != NULL && uncommitted_has_exchange(&r->uncommitted, name);
+}
+
+bool definition_uncommitted_queue(const struct vhost *vhost, struct bytes name)
+{
+    const struct definition_recorder *r = vhost->state;
+
+    return r != NULL && uncommitted_has_queue(&r->uncommitted, name);
+}
+
+bool definition_uncommitted_binding(const struct vhost *vhost, const struct binding_declaration *b)
+{
+    const struct definition_recorder *r = vhost->state;
+
+    return r != NULL && uncommitted_has_binding(&r->uncommitted, b);
 }
 
 /* ---- Waiting ---- */

@@ -103,6 +103,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/topic_access.h \
 	src/session/transaction.c \
 	src/session/transaction.h \
+	src/session/uncommitted.c \
+	src/session/uncommitted.h \
 	src/session/undefined_queue.c \
 	src/session/undefined_queue.h \
 	src/session/unwritten_pages.c \

@@ -101,6 +101,32 @@ void bulk_fill(const struct broker *b, const struct bulk *k, uint32_t first, uin
     free(outcomes);
 }
 
+uint32_t bulk_count_outcomes(const enum outcome *outcomes, uint32_t count, enum outcome wanted)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        n += outcomes[i] == wanted;
+    return n;
+}
+
+uint32_t bulk_publish_until(const struct broker *b, const struct bulk *k, enum outcome wanted,
+                            uint32_t number, enum outcome *outcomes)
+{
+    int64_t deadline = now_ms() + deadline_ms();
+
+    do {
+        const struct timespec step = {.tv_nsec = 50000000};
+
+        ck_assert_msg(now_ms() < deadline, "persistent messages are still %s",
+                      wanted == CONFIRMED ? "refused" : "confirmed");
+        nanosleep(&step, NULL);
+        bulk_publish(b, k, number, 1, &outcomes[number]);
+        number++;
+    } while (outcomes[number - 1] != wanted);
+    return number;
+}
+
 static void send_ack(struct link *l, uint64_t tag)
 {
     amqp_basic_ack_t m = {.delivery_tag = tag, .multiple = true};

@@ -21,6 +21,12 @@ void bulk_publish(const struct broker *b, const struct bulk *k, uint32_t first, 
 /* The same, and fails the test when one is not confirmed. */
 void bulk_fill(const struct broker *b, const struct bulk *k, uint32_t first, uint32_t count);
 
+/* Publishes single messages until one fares as wanted; returns the next number. */
+uint32_t bulk_publish_until(const struct broker *b, const struct bulk *k, enum outcome wanted,
+                            uint32_t number, enum outcome *outcomes);
+
+uint32_t bulk_count_outcomes(const enum outcome *outcomes, uint32_t count, enum outcome wanted);
+
 /* Consumes and acks `count` messages, which must be those from `first` on, one after the other. */
 void bulk_drain(const struct broker *b, const struct bulk *k, uint32_t first, uint32_t count);
 

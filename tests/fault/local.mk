@@ -8,6 +8,8 @@ tests_fault_libfault_a_SOURCES = \
 	tests/fault/bulk.h \
 	tests/fault/declarer.c \
 	tests/fault/declarer.h \
+	tests/fault/faults.c \
+	tests/fault/faults.h \
 	tests/fault/ledger.c \
 	tests/fault/ledger.h \
 	tests/fault/link.c \
@@ -33,6 +35,11 @@ check_PROGRAMS += tests/fault/test_confirmed_letters
 TESTS += tests/fault/test_confirmed_letters
 tests_fault_test_confirmed_letters_SOURCES = tests/fault/test_confirmed_letters.c
 tests_fault_test_confirmed_letters_LDADD = $(FAULT_LIBS)
+
+check_PROGRAMS += tests/fault/test_definitions
+TESTS += tests/fault/test_definitions
+tests_fault_test_definitions_SOURCES = tests/fault/test_definitions.c
+tests_fault_test_definitions_LDADD = $(FAULT_LIBS)
 
 check_PROGRAMS += tests/fault/test_delayed
 TESTS += tests/fault/test_delayed

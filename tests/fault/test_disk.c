@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tests/fault/bulk.h"
+#include "tests/fault/faults.h"
 #include "tests/wire/harness.h"
 
 enum { PART = 300, NUMBERS = 100000 };
@@ -28,81 +29,19 @@ static const char CONFIG[] = "listeners:\n"
 static const struct bulk ORDERS = {.queue = "orders", .size = 1000, .persistent = true};
 static const struct bulk NEWS = {.queue = "orders", .size = 1000, .persistent = false};
 
-/* ---- Faults to order ---- */
-
-static char control[512];
-
-static void set_fault(const char *text_of_fault)
-{
-    char next[520];
-    FILE *f;
-
-    snprintf(next, sizeof(next), "%s.new", control);
-    f = fopen(next, "we");
-    ck_assert_ptr_nonnull(f);
-    fputs(text_of_fault, f);
-    fclose(f);
-    ck_assert_int_eq(rename(next, control), 0);
-}
-
-static struct broker *start_with_faults_and(const char *config, int workers)
-{
-    const char *top = getenv("top_builddir");
-    struct broker *b = broker_prepare();
-    char library[1024];
-
-    snprintf(library, sizeof(library), "%s/tests/fault/disk_faults.so", top != NULL ? top : ".");
-    ck_assert_msg(access(library, R_OK) == 0, "there is no %s", library);
-    snprintf(control, sizeof(control), "%s/control", scratch_directory());
-    set_fault("-");
-    setenv("LEVERET_DISK_FAULTS", control, 1);
-    setenv("LEVERETD_PRELOAD", library, 1);
-    broker_launch(b, config, workers);
-    return b;
-}
-
 static struct broker *start_with_faults(int workers)
 {
-    return start_with_faults_and(CONFIG, workers);
+    return faults_launch(CONFIG, workers);
 }
 
 static void restart(struct broker *b, int workers)
 {
-    unsetenv("LEVERETD_PRELOAD");
-    ck_assert(broker_kill(b));
-    broker_launch(b, CONFIG, workers);
-}
-
-static uint32_t count_outcomes(const enum outcome *outcomes, uint32_t count, enum outcome wanted)
-{
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < count; i++)
-        n += outcomes[i] == wanted;
-    return n;
-}
-
-/* Publishes single messages until one fares as wanted; returns the next number. */
-static uint32_t publish_until(struct broker *b, const struct bulk *k, enum outcome wanted,
-                              uint32_t number, enum outcome *outcomes)
-{
-    int64_t deadline = now_ms() + deadline_ms();
-
-    do {
-        const struct timespec step = {.tv_nsec = 50000000};
-
-        ck_assert_msg(now_ms() < deadline, "persistent messages are still %s",
-                      wanted == CONFIRMED ? "refused" : "confirmed");
-        nanosleep(&step, NULL);
-        bulk_publish(b, k, number, 1, &outcomes[number]);
-        number++;
-    } while (outcomes[number - 1] != wanted);
-    return number;
+    faults_restart(b, CONFIG, workers);
 }
 
 static uint32_t publish_until_confirmed(struct broker *b, uint32_t number, enum outcome *outcomes)
 {
-    return publish_until(b, &ORDERS, CONFIRMED, number, outcomes);
+    return bulk_publish_until(b, &ORDERS, CONFIRMED, number, outcomes);
 }
 
 /* Everything from `from` on that was confirmed is there, and nothing twice. */
@@ -137,11 +76,11 @@ START_TEST(nothing_is_confirmed_that_the_disk_does_not_take)
 
     bulk_declare(b, "orders", true);
     bulk_publish(b, &ORDERS, 0, PART, outcomes);
-    ck_assert_uint_eq(count_outcomes(outcomes, PART, CONFIRMED), PART);
+    ck_assert_uint_eq(bulk_count_outcomes(outcomes, PART, CONFIRMED), PART);
 
-    set_fault(faults[_i].fault);
+    faults_set(faults[_i].fault);
     bulk_publish(b, &ORDERS, number, PART, &outcomes[number]);
-    ck_assert_uint_eq(count_outcomes(&outcomes[number], PART, REFUSED), PART);
+    ck_assert_uint_eq(bulk_count_outcomes(&outcomes[number], PART, REFUSED), PART);
     number += PART;
     ck_assert(broker_log_awaits(b, "cannot be written"));
     bulk_fill(b, &NEWS, number, 10);
@@ -149,14 +88,14 @@ START_TEST(nothing_is_confirmed_that_the_disk_does_not_take)
     bulk_drain(b, &ORDERS, 0, 50);
     /* It has been tried again by now, perhaps more than once. */
     bulk_publish(b, &ORDERS, number, PART, &outcomes[number]);
-    ck_assert_uint_eq(count_outcomes(&outcomes[number], PART, REFUSED), PART);
+    ck_assert_uint_eq(bulk_count_outcomes(&outcomes[number], PART, REFUSED), PART);
     number += PART;
 
-    set_fault("-");
+    faults_set("-");
     number = publish_until_confirmed(b, number, outcomes);
     ck_assert(broker_log_awaits(b, "takes messages again"));
     bulk_publish(b, &ORDERS, number, PART, &outcomes[number]);
-    ck_assert_uint_eq(count_outcomes(&outcomes[number], PART, CONFIRMED), PART);
+    ck_assert_uint_eq(bulk_count_outcomes(&outcomes[number], PART, CONFIRMED), PART);
     number += PART;
 
     restart(b, faults[_i].workers);
@@ -179,9 +118,9 @@ START_TEST(a_broken_moment_in_the_middle_of_publishing_loses_nothing_confirmed)
             const struct timespec moment = {.tv_nsec = 15000000L * (i + 1)};
 
             nanosleep(&moment, NULL);
-            set_fault(i % 2 == 0 ? "sj5" : "wj28");
+            faults_set(i % 2 == 0 ? "sj5" : "wj28");
             nanosleep(&moment, NULL);
-            set_fault("-");
+            faults_set("-");
             _exit(0);
         }
         bulk_publish(b, &ORDERS, number, 3000, &outcomes[number]);
@@ -224,7 +163,7 @@ START_TEST(a_publisher_without_confirms_is_told_that_nothing_is_kept)
 
     bulk_declare(b, "orders", true);
     bulk_fill(b, &ORDERS, 0, PART);
-    set_fault("wj28");
+    faults_set("wj28");
     bulk_publish(b, &ORDERS, number, 1, &outcomes[number]);
     ck_assert_int_eq(outcomes[number], REFUSED);
     number++;
@@ -244,110 +183,10 @@ START_TEST(a_publisher_without_confirms_is_told_that_nothing_is_kept)
         ck_assert_uint_eq(e.method, AMQP_BASIC_ACK_METHOD);
         link_drop(&l);
     }
-    set_fault("-");
+    faults_set("-");
     /* The one of the failed write, and the transient ones; nothing of what was refused. */
     ck_assert_uint_eq(bulk_count(b, "orders"), PART + 1 + 8);
     publish_until_confirmed(b, number, outcomes);
-    ck_assert(broker_stop(b));
-}
-END_TEST
-
-/* And defined when the disk takes it. */
-START_TEST(what_cannot_be_defined_is_refused)
-{
-    amqp_queue_declare_t m = {.queue = amqp_cstring_bytes("new"), .durable = true};
-    struct broker *b = start_with_faults(2);
-    struct link l;
-
-    bulk_declare(b, "orders", true);
-    set_fault(_i == 0 ? "wd28" : "sd5");
-    ck_assert(link_open(&l, b));
-    ck_assert_ptr_null(link_call(&l, AMQP_QUEUE_DECLARE_METHOD, &m, AMQP_QUEUE_DECLARE_OK_METHOD));
-    ck_assert_uint_eq(link_refusal(), 541);
-    link_drop(&l);
-    bulk_fill(b, &ORDERS, 0, 10);
-    set_fault("-");
-    bulk_declare(b, "later", true);
-    restart(b, 2);
-    ck_assert_uint_eq(bulk_count(b, "later"), 0);
-    ck_assert_uint_eq(bulk_count(b, "orders"), 10);
-    /* The broker had it all the while, and put it down with the next. */
-    ck_assert_uint_eq(bulk_count(b, "new"), 0);
-    ck_assert(broker_stop(b));
-}
-END_TEST
-
-/* Who finds the queue there may publish to it, but a restart would end both. */
-START_TEST(nothing_is_confirmed_in_a_queue_that_cannot_be_defined)
-{
-    static enum outcome outcomes[NUMBERS];
-    static uint32_t times[NUMBERS];
-    const struct bulk new = {.queue = "new", .size = 1000, .persistent = true};
-    amqp_queue_declare_t m = {.queue = amqp_cstring_bytes("new"), .durable = true};
-    struct broker *b = start_with_faults(2);
-    uint32_t number = 10;
-    uint32_t confirmed = 0;
-    struct link l;
-
-    bulk_declare(b, "orders", true);
-    set_fault(_i == 0 ? "wd28" : "sd5");
-    for (int i = 0; i < 4; i++) {
-        ck_assert(link_open(&l, b));
-        ck_assert_ptr_null(
-            link_call(&l, AMQP_QUEUE_DECLARE_METHOD, &m, AMQP_QUEUE_DECLARE_OK_METHOD));
-        ck_assert_uint_eq(link_refusal(), 541);
-        link_drop(&l);
-    }
-    bulk_publish(b, &new, 0, number, outcomes);
-    ck_assert_uint_eq(count_outcomes(outcomes, number, REFUSED), number);
-    bulk_fill(b, &ORDERS, 0, 10);
-    set_fault("-");
-    number = publish_until(b, &new, CONFIRMED, number, outcomes);
-    restart(b, 2);
-    ck_assert_uint_eq(bulk_count(b, "orders"), 10);
-    bulk_take_all(b, &new, times, NUMBERS);
-    for (uint32_t i = 0; i < number; i++) {
-        ck_assert(outcomes[i] != CONFIRMED || times[i] == 1);
-        confirmed += outcomes[i] == CONFIRMED;
-    }
-    ck_assert_uint_eq(confirmed, 1);
-    ck_assert(broker_stop(b));
-}
-END_TEST
-
-/* A declare whose answer nobody waits for, and one of a queue that is there but not yet on the
- * disk. */
-START_TEST(a_slow_definition_is_awaited)
-{
-    enum { SYNC_MS = 500 };
-    const amqp_basic_properties_t persistent = {._flags = AMQP_BASIC_DELIVERY_MODE_FLAG,
-                                                .delivery_mode = AMQP_DELIVERY_PERSISTENT};
-    amqp_queue_declare_t m = {.queue = amqp_cstring_bytes("new"), .durable = true, .nowait = true};
-    struct broker *b = start_with_faults(2);
-    struct link first, second;
-    struct link_event e;
-    int64_t begin;
-
-    ck_assert(link_open(&first, b));
-    ck_assert(link_open(&second, b));
-    ck_assert(link_confirm_select(&first));
-    set_fault("td500");
-    begin = now_ms();
-    ck_assert(link_send(&first, AMQP_QUEUE_DECLARE_METHOD, &m));
-    if (_i == 0) {
-        ck_assert(link_publish(&first, "", "new", true, &persistent, "order", 5));
-        ck_assert_int_eq(link_next(&first, deadline_ms(), &e), LINK_EVENT);
-        ck_assert_uint_eq(e.method, AMQP_BASIC_ACK_METHOD);
-    } else {
-        m.nowait = false;
-        ck_assert_ptr_nonnull(
-            link_call(&second, AMQP_QUEUE_DECLARE_METHOD, &m, AMQP_QUEUE_DECLARE_OK_METHOD));
-    }
-    ck_assert_int_ge(now_ms() - begin, SYNC_MS);
-    link_drop(&first);
-    link_drop(&second);
-    restart(b, 2);
-    ck_assert_uint_eq(bulk_count(b, "new"), _i == 0 ? 1 : 0);
     ck_assert(broker_stop(b));
 }
 END_TEST
@@ -369,15 +208,15 @@ START_TEST(what_page_segments_do_not_take_stays_in_memory)
 {
     enum { STEP = 8000 };
     const struct bulk news = {.queue = "news", .size = 2000, .persistent = false};
-    struct broker *b = start_with_faults_and(PAGING_CONFIG, 1);
+    struct broker *b = faults_launch(PAGING_CONFIG, 1);
 
     bulk_declare(b, "news", false);
     bulk_fill(b, &news, 0, STEP);
-    set_fault("wp28");
+    faults_set("wp28");
     bulk_fill(b, &news, STEP, STEP);
     ck_assert(broker_log_awaits(b, "page segments cannot be written"));
     bulk_fill(b, &news, 2 * STEP, STEP);
-    set_fault("-");
+    faults_set("-");
     ck_assert(broker_log_awaits(b, "page segments can be written again"));
     bulk_fill(b, &news, 3 * STEP, STEP);
     bulk_drain(b, &news, 0, 4 * STEP);
@@ -446,7 +285,7 @@ START_TEST(publishers_wait_for_a_slow_disk_and_consumers_do_not)
         ck_assert(link_open(&publishers[i], b));
         link_publish(&publishers[i], "", "nowhere", false, &persistent, "x", 1);
     }
-    set_fault("lj100");
+    faults_set("lj100");
     before = broker_resident_kib(b);
     for (int i = 0; i < ROUNDS; i++) {
         for (int k = 0; k < BATCH; k++)
@@ -458,7 +297,7 @@ START_TEST(publishers_wait_for_a_slow_disk_and_consumers_do_not)
                           "%ld KiB resident after %d rounds, %ld before", broker_resident_kib(b), i,
                           before);
     }
-    set_fault("-");
+    faults_set("-");
     for (int i = 0; i < 4; i++)
         link_drop(&publishers[i]);
     link_drop(&consumer);
@@ -477,11 +316,11 @@ static int journal_of(struct broker *b, const char *queue)
     const struct bulk k = {.queue = queue, .size = 100, .persistent = true};
     bool refused;
 
-    set_fault("w05");
+    faults_set("w05");
     bulk_publish(b, &k, 0, 1, outcomes);
     refused = outcomes[0] == REFUSED;
-    set_fault("-");
-    publish_until(b, &k, CONFIRMED, 1, outcomes);
+    faults_set("-");
+    bulk_publish_until(b, &k, CONFIRMED, 1, outcomes);
     bulk_purge(b, queue);
     return refused ? 0 : 1;
 }
@@ -531,13 +370,13 @@ START_TEST(a_dead_letter_is_in_its_queue_until_another_journal_has_it)
 
     bulk_fill(b, &rejected, 0, PART);
     snprintf(fault, sizeof(fault), "w%d5", dead);
-    set_fault(fault);
+    faults_set(fault);
     bulk_reject(b, &rejected, PART);
-    number = publish_until(b, &letters, REFUSED, number, outcomes);
+    number = bulk_publish_until(b, &letters, REFUSED, number, outcomes);
     bulk_fill(b, &rejected, PART, 1); /* what its journal has of the rejections is durable now */
     if (_i == 1) {
-        set_fault("-");
-        publish_until(b, &letters, CONFIRMED, number, outcomes);
+        faults_set("-");
+        bulk_publish_until(b, &letters, CONFIRMED, number, outcomes);
         await_count(b, "dead", 2 * PART); /* the failed ones, in memory, and once more */
     }
     restart(b, 2);
@@ -584,7 +423,7 @@ static uint32_t fill_disk(struct broker *b, uint32_t number, enum outcome *outco
         bulk_publish(b, &ORDERS, number, 1000, &outcomes[number]);
         number += 1000;
         ck_assert_uint_lt(number, NUMBERS / 2);
-    } while (count_outcomes(&outcomes[number - 1000], 1000, REFUSED) == 0);
+    } while (bulk_count_outcomes(&outcomes[number - 1000], 1000, REFUSED) == 0);
     ck_assert(broker_log_awaits(b, "No space left on device"));
     return number;
 }
@@ -593,7 +432,7 @@ static void check_after_kill(struct broker *b, enum outcome *outcomes, uint32_t 
                              uint32_t number)
 {
     bulk_publish(b, &ORDERS, number, 1000, &outcomes[number]);
-    ck_assert_uint_eq(count_outcomes(&outcomes[number], 1000, CONFIRMED), 1000);
+    ck_assert_uint_eq(bulk_count_outcomes(&outcomes[number], 1000, CONFIRMED), 1000);
     ck_assert(broker_kill(b));
     broker_launch(b, CONFIG, 2);
     check_confirmed(b, outcomes, from, number + 1000);
@@ -638,7 +477,7 @@ START_TEST(a_full_disk_recovers_by_being_consumed_from)
         return;
     bulk_declare(b, "orders", true);
     number = fill_disk(b, number, outcomes);
-    ck_assert_uint_gt(count_outcomes(outcomes, number, CONFIRMED), 10000);
+    ck_assert_uint_gt(bulk_count_outcomes(outcomes, number, CONFIRMED), 10000);
     bulk_drain(b, &ORDERS, taken, 6000);
     taken += 6000;
     number = publish_until_confirmed(b, number, outcomes);
@@ -661,9 +500,6 @@ static Suite *make_suite(void)
                         sizeof(faults) / sizeof(faults[0]));
     tcase_add_test(tcase, a_broken_moment_in_the_middle_of_publishing_loses_nothing_confirmed);
     tcase_add_loop_test(tcase, a_publisher_without_confirms_is_told_that_nothing_is_kept, 0, 2);
-    tcase_add_loop_test(tcase, what_cannot_be_defined_is_refused, 0, 2);
-    tcase_add_loop_test(tcase, nothing_is_confirmed_in_a_queue_that_cannot_be_defined, 0, 2);
-    tcase_add_loop_test(tcase, a_slow_definition_is_awaited, 0, 2);
     tcase_add_test(tcase, what_page_segments_do_not_take_stays_in_memory);
     tcase_add_test(tcase, a_directory_that_is_gone_is_told_of);
     tcase_add_loop_test(tcase, publishers_wait_for_a_slow_disk_and_consumers_do_not, 0, 2);
