@@ -11,10 +11,15 @@
 #include "base/log_quota.h"
 #include "net/timer_wheel.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct connection;
 struct shard;
+
+/* By how many connections a limit may be passed while another worker is asked to make room. */
+#define HANDSHAKES_AHEAD 16
 
 /* What the log says of connections that have not logged in. */
 enum handshake_line {
@@ -31,6 +36,8 @@ enum handshake_line {
 
 struct handshakes {
     struct list waiting; /* connections by .in_handshakes, the oldest first */
+    /* The id of the first of them, UINT64_MAX when there is none. Other workers read it. */
+    atomic_uint_least64_t oldest;
     struct handshake_lines {
         struct log_quota quota;
         struct timer tell; /* how many were left out */
@@ -41,7 +48,9 @@ struct handshakes {
 void handshakes_init(struct handshakes *x, struct shard *s);
 
 /* Makes room for one more connection, which counts as one that has not logged in from then on, by
- * killing the oldest of those if need be. Returns whether there is room; if not, that is logged. */
+ * killing the oldest of those if need be, whichever worker has it. Another worker does so when it
+ * takes its mail: until then there are a few more than the limit, HANDSHAKES_AHEAD at most. Returns
+ * whether there is room; if not, that is logged. */
 bool handshakes_admit(struct shard *s);
 
 /* Puts the connection that was admitted in its place. */

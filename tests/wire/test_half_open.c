@@ -106,11 +106,23 @@ static int connect_peer(void)
     return fd;
 }
 
+/* Connects peer 0, and sees that it has been accepted: whatever comes now is newer. */
+static void connect_first_peer(void)
+{
+    uint8_t start[4096];
+
+    peers[0] = connect_peer();
+    peer_count = 1;
+    ck_assert(send(peers[0], "AMQP\0\0\x09\x01", 8, MSG_NOSIGNAL) == 8);
+    ck_assert(recv(peers[0], start, sizeof(start), 0) > 0);
+}
+
+/* Connects peers until there are `count`. */
 static void connect_peers(int count)
 {
-    peer_count = count;
-    for (int i = 0; i < count; i++) {
+    for (int i = peer_count; i < count; i++) {
         peers[i] = connect_peer();
+        peer_count = i + 1;
         if (i % WAVE == WAVE - 1)
             witness_work(&others, 1);
     }
@@ -168,6 +180,17 @@ static int open_descriptors(void)
         count += entry->d_name[0] != '.';
     closedir(d);
     return count;
+}
+
+/* Ends when the broker has closed what was opened since it had `count`. */
+static void await_descriptors(int count)
+{
+    int64_t deadline = now_ms() + deadline_ms();
+
+    while (open_descriptors() > count) {
+        ck_assert_msg(now_ms() < deadline, "connections stay open");
+        usleep(1000);
+    }
 }
 
 /* As many as descriptors allow, on both sides. */
@@ -331,6 +354,7 @@ START_TEST(half_open_connections_beyond_a_limit_give_way_to_newer_ones)
     snprintf(more, sizeof(more), ", handshake_timeout_ms: %d", SHORT_TIMEOUT_MS);
     start_limited(_i, more);
     begin = now_ms();
+    connect_first_peer();
     connect_peers(LIMITED + SURPLUS);
     while (held_peers() > most && now_ms() - begin < SHORT_TIMEOUT_MS)
         witness_work(&others, 1);
@@ -345,6 +369,29 @@ START_TEST(half_open_connections_beyond_a_limit_give_way_to_newer_ones)
     expect_ends();
     one_comes_in();
     witness_was_served(&others, 10);
+    stop();
+}
+END_TEST
+
+/* Whichever worker has the one that does not log in, and whichever the newer one. */
+START_TEST(the_only_one_without_a_login_gives_way)
+{
+    enum { PLACES = 10, ROUNDS = 20 };
+    struct client *clients[PLACES - 2];
+    int descriptors;
+
+    start("max_connections: 10");
+    for (int i = 0; i < PLACES - 2; i++)
+        clients[i] = connect_client_to(broker);
+    descriptors = open_descriptors();
+    for (int round = 0; round < ROUNDS; round++) {
+        connect_first_peer();
+        one_comes_in();
+        expect_ends();
+        await_descriptors(descriptors);
+    }
+    for (int i = 0; i < PLACES - 2; i++)
+        close_client(clients[i]);
     stop();
 }
 END_TEST
@@ -417,6 +464,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, tls_handshakes_without_an_end_cost_what_openssl_needs);
     tcase_add_loop_test(tcase, half_open_connections_beyond_a_limit_give_way_to_newer_ones, 0,
                         sizeof(LIMITS) / sizeof(LIMITS[0]));
+    tcase_add_test(tcase, the_only_one_without_a_login_gives_way);
     tcase_add_loop_test(tcase, flood_of_half_open_connections_keeps_nobody_out, 0, 2);
     return suite;
 }

@@ -156,8 +156,8 @@ START_TEST(refused_connections_are_told_of_likewise)
         raw_close(r);
     }
     expect_all_are_told("refused a connection: the limit of 10 (limits.max_connections) is reached",
-                        " more connections were refused (limits.max_connections); a worker lists "
-                        "20 a second\n",
+                        " more connections were refused (limits.max_connections, "
+                        "limits.max_handshakes); a worker lists 20 a second\n",
                         begin);
     stop();
 }
