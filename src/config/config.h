@@ -75,6 +75,7 @@ struct config_tls {
     uint32_t ticket_rotation_s;
     bool kernel_tls;
     enum tls_name user_from;
+    uint32_t user_san_index;
     const char *user_pattern; /* NULL: all of the name */
 };
 

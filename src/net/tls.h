@@ -46,9 +46,11 @@ struct tls_identity {
 /* The name in a certificate that says who its owner is. */
 enum tls_name {
     TLS_NAME_COMMON,  /* CN of the subject; several with commas in between */
-    TLS_NAME_SAN_DNS, /* the first alternative name of that type; likewise the next */
+    TLS_NAME_SAN_DNS, /* an alternative name of that type; likewise the next */
     TLS_NAME_SAN_EMAIL,
     TLS_NAME_SAN_URI,
+    TLS_NAME_SAN_IP,        /* as text: 192.0.2.7, 2001:db8::7 */
+    TLS_NAME_SAN_OTHER,     /* whatever its type is, the text that it is: a UPN, for one */
     TLS_NAME_DISTINGUISHED, /* the whole subject, as RFC 4514 writes it: CN=app,O=Example */
 };
 
@@ -71,6 +73,7 @@ struct tls_options {
     uint32_t ticket_rotation_s;
     bool kernel_tls; /* let the kernel encrypt where it can */
     enum tls_name user_from;
+    uint32_t user_san_index;  /* with an alternative name: which of its type, from 0 */
     const char *user_pattern; /* what of that name is the user; NULL: all of it */
 };
 
@@ -151,9 +154,10 @@ bool stream_tls_kernel_sends(const struct stream *s);
 bool stream_tls_peer_is_verified(const struct stream *s);
 
 /* Writes the user that the peer's certificate names, zero-terminated: what user_pattern takes out
- * of the name that user_from says. Returns 0; -ENOENT when the peer showed no certificate that was
- * verified (or the stream is plain), or one without such a name, or the pattern does not match;
- * -EINVAL when the name holds a zero byte; -E2BIG when it needs more than `size` bytes. */
+ * of the name that user_from and user_san_index say. Returns 0; -ENOENT when the peer showed no
+ * certificate that was verified (or the stream is plain), or one without such a name; -EINVAL when
+ * what is there is no text: it holds a zero byte, or is of another type; -ENOMSG when the pattern
+ * does not match, or finds nothing; -E2BIG when it needs more than `size` bytes. */
 int stream_tls_peer_user(const struct stream *s, char *out, size_t size);
 
 #endif

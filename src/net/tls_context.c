@@ -30,8 +30,7 @@ struct tls_context {
     atomic_uint references;
     struct tls_tickets *tickets; /* NULL: none are given */
     bool crl_may_lack;           /* revocation lists: one that is missing or old refuses nobody */
-    enum tls_name user_from;
-    struct pattern *user_pattern; /* or NULL */
+    struct tls_user_rule user_rule;
     struct tls_expiries expiries;
     size_t count;
     SSL_CTX *shown[]; /* one for each certificate with its key */
@@ -370,11 +369,11 @@ static int set_user(struct tls_context *c, const struct tls_options *o, char *er
 {
     char why[PATTERN_ERROR_SIZE];
 
-    c->user_from = o->user_from;
+    c->user_rule = (struct tls_user_rule){.from = o->user_from, .san_index = o->user_san_index};
     if (o->user_pattern == NULL)
         return 0;
-    c->user_pattern = pattern_compile(bytes_from_string(o->user_pattern), why);
-    return c->user_pattern != NULL ? 0 : fail(error, "user_pattern: %s", why);
+    c->user_rule.pattern = pattern_compile(bytes_from_string(o->user_pattern), why);
+    return c->user_rule.pattern != NULL ? 0 : fail(error, "user_pattern: %s", why);
 }
 
 int tls_context_create(struct tls_context **out, const struct tls_options *o, char *error)
@@ -418,7 +417,7 @@ void tls_context_unref(struct tls_context *c)
         SSL_CTX_free(c->shown[i]);
     tls_expiries_release(&c->expiries);
     tls_tickets_unref(c->tickets);
-    pattern_free(c->user_pattern);
+    pattern_free(c->user_rule.pattern);
     free(c);
 }
 
@@ -441,14 +440,9 @@ bool tls_context_gives_tickets(const struct tls_context *c)
     return c->tickets != NULL;
 }
 
-enum tls_name tls_context_user_from(const struct tls_context *c)
+const struct tls_user_rule *tls_context_user_rule(const struct tls_context *c)
 {
-    return c->user_from;
-}
-
-const struct pattern *tls_context_user_pattern(const struct tls_context *c)
-{
-    return c->user_pattern;
+    return &c->user_rule;
 }
 
 size_t tls_context_expiry_count(const struct tls_context *c)

@@ -15,9 +15,15 @@ SSL *tls_context_new_ssl(struct tls_context *c);
  */
 bool tls_context_gives_tickets(const struct tls_context *c);
 
-/* How a peer's certificate names a user; `pattern` is NULL without one. */
-enum tls_name tls_context_user_from(const struct tls_context *c);
-const struct pattern *tls_context_user_pattern(const struct tls_context *c);
+/* How a peer's certificate names a user. */
+struct tls_user_rule {
+    enum tls_name from;
+    uint32_t san_index;      /* of the alternative names of that type */
+    struct pattern *pattern; /* or NULL */
+};
+
+/* Lives as long as the context. */
+const struct tls_user_rule *tls_context_user_rule(const struct tls_context *c);
 
 /* Why a connection is refused: the first reason stays. */
 struct tls_complaint {

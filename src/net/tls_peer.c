@@ -3,11 +3,13 @@
 
 #include "net/tls_stream.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
     NAME_SIZE_MAX = 1024, /* longer ones name nobody */
@@ -67,19 +69,68 @@ static int common_name(const X509 *x, char *out, size_t size)
     return 0;
 }
 
-/* The first alternative name of that type. */
-static int alternative_name(const X509 *x, int type, char *out, size_t size)
+static int copy_address(const ASN1_OCTET_STRING *address, char *out, size_t size)
 {
-    GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
-    int rc = -ENOENT;
+    char text[INET6_ADDRSTRLEN];
+    int n = ASN1_STRING_length(address);
+    int family = n == (int)sizeof(struct in_addr)    ? AF_INET
+                 : n == (int)sizeof(struct in6_addr) ? AF_INET6
+                                                     : AF_UNSPEC;
 
-    for (int i = 0; rc == -ENOENT && i < sk_GENERAL_NAME_num(names); i++) {
+    if (family == AF_UNSPEC ||
+        inet_ntop(family, ASN1_STRING_get0_data(address), text, sizeof(text)) == NULL)
+        return -EINVAL;
+    return copy_name(text, strlen(text), out, size);
+}
+
+/* RFC 5280, otherName: a value of any type, which must be text. Of the types of text the two that
+ * all read alike. */
+static int copy_other_name(const OTHERNAME *other, char *out, size_t size)
+{
+    const ASN1_TYPE *value = other->value;
+    unsigned char *utf8;
+    int rc;
+    int n;
+
+    if (value->type != V_ASN1_UTF8STRING && value->type != V_ASN1_PRINTABLESTRING)
+        return -EINVAL;
+    n = ASN1_STRING_to_UTF8(&utf8, value->value.asn1_string);
+    if (n < 0)
+        return -EINVAL;
+    rc = copy_name(utf8, (size_t)n, out, size);
+    OPENSSL_free(utf8);
+    return rc;
+}
+
+static int copy_alternative_name(const GENERAL_NAME *name, char *out, size_t size)
+{
+    if (name->type == GEN_IPADD)
+        return copy_address(name->d.iPAddress, out, size);
+    if (name->type == GEN_OTHERNAME)
+        return copy_other_name(name->d.otherName, out, size);
+    return copy_name(ASN1_STRING_get0_data(name->d.ia5), (size_t)ASN1_STRING_length(name->d.ia5),
+                     out, size);
+}
+
+/* The one behind `skip` others of that type. */
+static const GENERAL_NAME *find_alternative_name(const GENERAL_NAMES *names, int type,
+                                                 uint32_t skip)
+{
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
         const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
 
-        if (name->type == type)
-            rc = copy_name(ASN1_STRING_get0_data(name->d.ia5),
-                           (size_t)ASN1_STRING_length(name->d.ia5), out, size);
+        if (name->type == type && skip-- == 0)
+            return name;
     }
+    return NULL;
+}
+
+static int alternative_name(const X509 *x, int type, uint32_t index, char *out, size_t size)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+    const GENERAL_NAME *name = find_alternative_name(names, type, index);
+    int rc = name != NULL ? copy_alternative_name(name, out, size) : -ENOENT;
+
     GENERAL_NAMES_free(names);
     return rc;
 }
@@ -102,17 +153,21 @@ static int distinguished_name(const X509 *x, char *out, size_t size)
     return rc;
 }
 
-static int name_of(const X509 *x, enum tls_name which, char *out, size_t size)
+static int name_of(const X509 *x, const struct tls_user_rule *rule, char *out, size_t size)
 {
-    switch (which) {
+    switch (rule->from) {
     case TLS_NAME_COMMON:
         return common_name(x, out, size);
     case TLS_NAME_SAN_DNS:
-        return alternative_name(x, GEN_DNS, out, size);
+        return alternative_name(x, GEN_DNS, rule->san_index, out, size);
     case TLS_NAME_SAN_EMAIL:
-        return alternative_name(x, GEN_EMAIL, out, size);
+        return alternative_name(x, GEN_EMAIL, rule->san_index, out, size);
     case TLS_NAME_SAN_URI:
-        return alternative_name(x, GEN_URI, out, size);
+        return alternative_name(x, GEN_URI, rule->san_index, out, size);
+    case TLS_NAME_SAN_IP:
+        return alternative_name(x, GEN_IPADD, rule->san_index, out, size);
+    case TLS_NAME_SAN_OTHER:
+        return alternative_name(x, GEN_OTHERNAME, rule->san_index, out, size);
     case TLS_NAME_DISTINGUISHED:
         return distinguished_name(x, out, size);
     }
@@ -136,21 +191,19 @@ bool stream_tls_peer_is_verified(const struct stream *s)
 int stream_tls_peer_user(const struct stream *s, char *out, size_t size)
 {
     const X509 *x = verified_certificate(s);
-    const struct tls_context *context;
-    const struct pattern *pattern;
+    const struct tls_user_rule *rule;
     char name[NAME_SIZE_MAX];
     struct bytes user;
     int rc;
 
     if (x == NULL)
         return -ENOENT;
-    context = stream_tls_context(s);
-    pattern = tls_context_user_pattern(context);
-    rc = name_of(x, tls_context_user_from(context), name, sizeof(name));
+    rule = tls_context_user_rule(stream_tls_context(s));
+    rc = name_of(x, rule, name, sizeof(name));
     if (rc < 0)
         return rc;
     user = bytes_from_string(name);
-    if (pattern != NULL && !pattern_extract(pattern, user, &user))
-        return -ENOENT;
+    if (rule->pattern != NULL && (!pattern_extract(rule->pattern, user, &user) || user.size == 0))
+        return -ENOMSG;
     return copy_name(user.data, user.size, out, size);
 }

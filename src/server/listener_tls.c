@@ -43,6 +43,7 @@ static int load(struct tls_context **out, const struct config_tls *tls, char *er
         .ticket_rotation_s = tls->ticket_rotation_s,
         .kernel_tls = tls->kernel_tls,
         .user_from = tls->user_from,
+        .user_san_index = tls->user_san_index,
         .user_pattern = tls->user_pattern,
     };
     int rc;

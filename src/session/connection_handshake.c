@@ -51,11 +51,24 @@ static struct sasl_peer peer_of(const struct connection *c, char name[LOGIN_NAME
 /* Why EXTERNAL is not for this client, to the operator. */
 static const char *why_no_identity(const struct connection *c)
 {
+    char name[LOGIN_NAME_MAX + 1];
+
     if (!stream_is_tls(&c->stream))
         return "no certificate without TLS (tls of the listener)";
     if (!stream_tls_peer_is_verified(&c->stream))
         return "it showed no certificate (tls.verify)";
-    return "its certificate names no user (tls.user_from, tls.user_pattern)";
+    switch (stream_tls_peer_user(&c->stream, name, sizeof(name))) {
+    case -ENOENT:
+        return "its certificate names no user: it has no such name (tls.user_from, "
+               "tls.user_san_index)";
+    case -EINVAL:
+        return "its certificate names no user: what is there is no text, or has a zero byte in it "
+               "(tls.user_from)";
+    case -ENOMSG:
+        return "its certificate names no user: tls.user_pattern finds none in its name";
+    default:
+        return "its certificate names no user: the name is too long (tls.user_from)";
+    }
 }
 
 const char *connection_why_no_mechanism(const struct connection *c)

@@ -2,6 +2,7 @@
 #include "tests/wire/tls_client.h"
 #include "tests/wire/tls_files.h"
 
+#include <openssl/asn1.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,12 +27,16 @@ static const char CONFIG[] =
     "  - {name: host.clients.example, password: x}\n"
     "  - {name: someone@clients.example, password: x}\n"
     "  - {name: someone, password: x}\n"
+    "  - {name: 192.0.2.7, password: x}\n"
+    "  - {name: '2001:db8::7', password: x}\n"
     "  - {name: CN=guest, password: x}\n"
     "permissions:\n"
     "  - {user: guest, configure: .*, write: .*, read: .*}\n"
     "  - {user: host.clients.example, configure: .*, write: .*, read: .*}\n"
     "  - {user: someone@clients.example, configure: .*, write: .*, read: .*}\n"
     "  - {user: someone, configure: .*, write: .*, read: .*}\n"
+    "  - {user: 192.0.2.7, configure: .*, write: .*, read: .*}\n"
+    "  - {user: '2001:db8::7', configure: .*, write: .*, read: .*}\n"
     "  - {user: CN=guest, configure: .*, write: .*, read: .*}\n";
 
 static struct broker *broker;
@@ -196,7 +201,7 @@ static const struct {
      {.common = {NAME("Users"), NAME("guest")}},
      "user guest opened vhost /"},
     /* What some read to its zero byte is nobody. */
-    {"", {.common = {NAME("guest\0.example")}}, "its certificate names no user"},
+    {"", {.common = {NAME("guest\0.example")}}, "or has a zero byte in it (tls.user_from)"},
     {"", {.common = {NAME("guest"), NAME("\0")}}, "its certificate names no user"},
     {"      user_from: distinguished_name\n      user_pattern: '^CN=([^,+\\\\]+)(,|$)'\n",
      {.common = {NAME("guest\0.example")}},
@@ -209,7 +214,47 @@ static const struct {
      "user guest opened vhost /"},
     {"      user_from: san_uri\n",
      {.common = {NAME("guest")}, .dns = NAME("guest")},
-     "its certificate names no user"},
+     "it has no such name (tls.user_from, tls.user_san_index)"},
+    /* Which one of several. */
+    {"      user_from: san_dns\n      user_san_index: 1\n",
+     {.alternative = "DNS:other,email:someone@clients.example,DNS:guest"},
+     "user guest opened vhost /"},
+    {"      user_from: san_dns\n      user_san_index: 2\n",
+     {.common = {NAME("guest")}, .alternative = "DNS:guest,IP:192.0.2.7,DNS:guest"},
+     "it has no such name (tls.user_from, tls.user_san_index)"},
+    /* Addresses, as text; those of no length that an address has are none. */
+    {"      user_from: san_ip\n",
+     {.alternative = "DNS:guest,IP:192.0.2.7"},
+     "user 192.0.2.7 opened vhost /"},
+    {"      user_from: san_ip\n      user_san_index: 1\n",
+     {.alternative = "IP:192.0.2.7,IP:2001:db8:0:0::7"},
+     "user 2001:db8::7 opened vhost /"},
+    {"      user_from: san_ip\n", {.address = NAME("guest")}, "what is there is no text"},
+    /* Other names: text of the two types that are read in one way. */
+    {"      user_from: san_other_name\n",
+     {.alternative = "otherName:msUPN;UTF8:someone@clients.example"},
+     "user someone@clients.example opened vhost /"},
+    {"      user_from: san_other_name\n      user_san_index: 1\n",
+     {.alternative = "otherName:1.3.6.1.4.1.311.20.2.3;UTF8:x,otherName:1.2.3;PRINTABLE:guest"},
+     "user guest opened vhost /"},
+    {"      user_from: san_other_name\n",
+     {.other = NAME("guest\0.example"), .other_type = V_ASN1_UTF8STRING},
+     "what is there is no text, or has a zero byte in it"},
+    {"      user_from: san_other_name\n",
+     {.other = NAME("guest\xff"), .other_type = V_ASN1_UTF8STRING},
+     "what is there is no text"},
+    {"      user_from: san_other_name\n",
+     {.other = NAME("guest"), .other_type = V_ASN1_OCTET_STRING},
+     "what is there is no text"},
+    {"      user_from: san_other_name\n",
+     {.other = NAME("guest"), .other_type = V_ASN1_IA5STRING},
+     "what is there is no text"},
+    {"      user_from: san_other_name\n",
+     {.other = NAME(""), .other_type = V_ASN1_UTF8STRING},
+     "it has no such name"},
+    {"      user_from: san_other_name\n",
+     {.common = {NAME("guest")}, .alternative = "DNS:guest"},
+     "it has no such name (tls.user_from, tls.user_san_index)"},
 };
 
 START_TEST(odd_names_are_nobodys)
@@ -228,7 +273,8 @@ START_TEST(a_name_that_the_pattern_does_not_match_is_nobody)
 {
     start("peer", "      user_pattern: ^app-\n");
     ck_assert(!gets_in());
-    expect_refusal_of_external("its certificate names no user (tls.user_from, tls.user_pattern)");
+    expect_refusal_of_external("its certificate names no user: tls.user_pattern finds none in its "
+                               "name");
     stop();
 }
 END_TEST
@@ -274,8 +320,8 @@ START_TEST(a_listener_with_nothing_else_tells_of_a_certificate_that_names_nobody
 {
     start_with("EXTERNAL", "peer", "      user_pattern: ^app-\n");
     ck_assert(!gets_in());
-    expect_log("went away: no mechanism was offered to it: its certificate names no user "
-               "(tls.user_from, tls.user_pattern)");
+    expect_log("went away: no mechanism was offered to it: its certificate names no user: "
+               "tls.user_pattern finds none in its name");
     over.external = false;
     ck_assert(!gets_in());
     stop();

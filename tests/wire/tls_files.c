@@ -81,24 +81,47 @@ void tls_files_add_client(const char *name)
     make_client(name, &authority, -DAY, DAY);
 }
 
-static void add_alternative_name(X509 *x, int type, const void *data, size_t size)
+/* Takes over `name`. */
+static void set_alternative_name(X509 *x, GENERAL_NAME *name)
 {
     GENERAL_NAMES *all = sk_GENERAL_NAME_new_null();
-    GENERAL_NAME *name = GENERAL_NAME_new();
-    ASN1_IA5STRING *text = ASN1_IA5STRING_new();
 
-    ASN1_STRING_set(text, data, (int)size);
-    GENERAL_NAME_set0_value(name, type, text);
     sk_GENERAL_NAME_push(all, name);
     if (X509_add1_ext_i2d(x, NID_subject_alt_name, all, 0, X509V3_ADD_REPLACE) != 1)
         abort();
     GENERAL_NAMES_free(all);
 }
 
+/* A text or an address. */
+static void add_alternative_name(X509 *x, int type, const void *data, size_t size)
+{
+    GENERAL_NAME *name = GENERAL_NAME_new();
+    ASN1_STRING *value =
+        ASN1_STRING_type_new(type == GEN_IPADD ? V_ASN1_OCTET_STRING : V_ASN1_IA5STRING);
+
+    ASN1_STRING_set(value, data, (int)size);
+    GENERAL_NAME_set0_value(name, type, value);
+    set_alternative_name(x, name);
+}
+
+/* A user principal name, whose value is of whatever type. */
+static void add_other_name(X509 *x, int type, const struct odd_name *text)
+{
+    GENERAL_NAME *name = GENERAL_NAME_new();
+    ASN1_STRING *value = ASN1_STRING_type_new(type);
+    ASN1_TYPE *any = ASN1_TYPE_new();
+
+    ASN1_STRING_set(value, text->data, (int)text->size);
+    ASN1_TYPE_set(any, type, value);
+    GENERAL_NAME_set0_othername(name, OBJ_nid2obj(NID_ms_upn), any);
+    set_alternative_name(x, name);
+}
+
 void tls_files_add_odd_client(const char *name, const struct odd_names *names)
 {
     const struct certificate_terms terms = {.use = CERTIFICATE_OF_CLIENT,
                                             .common_name = name,
+                                            .alternative_names = names->alternative,
                                             .not_before_s = -DAY,
                                             .not_after_s = DAY};
     struct certificate c = make(name, &terms, &authority);
@@ -112,6 +135,10 @@ void tls_files_add_odd_client(const char *name, const struct odd_names *names)
     X509_NAME_free(subject);
     if (names->dns.data != NULL)
         add_alternative_name(c.x509, GEN_DNS, names->dns.data, names->dns.size);
+    if (names->address.data != NULL)
+        add_alternative_name(c.x509, GEN_IPADD, names->address.data, names->address.size);
+    if (names->other.data != NULL)
+        add_other_name(c.x509, names->other_type, &names->other);
     if (names->uri != NULL)
         add_alternative_name(c.x509, GEN_URI, names->uri, strlen(names->uri));
     if (X509_sign(c.x509, authority.key, EVP_sha256()) == 0)

@@ -33,14 +33,17 @@ void tls_files_add_list(const char *name, long begin_s, long end_s);
 /* Makes another client's certificate of the first authority, with its common name NAME. */
 void tls_files_add_client(const char *name);
 
-/* Of a client with several common names, in this order, and with an alternative name of type DNS
- * that may have zero bytes (NULL: none). */
+/* Of a client with several common names, in this order, and with an alternative name (NULL: none)
+ * of one type, which may have zero bytes, or with several as OpenSSL's configuration writes them.
+ */
 struct odd_names {
     struct odd_name {
         const char *data; /* NULL: none */
         size_t size;
-    } common[2], dns;
-    const char *uri; /* or NULL */
+    } common[2], dns, address, other;
+    int other_type;          /* V_ASN1_UTF8STRING and the like */
+    const char *uri;         /* or NULL */
+    const char *alternative; /* or NULL: DNS:a,IP:192.0.2.7 */
 };
 
 /* Makes the certificate of such a client. */
