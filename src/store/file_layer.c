@@ -66,6 +66,16 @@ static int system_size(void *context, int fd, uint64_t *out)
     return 0;
 }
 
+static int system_linked(void *context, int fd)
+{
+    struct stat st;
+
+    (void)context;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    return st.st_nlink != 0 ? 0 : -ENOENT;
+}
+
 static int system_truncate(void *context, int fd, uint64_t size)
 {
     (void)context;
@@ -130,6 +140,7 @@ const struct file_layer SYSTEM_FILES = {
     .pwritev = system_pwritev,
     .datasync = system_datasync,
     .size = system_size,
+    .linked = system_linked,
     .truncate = system_truncate,
     .preallocate = system_preallocate,
     .rename = system_rename,

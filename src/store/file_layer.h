@@ -17,6 +17,7 @@ struct file_layer {
     ssize_t (*pwritev)(void *context, int fd, const struct iovec *runs, int count, uint64_t offset);
     int (*datasync)(void *context, int fd);
     int (*size)(void *context, int fd, uint64_t *out);
+    int (*linked)(void *context, int fd); /* -ENOENT: the file has no name any more */
     int (*truncate)(void *context, int fd, uint64_t size);
     int (*preallocate)(void *context, int fd, uint64_t size);
     int (*rename)(void *context, const char *from, const char *to);

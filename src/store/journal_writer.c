@@ -2,6 +2,7 @@
 #include "store/journal_internal.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -54,6 +55,21 @@ static int sync_all(struct journal *j)
     return 0;
 }
 
+/* What is written to a file that was deleted is found by no restart, synced or not. */
+static int check_linked(struct journal *j)
+{
+    struct journal_writer *w = &j->writer;
+    int rc = j->options.files->linked(journal_files(j), w->fd);
+    char *path;
+
+    if (rc != -ENOENT)
+        return rc;
+    path = segment_path(j->directory, w->segment, "");
+    log_error("journal", "%s: was deleted while the broker had it; what it held is lost", path);
+    free(path);
+    return rc;
+}
+
 static int begin_segment(struct journal *j, struct segment_id id)
 {
     struct journal_writer *w = &j->writer;
@@ -83,10 +99,15 @@ static int end_segment(struct journal *j)
         return rc;
     if (j->options.sync != JOURNAL_SYNC_NEVER || w->sealed_count == 8) {
         rc = sync_all(j);
+        if (rc == 0)
+            rc = check_linked(j);
         if (rc < 0)
             return rc;
         j->options.files->close(journal_files(j), w->fd);
     } else {
+        rc = check_linked(j);
+        if (rc < 0)
+            return rc;
         w->sealed[w->sealed_count++] = w->fd;
     }
     w->fd = -1;
@@ -207,6 +228,8 @@ static void work(struct journal *j, struct journal_group *g)
         rc = sync_all(j);
         synced = rc == 0;
     }
+    if (rc == 0 && w->fd >= 0)
+        rc = check_linked(j);
     if (rc < 0)
         close_files(j);
     pthread_mutex_lock(&w->lock);
@@ -216,7 +239,7 @@ static void work(struct journal *j, struct journal_group *g)
     w->error = rc;
     if (rc == 0)
         w->written = end;
-    if (synced) {
+    if (synced && rc == 0) {
         w->synced = end;
         w->synced_segment = w->segment;
         w->synced_offset = w->offset;

@@ -251,6 +251,30 @@ START_TEST(a_directory_that_is_gone_is_told_of)
 }
 END_TEST
 
+/* The first publish after it already; and what the broker does when there is a directory again. */
+START_TEST(nothing_is_confirmed_in_a_directory_that_was_deleted)
+{
+    static enum outcome outcomes[NUMBERS];
+    struct broker *b = broker_prepare();
+    char directory[512];
+    char command[1200];
+
+    broker_launch(b, CONFIG, _i + 1);
+    broker_data_directory(b, directory, sizeof(directory));
+    bulk_declare(b, "orders", true);
+    bulk_fill(b, &ORDERS, 0, PART);
+    snprintf(command, sizeof(command), "rm -r %s/journal", directory);
+    ck_assert_int_eq(system(command), 0);
+    bulk_publish(b, &ORDERS, PART, PART, &outcomes[PART]);
+    ck_assert_uint_eq(bulk_count_outcomes(&outcomes[PART], PART, REFUSED), PART);
+    ck_assert(broker_log_awaits(b, "was deleted while the broker had it"));
+    snprintf(command, sizeof(command), "mkdir -p %s/journal/0 %s/journal/1", directory, directory);
+    ck_assert_int_eq(system(command), 0);
+    publish_until_confirmed(b, 2 * PART, outcomes);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
 /* ---- A disk that is slow ---- */
 
 static void consume_some(struct link *l, uint32_t count)
@@ -502,6 +526,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tcase, a_publisher_without_confirms_is_told_that_nothing_is_kept, 0, 2);
     tcase_add_test(tcase, what_page_segments_do_not_take_stays_in_memory);
     tcase_add_test(tcase, a_directory_that_is_gone_is_told_of);
+    tcase_add_loop_test(tcase, nothing_is_confirmed_in_a_directory_that_was_deleted, 0, 2);
     tcase_add_loop_test(tcase, publishers_wait_for_a_slow_disk_and_consumers_do_not, 0, 2);
     tcase_add_loop_test(tcase, a_dead_letter_is_in_its_queue_until_another_journal_has_it, 0, 2);
     tcase_add_test(tcase, a_disk_that_others_filled_recovers_when_they_go);

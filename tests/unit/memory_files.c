@@ -260,6 +260,17 @@ static int memory_size(void *context, int fd, uint64_t *out)
     return 0;
 }
 
+static int memory_linked(void *context, int fd)
+{
+    struct memory_files *m = context;
+    int rc;
+
+    pthread_mutex_lock(&m->lock);
+    rc = m->files[fd].path != NULL ? 0 : -ENOENT;
+    pthread_mutex_unlock(&m->lock);
+    return rc;
+}
+
 static int memory_truncate(void *context, int fd, uint64_t size)
 {
     struct memory_files *m = context;
@@ -373,6 +384,7 @@ void memory_files_init(struct memory_files *m)
         .pwritev = memory_pwritev,
         .datasync = memory_datasync,
         .size = memory_size,
+        .linked = memory_linked,
         .truncate = memory_truncate,
         .preallocate = memory_preallocate,
         .rename = memory_rename,

@@ -750,6 +750,42 @@ START_TEST(after_a_failure_nothing_more_is_durable_until_a_retry)
 }
 END_TEST
 
+/* Whatever the mode, and whether the file is full meanwhile. */
+START_TEST(nothing_is_durable_in_a_file_that_was_deleted)
+{
+    static const enum journal_sync modes[] = {JOURNAL_SYNC_ALWAYS, JOURNAL_SYNC_INTERVAL,
+                                              JOURNAL_SYNC_NEVER};
+
+    for (unsigned k = 0; k < 2 * sizeof(modes) / sizeof(modes[0]); k++) {
+        uint64_t durable;
+
+        memory_files_init(&files);
+        owner_init(&owner, &files.layer);
+        owner.options.sync = modes[k / 2];
+        owner.options.segment_size_bytes = 8192;
+        ck_assert_int_eq(owner_open(&owner), 0);
+        owner_publish(&owner, 0, 100);
+        owner_commit(&owner);
+        durable = journal_durable(owner.journal);
+        ck_assert_int_eq(files.layer.unlink(&files, memory_files_last(&files)->path), 0);
+        for (int i = 0; i < (k % 2 == 0 ? 1 : 200); i++)
+            owner_publish(&owner, 0, 100);
+        owner_commit(&owner);
+        ck_assert(journal_is_failed(owner.journal));
+        ck_assert_int_eq(owner.error, ENOENT);
+        ck_assert_uint_eq(journal_durable(owner.journal), durable);
+        forget_lost();
+
+        ck_assert_int_eq(journal_retry(owner.journal), 0);
+        owner_publish(&owner, 1, 100);
+        owner_commit(&owner);
+        reopen();
+        ck_assert_uint_eq(owner_count(&owner, 1), 1);
+        finish();
+    }
+}
+END_TEST
+
 START_TEST(a_damaged_record_is_an_error_to_its_reader)
 {
     struct journal_read_result result = {.error = 0};
@@ -787,4 +823,4 @@ UNIT_MAIN("journal", what_is_appended_is_durable_when_told_and_found_again,
           without_syncs_only_what_replaces_a_segment_is_synced,
           the_queues_of_a_released_queue_free_their_segment, short_writes_are_continued,
           after_a_failure_nothing_more_is_durable_until_a_retry,
-          a_damaged_record_is_an_error_to_its_reader)
+          nothing_is_durable_in_a_file_that_was_deleted, a_damaged_record_is_an_error_to_its_reader)
