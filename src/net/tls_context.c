@@ -144,11 +144,30 @@ static int load_key(SSL_CTX *ssl, const struct tls_identity *i, char *error)
     return rc;
 }
 
+/* What the file does not have of the chain comes from the authorities. OpenSSL would look for it,
+ * and verify signatures, in every handshake. */
+static int complete_chain(SSL_CTX *ssl, const struct tls_identity *i, char *error)
+{
+    STACK_OF(X509) *chain = NULL;
+
+    SSL_CTX_set_mode(ssl, SSL_MODE_NO_AUTO_CHAIN);
+    SSL_CTX_get0_chain_certs(ssl, &chain);
+    if (sk_X509_num(chain) > 0)
+        return 0;
+    if (SSL_CTX_build_cert_chain(ssl, SSL_BUILD_CHAIN_FLAG_NO_ROOT |
+                                          SSL_BUILD_CHAIN_FLAG_IGNORE_ERROR |
+                                          SSL_BUILD_CHAIN_FLAG_CLEAR_ERROR) <= 0)
+        return fail(error, "%s: its chain cannot be used: %s", i->certificate, reason());
+    return 0;
+}
+
 static int load_identity(SSL_CTX *ssl, const struct tls_identity *i, char *error)
 {
     if (SSL_CTX_use_certificate_chain_file(ssl, i->certificate) != 1)
         return fail(error, "%s: no certificate could be read: %s", i->certificate, reason());
-    return load_key(ssl, i, error);
+    if (load_key(ssl, i, error) < 0)
+        return -1;
+    return complete_chain(ssl, i, error);
 }
 
 /* ---- Callbacks ---- */

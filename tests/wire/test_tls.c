@@ -314,6 +314,31 @@ START_TEST(a_client_that_does_not_trust_the_server_is_told_of)
 }
 END_TEST
 
+/* The file of the certificate lacks what is between it and the client's authority. */
+START_TEST(the_chain_is_completed_from_the_authorities)
+{
+    for (int with = 0; with < 2; with++) {
+        struct tls_terms t;
+        struct tls_client *c;
+
+        start(with == 1 ? "      certificate: $lone.pem\n"
+                          "      key: $lone_key.pem\n"
+                          "      ca: $authorities_of_lone.pem\n"
+                        : "      certificate: $lone.pem\n"
+                          "      key: $lone_key.pem\n");
+        t = terms();
+        ck_assert_int_eq(tls_lets_in(&t), with == 1);
+        if (with == 1) {
+            c = tls_connect(&t);
+            /* Without the root, which the client has or does not trust. */
+            ck_assert_int_eq(sk_X509_num(SSL_get_peer_cert_chain(tls_client_ssl(c))), 2);
+            tls_client_free(c);
+        }
+        stop();
+    }
+}
+END_TEST
+
 START_TEST(amqp_without_tls_is_told_of)
 {
     struct tls_client *c;
@@ -1170,6 +1195,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tcase, revocation_is_looked_for_where_crl_check_says, 0,
                         sizeof(REVOCATIONS) / sizeof(REVOCATIONS[0]));
     tcase_add_test(tcase, a_client_that_does_not_trust_the_server_is_told_of);
+    tcase_add_test(tcase, the_chain_is_completed_from_the_authorities);
     tcase_add_test(tcase, amqp_without_tls_is_told_of);
     tcase_add_test(tcase, the_certificate_is_that_of_the_host);
     tcase_add_test(tcase, an_encrypted_key_is_read_with_its_passphrase);

@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 enum {
-    DAY = 24 * 60 * 60,
+    HOUR = 60 * 60,
+    DAY = 24 * HOUR,
     PATHS = 16,
 };
 
@@ -147,7 +148,8 @@ void tls_files_add_odd_client(const char *name, const struct odd_names *names)
     certificate_release(&c);
 }
 
-void tls_files_add_server(const char *name, const char *common_name, long valid_s)
+static void make_server(const char *name, const char *common_name, long valid_s,
+                        const struct certificate *issuer)
 {
     char names[128];
     struct certificate_terms terms = {
@@ -160,8 +162,13 @@ void tls_files_add_server(const char *name, const char *common_name, long valid_
     struct certificate c;
 
     snprintf(names, sizeof(names), "DNS:%s,IP:127.0.0.1", common_name);
-    c = make(name, &terms, &authority);
+    c = make(name, &terms, issuer);
     certificate_release(&c);
+}
+
+void tls_files_add_server(const char *name, const char *common_name, long valid_s)
+{
+    make_server(name, common_name, valid_s, &authority);
 }
 
 static void make_encrypted_server(void)
@@ -269,8 +276,8 @@ static struct certificate make_intermediate(const char *name)
     return make(name, &terms, &authority);
 }
 
-/* Clients of intermediate authorities, and which lists there are of whom. */
-static void make_revocation_lists(void)
+/* Clients and a server of intermediate authorities, and which lists there are of whom. */
+static void make_intermediates(void)
 {
     struct certificate middle = make_intermediate("middle");
     struct certificate fallen = make_intermediate("fallen");
@@ -281,6 +288,9 @@ static void make_revocation_lists(void)
     append_issuer("nested_revoked", &middle);
     make_client("orphan", &fallen, -DAY, DAY);
     append_issuer("orphan", &fallen);
+    make_server("lone", "localhost", DAY, &middle);
+    append_issuer("authorities_of_lone", &middle);
+    append_issuer("authorities_of_lone", &authority);
 
     add_revocation_list("crl.pem", &authority, DAY, "revoked", "fallen");
     add_revocation_list("crl_all.pem", &authority, DAY, "revoked", "fallen");
@@ -329,7 +339,7 @@ static void make_expiring(void)
                  (struct list_terms){-60L * DAY, 10L * DAY + DAY / 2});
     add_expiring("ended", -60, (struct list_terms){-DAY, -60});
     add_expiring("weekly", 90L * DAY, (struct list_terms){-5L * DAY, 2L * DAY});
-    add_expiring("overdue", 90L * DAY, (struct list_terms){-6L * DAY, DAY / 2 + 60});
+    add_expiring("overdue", 90L * DAY, (struct list_terms){-6L * DAY, DAY / 2 + HOUR / 2});
 }
 
 static void make_authorities(void)
@@ -385,6 +395,6 @@ void tls_files_make(void)
     make_client("foreign", &stranger, -DAY, DAY);
     make_client("selfmade", NULL, -DAY, DAY);
     make_encrypted_server();
-    make_revocation_lists();
+    make_intermediates();
     make_expiring();
 }

@@ -5,7 +5,8 @@
  *   crl_middle.pem  the list of "middle" alone;
  *   crl_old.pem     as crl.pem, but out of date.
  * "middle" and "fallen" are intermediate authorities under the first one, with the clients "nested"
- * and "orphan".
+ * and "orphan"; lone.pem is a server of "middle" without that one's certificate, which is in
+ * authorities_of_lone.pem with the first authority's.
  * Of "lasting", "ending" (10 days and a half) and "ended" there are intermediate authorities behind
  * the server of chained.pem, authorities in authorities.pem, and the lists of those in lists.pem,
  * where "lasting" has a former one as well, which is out of date. "weekly" and "overdue" are such
