@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/secret.h"
 #include "net/tls_expiry.h"
 #include "net/tls_tickets.h"
 
@@ -78,7 +79,7 @@ void tls_complain(SSL *ssl, const char *format, ...)
 
 /* ---- Files ---- */
 
-/* The first line of the file. */
+/* The first line of the file. What of it came into `out` stays there when that is no passphrase. */
 static int read_passphrase(const char *path, char out[PASSPHRASE_SIZE_MAX + 2], char *error)
 {
     FILE *f = fopen(path, "re");
@@ -113,30 +114,47 @@ static int give_passphrase(char *out, int size, int writing, void *context)
     return (int)length;
 }
 
-static int load_key(SSL_CTX *ssl, const struct tls_identity *i, char *error)
+/* The passphrase is NULL for a key without one. Returns NULL with the reason in `error`. */
+static EVP_PKEY *read_key_with(const struct tls_identity *i, char *passphrase, char *error)
 {
-    char passphrase[PASSPHRASE_SIZE_MAX + 2] = "";
+    FILE *f = fopen(i->key, "re");
     EVP_PKEY *key;
-    FILE *f;
-    int rc;
 
-    if (i->passphrase_file != NULL && read_passphrase(i->passphrase_file, passphrase, error) < 0)
-        return -1;
-    f = fopen(i->key, "re");
     if (f == NULL) {
-        OPENSSL_cleanse(passphrase, sizeof(passphrase));
-        return fail(error, "%s: %s", i->key, strerror(errno));
+        fail(error, "%s: %s", i->key, strerror(errno));
+        return NULL;
     }
     setvbuf(f, NULL, _IONBF, 0);
-    key = PEM_read_PrivateKey(f, NULL, give_passphrase,
-                              i->passphrase_file != NULL ? passphrase : NULL);
+    key = PEM_read_PrivateKey(f, NULL, give_passphrase, passphrase);
     fclose(f);
-    OPENSSL_cleanse(passphrase, sizeof(passphrase));
     if (key == NULL)
-        return fail(error, "%s: no key could be read%s: %s", i->key,
-                    i->passphrase_file != NULL ? " with the passphrase"
-                                               : " (without key_passphrase_file)",
-                    reason());
+        fail(error, "%s: no key could be read%s: %s", i->key,
+             passphrase != NULL ? " with the passphrase" : " (without key_passphrase_file)",
+             reason());
+    return key;
+}
+
+static EVP_PKEY *read_key(const struct tls_identity *i, char *error)
+{
+    EVP_PKEY *key = NULL;
+    char *passphrase;
+
+    if (i->passphrase_file == NULL)
+        return read_key_with(i, NULL, error);
+    passphrase = secret_alloc(PASSPHRASE_SIZE_MAX + 2);
+    if (read_passphrase(i->passphrase_file, passphrase, error) == 0)
+        key = read_key_with(i, passphrase, error);
+    secret_free(passphrase, PASSPHRASE_SIZE_MAX + 2);
+    return key;
+}
+
+static int load_key(SSL_CTX *ssl, const struct tls_identity *i, char *error)
+{
+    EVP_PKEY *key = read_key(i, error);
+    int rc;
+
+    if (key == NULL)
+        return -1;
     rc = SSL_CTX_use_PrivateKey(ssl, key) == 1 && SSL_CTX_check_private_key(ssl) == 1
              ? 0
              : fail(error, "%s: not the key of %s: %s", i->key, i->certificate, reason());

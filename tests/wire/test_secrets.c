@@ -254,6 +254,43 @@ START_TEST(passwords_of_the_definitions_at_the_start_are_forgotten)
 }
 END_TEST
 
+static void write_passphrase(const char *path, const char *text, size_t times)
+{
+    FILE *f = fopen(path, "we");
+
+    ck_assert_ptr_nonnull(f);
+    while (times-- > 0)
+        fputs(text, f);
+    fputs("\n", f);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+/* One that fits and one that is too long to be any. */
+START_TEST(passphrases_of_keys_are_forgotten)
+{
+    static const char WITH_PASSPHRASE[] =
+        "listeners:\n"
+        "  - address: 127.0.0.1\n"
+        "    port: @PORT@\n"
+        "    tls: {certificate: %s, key: %s, key_passphrase_file: %s}\n"
+        "workers: @WORKERS@\n";
+    char config[4096];
+    char path[512];
+
+    snprintf(path, sizeof(path), "%s/passphrase", scratch_directory());
+    write_passphrase(path, "open sesame", 1);
+    snprintf(config, sizeof(config), WITH_PASSPHRASE, tls_file("encrypted.pem"),
+             tls_file("encrypted_key.pem"), path);
+    broker = broker_start_with_workers(config, 2);
+    expect_forgotten("open sesame");
+    write_passphrase(path, "too-long-a-passphrase", 1000);
+    broker_reload(broker, config);
+    ck_assert(broker_log_awaits(broker, "the first line must be a passphrase of 1 to "));
+    expect_forgotten("too-long-a-passphrase");
+    stop();
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *s = suite_create("secrets");
@@ -268,6 +305,7 @@ static Suite *make_suite(void)
     tcase_add_test(tc, passwords_of_the_admin_socket_are_forgotten);
     tcase_add_loop_test(tc, passwords_of_definitions_are_forgotten, 0, 2);
     tcase_add_test(tc, passwords_of_the_definitions_at_the_start_are_forgotten);
+    tcase_add_test(tc, passphrases_of_keys_are_forgotten);
     return s;
 }
 
