@@ -1,13 +1,18 @@
 #include "amqp/error.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #define AMQP_ERROR_TEXT_MAX (sizeof(((struct amqp_error *)0)->text) - 1)
-#define ELLIPSIS "..."
+#define AT_THE_END "..."
+#define IN_THE_MIDDLE "…"
+
+enum {
+    WHOLE_TEXT_SIZE = 2048, /* with some names in it, of 255 bytes each */
+    TAIL_MAX = 128,
+};
 
 static bool utf8_continuation(char c)
 {
@@ -33,35 +38,61 @@ static void text_drop_partial_sequence(char *text)
         text[lead - 1] = '\0';
 }
 
-/* Ends a text that fills its place with an ellipsis. */
-static void text_cut(char *text)
+/* What of a text that is too long stays at its end: the key of a limit, and what leads to it. */
+static const char *tail_of(const char *whole, size_t size)
 {
-    text[AMQP_ERROR_TEXT_MAX - strlen(ELLIPSIS)] = '\0';
+    const char *tail = whole + size;
+
+    if (whole[size - 1] != ')')
+        return tail;
+    tail -= TAIL_MAX;
+    while (utf8_continuation(*tail))
+        tail++;
+    return tail;
+}
+
+static void text_cut(char *text, const char *whole, size_t size)
+{
+    const char *tail = tail_of(whole, size);
+    const char *mark = *tail != '\0' ? IN_THE_MIDDLE : AT_THE_END;
+    size_t head = AMQP_ERROR_TEXT_MAX - strlen(mark) - strlen(tail);
+
+    memcpy(text, whole, head);
+    text[head] = '\0';
     text_drop_partial_sequence(text);
-    memcpy(text + strlen(text), ELLIPSIS, sizeof(ELLIPSIS));
+    head = strlen(text);
+    snprintf(text + head, AMQP_ERROR_TEXT_MAX + 1 - head, "%s%s", mark, tail);
+}
+
+int amqp_error_set_list(struct amqp_error *e, int code, uint16_t class_id, uint16_t method_id,
+                        const char *fmt, va_list args)
+{
+    char whole[WHOLE_TEXT_SIZE];
+    size_t size;
+
+    e->code = (uint16_t)code;
+    e->class_id = class_id;
+    e->method_id = method_id;
+    snprintf(whole, sizeof(whole), "%s - ", amqp_reply_name(code));
+    size = strlen(whole);
+    vsnprintf(whole + size, sizeof(whole) - size, fmt, args);
+    size = strlen(whole);
+    if (size > AMQP_ERROR_TEXT_MAX)
+        text_cut(e->text, whole, size);
+    else
+        memcpy(e->text, whole, size + 1);
+    return -EPROTO;
 }
 
 int amqp_error_set(struct amqp_error *e, int code, uint16_t class_id, uint16_t method_id,
                    const char *fmt, ...)
 {
     va_list args;
-    int prefix;
-    int rest;
 
     if (e == NULL)
         return -EPROTO;
-
-    e->code = (uint16_t)code;
-    e->class_id = class_id;
-    e->method_id = method_id;
-    prefix = snprintf(e->text, sizeof(e->text), "%s - ", amqp_reply_name(code));
     va_start(args, fmt);
-    rest = vsnprintf(e->text + prefix, sizeof(e->text) - (size_t)prefix, fmt, args);
+    amqp_error_set_list(e, code, class_id, method_id, fmt, args);
     va_end(args);
-
-    if (rest < 0)
-        e->text[prefix] = '\0';
-    else if ((size_t)rest >= sizeof(e->text) - (size_t)prefix)
-        text_cut(e->text);
     return -EPROTO;
 }

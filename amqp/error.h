@@ -5,6 +5,7 @@
 
 #include "amqp/constants.h"
 
+#include <stdarg.h>
 #include <stdint.h>
 
 struct amqp_error {
@@ -15,11 +16,17 @@ struct amqp_error {
 };
 
 /* Fills `e` with the code, the ids and "NAME - " followed by the formatted text. One longer than
- * 255 bytes is cut to that, never inside a UTF-8 sequence, and ends in "..." then. `e` may be NULL
- * when the caller does not ask for the reason.
+ * 255 bytes is cut to that, never inside a UTF-8 sequence: it ends in "..." then, as with RabbitMQ,
+ * unless its end is in parentheses. That says what brought it about, such as the key of a limit,
+ * and stays: what is longer than it should be is a name in the middle, which has a "…" there.
+ * `e` may be NULL when the caller does not ask for the reason.
  *
  * Returns -EPROTO, so that a failing function can end with `return amqp_error_set(…)`. */
 int amqp_error_set(struct amqp_error *e, int code, uint16_t class_id, uint16_t method_id,
                    const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/* The same with its arguments in a list; `e` is not NULL. */
+int amqp_error_set_list(struct amqp_error *e, int code, uint16_t class_id, uint16_t method_id,
+                        const char *fmt, va_list args) __attribute__((format(printf, 5, 0)));
 
 #endif

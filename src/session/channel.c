@@ -244,32 +244,29 @@ static bool closes_connection(int code)
            (code >= AMQP_FRAME_ERROR && code <= AMQP_INTERNAL_ERROR);
 }
 
-static int refuse_text(struct channel *ch, int code, const char *text)
+static int refuse_with(struct channel *ch, const struct amqp_error *e)
 {
-    struct connection *c = ch->connection;
-    struct amqp_error e;
-
-    amqp_error_set(&e, code, amqp_method_class(c->method), amqp_method_number(c->method), "%s",
-                   text);
-    if (closes_connection(code))
-        return connection_fail_with(c, &e);
-    return close_with_error(ch, &e);
+    if (closes_connection(e->code))
+        return connection_fail_with(ch->connection, e);
+    return close_with_error(ch, e);
 }
 
 int channel_refuse(struct channel *ch, int code, const char *format, ...)
 {
-    char text[REFUSAL_TEXT_SIZE];
+    uint32_t method = ch->connection->method;
+    struct amqp_error e;
     va_list args;
 
     va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
+    amqp_error_set_list(&e, code, amqp_method_class(method), amqp_method_number(method), format,
+                        args);
     va_end(args);
-    return refuse_text(ch, code, text);
+    return refuse_with(ch, &e);
 }
 
 int channel_refuse_with(struct channel *ch, const struct refusal *r)
 {
-    return refuse_text(ch, (int)r->code, r->text);
+    return channel_refuse(ch, (int)r->code, "%s", r->text);
 }
 
 int channel_refuse_unkept(struct channel *ch, const struct queue_handle *queue)

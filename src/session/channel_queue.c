@@ -144,7 +144,7 @@ static int check_new(struct channel *ch, struct bytes name, bool server_named)
     if (limit != 0 && atomic_load(&server->queue_count) >= limit)
         return channel_refuse(ch, AMQP_PRECONDITION_FAILED,
                               "cannot declare queue '%.*s' in vhost '%.*s': the limit of %" PRIu32
-                              " queues (limits.max_queues) is reached",
+                              " queues is reached (limits.max_queues)",
                               BYTES_ARGS(name), BYTES_ARGS(ch->connection->vhost->name), limit);
     return 0;
 }

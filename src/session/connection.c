@@ -349,13 +349,11 @@ int connection_fail_with(struct connection *c, const struct amqp_error *e)
 int connection_fail(struct connection *c, int code, uint32_t method, const char *format, ...)
 {
     struct amqp_error e;
-    char text[sizeof(e.text)];
     va_list args;
 
     va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
+    amqp_error_set_list(&e, code, (uint16_t)(method >> 16), (uint16_t)method, format, args);
     va_end(args);
-    amqp_error_set(&e, code, (uint16_t)(method >> 16), (uint16_t)method, "%s", text);
     return connection_fail_with(c, &e);
 }
 

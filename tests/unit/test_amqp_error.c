@@ -61,6 +61,52 @@ START_TEST(error_text_fits_a_shortstr)
 }
 END_TEST
 
+START_TEST(what_is_in_parentheses_at_the_end_stays)
+{
+    static const char KEY[] = "': connection limit (5) is reached (vhost_limits.max_connections)";
+    struct amqp_error e;
+    char name[256];
+
+    memset(name, 'n', sizeof(name));
+    name[255] = '\0';
+    amqp_error_set(&e, AMQP_NOT_ALLOWED, 0, 0,
+                   "access to vhost '%s' refused for user '%s': connection limit (%d) is reached "
+                   "(%s)",
+                   name, name, 5, "vhost_limits.max_connections");
+    ck_assert_uint_eq(strlen(e.text), 255);
+    ck_assert_ptr_nonnull(strstr(e.text, "NOT_ALLOWED - access to vhost 'nnnn"));
+    ck_assert_ptr_nonnull(strstr(e.text, "nnn…nnn"));
+    ck_assert_str_eq(e.text + 255 - strlen(KEY), KEY);
+
+    /* What fits is as it is. */
+    name[200 - strlen("NOT_ALLOWED - ") - strlen("(key)")] = '\0';
+    amqp_error_set(&e, AMQP_NOT_ALLOWED, 0, 0, "%s(key)", name);
+    ck_assert_uint_eq(strlen(e.text), 200);
+    ck_assert_ptr_null(strstr(e.text, "…"));
+}
+END_TEST
+
+/* Whatever octets of sequences the cut is at. */
+START_TEST(text_is_cut_between_characters_in_the_middle)
+{
+    for (size_t offset = 0; offset < 8; offset++) {
+        char name[1024] = "";
+        struct amqp_error e;
+        size_t n;
+
+        memset(name, 'n', offset);
+        for (n = offset; n + 4 < 400; n += 4)
+            memcpy(name + n, "🐇", 4);
+        memcpy(name + n, "nnnnnnnn", offset);
+        amqp_error_set(&e, AMQP_NOT_ALLOWED, 0, 0, "%s (key)", name);
+        ck_assert(amqp_utf8_valid(bytes_from_string(e.text)));
+        ck_assert_uint_le(strlen(e.text), 255);
+        ck_assert_uint_ge(strlen(e.text), 245);
+        ck_assert_str_eq(e.text + strlen(e.text) - 6, " (key)");
+    }
+}
+END_TEST
+
 /* Whatever octet of a sequence the 252nd is. */
 START_TEST(long_error_text_is_cut_between_characters)
 {
@@ -157,6 +203,7 @@ START_TEST(wrong_protocol_header_shows_as_soon_as_it_differs)
 END_TEST
 
 UNIT_MAIN("amqp_error", reply_codes_have_the_specifications_names, error_text_begins_with_the_name,
-          error_text_fits_a_shortstr, long_error_text_is_cut_between_characters,
+          error_text_fits_a_shortstr, what_is_in_parentheses_at_the_end_stays,
+          text_is_cut_between_characters_in_the_middle, long_error_text_is_cut_between_characters,
           error_may_be_of_no_interest, utf8_is_told_from_other_octets,
           wrong_protocol_header_shows_as_soon_as_it_differs)

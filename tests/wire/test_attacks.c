@@ -355,7 +355,7 @@ START_TEST(flood_of_queues_ends_at_the_limit)
     }
     raw_expect_channel_error(peer, 1, 406,
                              "PRECONDITION_FAILED - cannot declare queue 'flood-299' in vhost '/': "
-                             "the limit of 300 queues (limits.max_queues) is reached",
+                             "the limit of 300 queues is reached (limits.max_queues)",
                              AMQP_QUEUE_DECLARE_METHOD);
     witness_work(&others, 10);
     witness_was_served(&others, 5);

@@ -218,11 +218,37 @@ START_TEST(queues_beyond_the_limit_are_refused)
     send_queue_declare(ch, "extra", 0, NO_ARGS);
     expect_channel_error(ch, 406,
                          "PRECONDITION_FAILED - cannot declare queue 'extra' in vhost '/': the "
-                         "limit of 10 queues (limits.max_queues) is reached");
+                         "limit of 10 queues is reached (limits.max_queues)");
     reopen_channel(ch);
     declare_queue(ch, "q0", 0, NO_ARGS); /* is there already */
     delete_queue(ch, "q0", 0);
     declare_queue(ch, "extra", 0, NO_ARGS);
+}
+END_TEST
+
+/* A reply text has 255 bytes, as a name does. */
+START_TEST(a_long_name_leaves_room_for_the_limits_key)
+{
+    static const char BEGIN[] = "PRECONDITION_FAILED - cannot declare queue 'n";
+    static const char END[] =
+        "n' in vhost '/': the limit of 10 queues is reached (limits.max_queues)";
+    struct channel *ch = connect_channel();
+    char text[256];
+    char name[256];
+
+    SKIP_WITH_ORACLE("its limits are others");
+    for (int i = 0; i < MAX_QUEUES; i++) {
+        snprintf(name, sizeof(name), "q%d", i);
+        declare_queue(ch, name, 0, NO_ARGS);
+    }
+    memset(name, 'n', sizeof(name));
+    name[255] = '\0';
+    send_queue_declare(ch, name, 0, NO_ARGS);
+    memset(text, 'n', sizeof(text));
+    memcpy(text, BEGIN, strlen(BEGIN));
+    memcpy(text + 255 - 128 - strlen("…"), "…", strlen("…"));
+    memcpy(text + 256 - sizeof(END), END, sizeof(END));
+    expect_channel_error(ch, 406, text);
 }
 END_TEST
 
@@ -412,6 +438,7 @@ static Suite *make_suite(void)
                         sizeof(FRAMES) / sizeof(FRAMES[0]));
     tcase_add_test(tcase, connections_beyond_the_limit_end_and_the_others_live);
     tcase_add_test(tcase, queues_beyond_the_limit_are_refused);
+    tcase_add_test(tcase, a_long_name_leaves_room_for_the_limits_key);
     tcase_add_test(tcase, consumers_beyond_the_limit_are_refused);
     tcase_add_test(tcase, messages_beyond_the_limit_are_refused);
     tcase_add_test(tcase, headers_beyond_the_limit_are_refused);
