@@ -1,12 +1,17 @@
 #include "base/log_quota.h"
 
+uint32_t log_quota_lines(const struct log_quota *q)
+{
+    return q->lines != 0 ? q->lines : LOG_QUOTA_LINES;
+}
+
 bool log_quota_take(struct log_quota *q, int64_t now_ms)
 {
     if (now_ms >= q->end_ms) {
         q->end_ms = now_ms + LOG_QUOTA_PERIOD_MS;
         q->written = 0;
     }
-    if (q->written < LOG_QUOTA_LINES) {
+    if (q->written < log_quota_lines(q)) {
         q->written++;
         return true;
     }

@@ -14,10 +14,14 @@ enum {
 
 /* Zeroed: nothing was written yet. */
 struct log_quota {
+    uint32_t lines; /* in a second; 0: LOG_QUOTA_LINES */
     int64_t end_ms; /* of the second that the counts are of */
     uint32_t written;
     uint32_t left_out; /* and not told yet */
 };
+
+/* How many lines there are in a second. */
+uint32_t log_quota_lines(const struct log_quota *q);
 
 /* Whether a line is to be written at `now_ms` (monotonic); otherwise it is counted as left out. */
 bool log_quota_take(struct log_quota *q, int64_t now_ms);

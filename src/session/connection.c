@@ -151,8 +151,9 @@ static void tell_of_channel_errors(struct connection *c)
     uint32_t left_out = log_quota_tell(&c->channel_errors);
 
     if (left_out != 0)
-        log_warning("connection", "%s: %u more channels closed for errors; %d a second are listed",
-                    c->peer, left_out, LOG_QUOTA_LINES);
+        connection_lines_log(c->shard, CONNECTION_LINE_CHANNEL_CLOSED,
+                             "%s: %u more channels closed for errors; %d a second are listed",
+                             c->peer, left_out, LOG_QUOTA_LINES);
 }
 
 void connection_log_channel_error(struct connection *c, unsigned channel,
@@ -161,7 +162,8 @@ void connection_log_channel_error(struct connection *c, unsigned channel,
     if (!log_quota_take(&c->channel_errors, shard_now_ms(c->shard)))
         return;
     tell_of_channel_errors(c);
-    log_warning("connection", "%s: channel %u closed: %s", c->peer, channel, e->text);
+    connection_lines_log(c->shard, CONNECTION_LINE_CHANNEL_CLOSED, "%s: channel %u closed: %s",
+                         c->peer, channel, e->text);
 }
 
 static void end_channels(struct connection *c)
@@ -341,7 +343,7 @@ int connection_fail_with(struct connection *c, const struct amqp_error *e)
     if (handshakes_has(c))
         handshakes_log(c->shard, HANDSHAKE_CLOSED, "%s: closed: %s", c->peer, e->text);
     else
-        log_warning("connection", "%s: closed: %s", c->peer, e->text);
+        connection_lines_log(c->shard, CONNECTION_LINE_CLOSED, "%s: closed: %s", c->peer, e->text);
     start_close(c, e);
     return -EPROTO;
 }
@@ -720,13 +722,15 @@ static void log_loss(const struct connection *c, ssize_t result)
 {
     const char *tls = stream_tls_error(&c->stream);
 
-    if (tls != NULL)
+    if (tls != NULL && !handshakes_has(c))
+        connection_lines_log(c->shard, CONNECTION_LINE_LOST, "%s: TLS failed: %s", c->peer, tls);
+    else if (tls != NULL)
         handshakes_log(c->shard, HANDSHAKE_NO_TLS, "%s: %s failed: %s", c->peer,
                        stream_tls_established(&c->stream) ? "TLS" : "the TLS handshake", tls);
     else if (c->state == CONNECTION_OPEN)
-        log_warning("connection", "%s: lost: %s", c->peer,
-                    result == 0 ? "closed by the peer without connection.close"
-                                : strerror((int)-result));
+        connection_lines_log(c->shard, CONNECTION_LINE_LOST, "%s: lost: %s", c->peer,
+                             result == 0 ? "closed by the peer without connection.close"
+                                         : strerror((int)-result));
     else if (c->state == CONNECTION_EXPECT_START_OK && c->mechanisms == 0)
         handshakes_log(c->shard, HANDSHAKE_NO_LOGIN,
                        "%s: went away: no mechanism was offered to it: %s", c->peer,
@@ -821,8 +825,9 @@ static void lose_silent(struct connection *c, int64_t now_ms)
 
     connection_limit_source(c->heartbeat_s, c->shard->broker->limits->heartbeat_s, "heartbeat_s",
                             source);
-    log_warning("connection", "%s: lost: no heartbeat for %" PRId64 " ms, of one each %u s (%s)",
-                c->peer, silence_ms(c, now_ms), (unsigned)c->heartbeat_s, source);
+    connection_lines_log(c->shard, CONNECTION_LINE_SILENT,
+                         "%s: lost: no heartbeat for %" PRId64 " ms, of one each %u s (%s)",
+                         c->peer, silence_ms(c, now_ms), (unsigned)c->heartbeat_s, source);
     connection_kill(c);
 }
 

@@ -33,6 +33,7 @@ void shard_init(struct shard *s, struct worker *w, struct broker *b)
     w->state = s;
     list_init(&s->connections);
     handshakes_init(&s->handshakes, s);
+    connection_lines_init(&s->connection_lines, s);
     list_init(&s->dirty_connections);
     list_init(&s->dead_connections);
     list_init(&s->held_back);
@@ -59,6 +60,7 @@ void shard_init(struct shard *s, struct worker *w, struct broker *b)
 
 void shard_release(struct shard *s)
 {
+    connection_lines_release(&s->connection_lines);
     dead_reads_release(&s->dead_reads);
     held_settles_release(&s->held_settles);
     policy_walk_release(&s->policy_walk);

@@ -9,6 +9,7 @@
 #include "broker/topology.h"
 #include "server/server.h"
 #include "server/worker.h"
+#include "session/connection_lines.h"
 #include "session/dead_reads.h"
 #include "session/handshakes.h"
 #include "session/held_settles.h"
@@ -30,9 +31,10 @@ struct shard {
     struct worker *worker;
     struct broker *broker; /* common to all shards */
 
-    struct list connections;       /* all, by struct connection.in_shard */
-    atomic_uint connection_count;  /* of them; other workers read it */
-    struct handshakes handshakes;  /* those that have not logged in */
+    struct list connections;      /* all, by struct connection.in_shard */
+    atomic_uint connection_count; /* of them; other workers read it */
+    struct handshakes handshakes; /* those that have not logged in */
+    struct connection_lines connection_lines;
     struct list dirty_connections; /* with output to write, by .dirty */
     struct list dead_connections;  /* to be freed at the end of the turn, by .in_shard */
     struct list held_back;         /* publishers that a journal keeps waiting, by .held_back */

@@ -42,5 +42,14 @@ START_TEST(each_second_has_its_own_lines)
 }
 END_TEST
 
+START_TEST(there_may_be_more_lines)
+{
+    quota = (struct log_quota){.lines = 50};
+    ck_assert_uint_eq(log_quota_lines(&quota), 50);
+    ck_assert_uint_eq(written_of(1000, 5000), 50);
+    ck_assert_uint_eq(log_quota_tell(&quota), 950);
+}
+END_TEST
+
 UNIT_MAIN("log_quota", few_lines_are_all_written, a_flood_is_written_in_part_and_counted,
-          each_second_has_its_own_lines)
+          each_second_has_its_own_lines, there_may_be_more_lines)

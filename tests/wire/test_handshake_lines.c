@@ -1,5 +1,6 @@
-/* What those who have not logged in can have the broker log, as often as they like: so many lines a
- * second of each kind, and the number of the others. */
+/* What clients can have the broker log as often as they like, those who have not logged in and
+ * those who have: so many lines a second of each kind, and the number of the others. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -163,7 +164,69 @@ START_TEST(refused_connections_are_told_of_likewise)
 }
 END_TEST
 
-/* Who has logged in has lines of its own. */
+/* ---- Those who have logged in, who have lines of their own ---- */
+
+static void log_in_and_drop(struct raw *r)
+{
+    raw_handshake(r);
+}
+
+static void log_in_and_err(struct raw *r)
+{
+    raw_handshake(r);
+    raw_send_method(r, 7, AMQP_TX_SELECT_METHOD, NULL);
+    raw_expect_connection_error(r, 504, "CHANNEL_ERROR*", AMQP_TX_SELECT_METHOD);
+}
+
+static const struct {
+    void (*act)(struct raw *r);
+    const char *line;
+    const char *left_out;
+} ENDS[] = {
+    {log_in_and_drop, ": lost: ", " more connections were lost; a worker lists 20 a second\n"},
+    {log_in_and_err,
+     ": closed: ", " more connections were closed for errors; a worker lists 20 a second\n"},
+};
+
+START_TEST(ends_of_connections_are_few_lines_and_the_others_counted)
+{
+    int64_t begin;
+
+    start();
+    begin = now_ms();
+    for (unsigned i = 0; i < FLOOD; i++) {
+        struct raw *r = raw_connect(broker);
+
+        ENDS[_i].act(r);
+        raw_close(r);
+    }
+    expect_all_are_told(ENDS[_i].line, ENDS[_i].left_out, begin);
+    stop();
+}
+END_TEST
+
+/* What nothing has told of yet when the broker ends is told then. */
+START_TEST(those_that_the_broker_closes_at_its_end_are_told_of)
+{
+    enum { OPEN = 30 };
+
+    broker = broker_start_with_workers("listeners: [{address: 127.0.0.1, port: @PORT@}]\n"
+                                       "workers: @WORKERS@\n",
+                                       1);
+    for (unsigned i = 0; i < OPEN; i++)
+        raw_handshake(raw_connect(broker));
+    kill(broker_pid(broker), SIGTERM);
+    ck_assert(broker_log_awaits(broker, ": closed: CONNECTION_FORCED"));
+    raw_close_all();
+    ck_assert_int_eq(broker_wait(broker, (int)deadline_ms()), 0);
+    ck_assert_uint_eq(broker_log_count(broker, ": closed: CONNECTION_FORCED"), LINES_A_SECOND);
+    ck_assert_uint_eq(broker_log_sum(broker, " more connections were closed for errors; a worker "
+                                             "lists 20 a second\n"),
+                      OPEN - LINES_A_SECOND);
+    stop();
+}
+END_TEST
+
 START_TEST(errors_of_one_clients_channels_are_few_and_the_others_counted)
 {
     struct raw_bytes publish = {.size = 0};
@@ -203,6 +266,9 @@ static Suite *make_suite(void)
                         sizeof(KINDS) / sizeof(KINDS[0]));
     tcase_add_test(tcase, those_who_give_way_are_told_of_likewise);
     tcase_add_test(tcase, refused_connections_are_told_of_likewise);
+    tcase_add_loop_test(tcase, ends_of_connections_are_few_lines_and_the_others_counted, 0,
+                        sizeof(ENDS) / sizeof(ENDS[0]));
+    tcase_add_test(tcase, those_that_the_broker_closes_at_its_end_are_told_of);
     tcase_add_test(tcase, errors_of_one_clients_channels_are_few_and_the_others_counted);
     return suite;
 }
