@@ -97,6 +97,7 @@ static void check(struct logins *all, struct waiting_login *w, struct yield_time
     else
         upgrade_hash(all, w, yield);
     OPENSSL_cleanse(w->password, sizeof(w->password));
+    secret_wipe_stack();
 }
 
 /* Waits until a login is due and takes it off the queue; NULL at the end. Under the mutex. */

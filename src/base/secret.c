@@ -7,6 +7,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+enum {
+    STACK_SIZE = 32 * 1024,
+};
+
 void *secret_alloc(size_t size)
 {
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -36,6 +40,13 @@ void secret_exclude_from_dumps(void *p, size_t size)
 
     if (begin < end)
         (void)madvise((void *)begin, end - begin, MADV_DONTDUMP);
+}
+
+__attribute__((noinline)) void secret_wipe_stack(void)
+{
+    uint8_t left[STACK_SIZE];
+
+    explicit_bzero(left, sizeof(left));
 }
 
 /* ---- Buffers ---- */

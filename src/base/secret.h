@@ -16,6 +16,11 @@ void secret_free(void *p, size_t size);
 /* Keeps memory that others made, the pages that lie in it wholly, out of core dumps. */
 void secret_exclude_from_dumps(void *p, size_t size);
 
+/* Wipes what functions that have returned to the caller left on the thread's stack, 32 KiB of it.
+ * For after a computation with a secret that signals interrupted: the kernel keeps the registers
+ * there meanwhile, and what is in them is a piece of the secret now and then. */
+void secret_wipe_stack(void);
+
 /* ---- Buffers that secrets come in ---- */
 
 /* As buffer_reserve() and buffer_append(), and what the buffer outgrows is wiped. */
