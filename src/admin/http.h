@@ -4,6 +4,7 @@
 #define LEVERET_ADMIN_HTTP_H
 
 #include "admin/ask.h"
+#include "base/log_quota.h"
 
 #include <stdint.h>
 
@@ -15,6 +16,9 @@ struct http {
     struct broker *broker;
     struct asker *asker;
     int64_t started_ms;
+    uint64_t body_max;           /* bytes of one body */
+    uint64_t body_bytes;         /* that bodies hold which are coming in */
+    struct log_quota complaints; /* of libmicrohttpd's */
 };
 
 /* Serves on `fd`, which it takes over. Returns 0 or -errno. */

@@ -171,6 +171,7 @@ struct config_disk {
 
 struct config_admin {
     const char *socket; /* NULL: data_directory_admin_socket() (store/data_directory.h) */
+    uint64_t max_body_size_bytes;
 };
 
 struct config_log {

@@ -335,6 +335,14 @@ static const struct config_key ADMIN_KEYS[] = {
      .max = 107,
      FIELD(config_admin, socket),
      .doc = "Path of the socket that leveretctl opens; absent: admin.sock in data_dir."},
+    {.name = "max_body_size",
+     .type = CONFIG_TYPE_SIZE,
+     .applies = CONFIG_AT_RESTART,
+     .default_text = "64MiB",
+     .min = 65536,
+     .max = 1024 * 1024 * 1024,
+     FIELD(config_admin, max_body_size_bytes),
+     .doc = "Largest body of a request, such as definitions that are imported."},
     END_OF_KEYS,
 };
 

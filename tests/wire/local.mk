@@ -20,6 +20,11 @@ TESTS += tests/wire/test_admin
 tests_wire_test_admin_SOURCES = tests/wire/test_admin.c
 tests_wire_test_admin_LDADD = $(WIRE_LIBS)
 
+check_PROGRAMS += tests/wire/test_admin_limits
+TESTS += tests/wire/test_admin_limits
+tests_wire_test_admin_limits_SOURCES = tests/wire/test_admin_limits.c
+tests_wire_test_admin_limits_LDADD = $(WIRE_LIBS)
+
 check_PROGRAMS += tests/wire/test_attacks
 TESTS += tests/wire/test_attacks
 tests_wire_test_attacks_SOURCES = tests/wire/test_attacks.c tests/wire/tls_client.c \
