@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     /* Longer than any other process holds the file: leveretctl, while it opens and closes it. */
@@ -108,6 +109,16 @@ int definitions_query_integer(sqlite3 *db, const char *sql, sqlite3_int64 *out)
     }
     sqlite3_finalize(s);
     return code;
+}
+
+bool definitions_are_in_place(sqlite3 *db)
+{
+    const char *path = sqlite3_db_filename(db, "main");
+    int moved = 0;
+
+    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved != 0)
+        return false;
+    return path == NULL || *path == '\0' || access(sqlite3_filename_wal(path), F_OK) == 0;
 }
 
 int definitions_check(sqlite3 *db, const char *path, struct error_line line)

@@ -4,6 +4,7 @@
 #define LEVERET_STORE_DEFINITIONS_SQLITE_H
 
 #include <sqlite3.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* One line for the log and its length. */
@@ -33,6 +34,10 @@ int definitions_errno(sqlite3 *db, int code);
 /* As definitions_errno, and sets the line to what could not be done and why. */
 int definitions_fail(sqlite3 *db, int code, const char *path, const char *what,
                      struct error_line line);
+
+/* Whether the file and, once it was written to, its log still are where they were opened: what is
+ * committed to one that was deleted or moved away is found by no restart. */
+bool definitions_are_in_place(sqlite3 *db);
 
 /* Goes through the whole file for damage. Returns 0, or -EBADMSG or another -errno with the line
  * set. */

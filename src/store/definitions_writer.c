@@ -435,6 +435,18 @@ static void write_over_failed_commit(struct definitions_writer *w)
         sqlite3_exec(w->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
+/* Of a commit that succeeded, as far as SQLite can tell. */
+static int check_place(const struct definitions_writer *w)
+{
+    if (definitions_are_in_place(w->db))
+        return 0;
+    if (!w->failing)
+        log_error("definitions",
+                  "%s: was deleted or moved away while the broker had it; nothing can be declared",
+                  w->path);
+    return -ENOENT;
+}
+
 static int transact(struct definitions_writer *w, const struct change *all)
 {
     bool committing = false;
@@ -448,7 +460,7 @@ static int transact(struct definitions_writer *w, const struct change *all)
         code = step(w->statements[COMMIT]);
     }
     if (code == SQLITE_OK)
-        return 0;
+        return check_place(w);
     rc = definitions_errno(w->db, code);
     if (!w->failing)
         log_error("definitions", "%s: cannot be written: %s (%s)", w->path, strerror(-rc),

@@ -1,6 +1,8 @@
 /* Declarations, bindings and deletions while the disk of the definitions fails or is slow: nothing
  * is said to be there, or gone, that a restart would have otherwise. */
 #include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/fault/bulk.h"
@@ -113,6 +115,28 @@ START_TEST(a_slow_definition_is_awaited)
     link_drop(&second);
     faults_restart(b, CONFIG, 2);
     ck_assert_uint_eq(bulk_count(b, "new"), _i == 0 ? 1 : 0);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
+START_TEST(nothing_is_declared_in_a_directory_that_was_deleted)
+{
+    amqp_queue_declare_t m = {.queue = amqp_cstring_bytes("new"), .durable = true};
+    struct broker *b = broker_prepare();
+    char directory[512];
+    char command[600];
+    struct link l;
+
+    broker_launch(b, CONFIG, 2);
+    broker_data_directory(b, directory, sizeof(directory));
+    ck_assert(link_open(&l, b));
+    bulk_declare(b, "orders", true);
+    snprintf(command, sizeof(command), "rm -r %s/definitions*", directory);
+    ck_assert_int_eq(system(command), 0);
+    ck_assert_ptr_null(link_call(&l, AMQP_QUEUE_DECLARE_METHOD, &m, AMQP_QUEUE_DECLARE_OK_METHOD));
+    ck_assert_uint_eq(link_refusal(), 541);
+    ck_assert(broker_log_awaits(b, "was deleted or moved away"));
+    link_drop(&l);
     ck_assert(broker_stop(b));
 }
 END_TEST
@@ -314,6 +338,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tcase, what_cannot_be_defined_is_refused, 0, 2);
     tcase_add_loop_test(tcase, nothing_is_confirmed_in_a_queue_that_cannot_be_defined, 0, 2);
     tcase_add_loop_test(tcase, a_slow_definition_is_awaited, 0, 2);
+    tcase_add_test(tcase, nothing_is_declared_in_a_directory_that_was_deleted);
     tcase_add_loop_test(tcase, what_another_has_just_done_is_answered_when_it_is_committed, 0,
                         DEED_COUNT);
     tcase_add_loop_test(tcase, what_another_has_just_done_is_refused_when_it_cannot_be_committed, 0,

@@ -5,6 +5,7 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sqlite3.h>
@@ -156,6 +157,8 @@ static void use_failing_disk(void)
 {
     static sqlite3_vfs vfs;
 
+    if (system_vfs != NULL)
+        return;
     system_vfs = sqlite3_vfs_find(NULL);
     vfs = *system_vfs;
     vfs.zName = "failing";
@@ -453,10 +456,47 @@ START_TEST(ids_end_when_no_more_can_be_reserved)
 }
 END_TEST
 
+/* The file, its log, and both. */
+START_TEST(changes_of_a_file_that_is_gone_are_refused_until_it_is_back)
+{
+    static const struct {
+        bool file;
+        bool log;
+    } gone[] = {{true, false}, {false, true}, {true, true}};
+
+    for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++) {
+        struct definitions *d = start();
+        char log[PATH_MAX], file_aside[PATH_MAX], log_aside[PATH_MAX];
+        struct result before, during, after;
+
+        snprintf(log, sizeof(log), "%s-wal", path);
+        snprintf(file_aside, sizeof(file_aside), "%s.aside", path);
+        snprintf(log_aside, sizeof(log_aside), "%s.aside-wal", path);
+        add_queue(d, "before", 1, &before);
+        expect_result(d, &before, 0);
+        ck_assert(!gone[i].file || rename(path, file_aside) == 0);
+        ck_assert(!gone[i].log || rename(log, log_aside) == 0);
+        add_queue(d, "during", 2, &during);
+        ck_assert_int_eq(wait_for_definitions(d), -ENOENT);
+        ck_assert_int_eq(during.value, -ENOENT);
+        ck_assert(!gone[i].file || rename(file_aside, path) == 0);
+        ck_assert(!gone[i].log || rename(log_aside, log) == 0);
+        add_queue(d, "after", 3, &after);
+        expect_result(d, &after, 0);
+        definitions_close(d);
+        expect_text(path, "queue /:after id=3 shard=0 []\n"
+                          "queue /:before id=1 shard=0 []\n"
+                          "queue /:during id=2 shard=0 []\n");
+        finish();
+    }
+}
+END_TEST
+
 UNIT_MAIN("definitions_failures", full_disk_refuses_changes_until_there_is_room,
           failed_sync_refuses_the_change_and_the_next_is_tried,
           barrier_fails_while_something_before_it_is_not_written,
           what_failed_is_written_when_there_is_room_without_being_asked,
           changes_of_users_that_failed_are_made_in_their_order,
           refused_change_does_not_come_back_after_a_crash, every_change_of_a_failed_group_is_told,
+          changes_of_a_file_that_is_gone_are_refused_until_it_is_back,
           opening_on_a_full_disk_is_told, ids_end_when_no_more_can_be_reserved)
