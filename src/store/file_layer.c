@@ -76,6 +76,17 @@ static int system_linked(void *context, int fd)
     return st.st_nlink != 0 ? 0 : -ENOENT;
 }
 
+static uint64_t system_next_data(void *context, int fd, uint64_t offset)
+{
+    off_t at = lseek(fd, (off_t)offset, SEEK_DATA);
+    struct stat st;
+
+    (void)context;
+    if (at >= 0)
+        return (uint64_t)at;
+    return errno == ENXIO && fstat(fd, &st) == 0 ? (uint64_t)st.st_size : offset;
+}
+
 static int system_truncate(void *context, int fd, uint64_t size)
 {
     (void)context;
@@ -141,6 +152,7 @@ const struct file_layer SYSTEM_FILES = {
     .datasync = system_datasync,
     .size = system_size,
     .linked = system_linked,
+    .next_data = system_next_data,
     .truncate = system_truncate,
     .preallocate = system_preallocate,
     .rename = system_rename,

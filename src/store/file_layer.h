@@ -18,6 +18,8 @@ struct file_layer {
     int (*datasync)(void *context, int fd);
     int (*size)(void *context, int fd, uint64_t *out);
     int (*linked)(void *context, int fd); /* -ENOENT: the file has no name any more */
+    /* Where data is from `offset` on, the file's end when there is none: holes need not be read. */
+    uint64_t (*next_data)(void *context, int fd, uint64_t offset);
     int (*truncate)(void *context, int fd, uint64_t size);
     int (*preallocate)(void *context, int fd, uint64_t size);
     int (*rename)(void *context, const char *from, const char *to);

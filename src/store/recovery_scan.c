@@ -84,6 +84,49 @@ static enum record_check read_at(struct window *w, struct record *r, struct segm
     return record_read(r, w->bytes.data, w->bytes.size, id, (uint32_t)offset);
 }
 
+/* Has the window begin at `at`, behind a hole if one begins there, but before `end`. */
+static uint64_t move_behind_hole(struct window *w, uint64_t at, uint64_t end)
+{
+    uint64_t data = w->files->next_data(w->files->context, w->fd, at);
+
+    if (data > end)
+        data = end;
+    data -= data % RECORD_ALIGNMENT;
+    if (data > at) {
+        atomic_fetch_add_explicit(w->done_bytes, data - at, memory_order_relaxed);
+        at = data;
+    }
+    buffer_clear(&w->bytes);
+    w->base = at;
+    if (at < end)
+        move_window(w, at, 1);
+    return at;
+}
+
+/* The first byte from `at` on that is not zero, `end` when there is none. */
+static uint64_t skip_zeros(struct window *w, uint64_t at, uint64_t end)
+{
+    while (at < end) {
+        if (at < w->base || at >= w->base + w->bytes.size)
+            at = move_behind_hole(w, at, end);
+        for (; at < end && at < w->base + w->bytes.size; at++) {
+            if (w->bytes.data[at - w->base] != 0)
+                return at;
+        }
+    }
+    return end;
+}
+
+/* Behind the last byte of the region that is not zero, or its begin. */
+static uint64_t find_data_end(struct window *w, uint64_t begin, uint64_t end)
+{
+    uint64_t data_end = begin;
+
+    for (uint64_t at = skip_zeros(w, begin, end); at < end; at = skip_zeros(w, at + 1, end))
+        data_end = at + 1;
+    return data_end;
+}
+
 /* ---- What the records say ---- */
 
 static bool has_id(const struct hash_node *node, const void *key)
@@ -226,28 +269,19 @@ static void add_record(struct segment_scan *s, const struct record *r, uint32_t 
 
 /* ---- The walk ---- */
 
-/* Behind the last byte of the region that is not zero, or its begin. */
-static uint64_t find_data_end(struct window *w, uint64_t begin, uint64_t end)
-{
-    uint64_t data_end = begin;
-
-    for (uint64_t at = begin; at < end; at++) {
-        if (at >= w->base + w->bytes.size || at < w->base) {
-            buffer_clear(&w->bytes);
-            w->base = at;
-            move_window(w, at, 1);
-        }
-        if (w->bytes.data[at - w->base] != 0)
-            data_end = at + 1;
-    }
-    return data_end;
-}
-
 static void add_region(struct segment_scan *s, uint64_t begin, uint64_t end)
 {
     struct scanned_region region = {.begin = begin, .end = end, .records_before = s->records};
 
     buffer_append(&s->regions, bytes_of(&region, sizeof(region)));
+}
+
+/* Where a record may begin, behind `at`: none begins with zeros alone. */
+static uint64_t next_candidate(struct window *w, uint64_t at)
+{
+    uint64_t next = skip_zeros(w, at + RECORD_ALIGNMENT, w->file_size);
+
+    return next - next % RECORD_ALIGNMENT;
 }
 
 static void walk(struct segment_scan *s, struct window *w, uint64_t at)
@@ -275,7 +309,10 @@ static void walk(struct segment_scan *s, struct window *w, uint64_t at)
             bad = at;
         if (check == RECORD_UNKNOWN)
             s->unknown_record = true;
-        at += check == RECORD_CORRUPT ? record_padded(r.size) : RECORD_ALIGNMENT;
+        if (check == RECORD_CORRUPT)
+            at += record_padded(r.size);
+        else
+            at = next_candidate(w, at);
     }
     if (bad == UINT64_MAX)
         bad = at;
@@ -319,6 +356,7 @@ void segment_scan(struct segment_scan *s, const struct file_layer *files, const 
             walk(s, &w, s->end);
         buffer_free(&w.bytes);
     }
+    atomic_fetch_add_explicit(done_bytes, s->file_size - w.file_size, memory_order_relaxed);
     files->close(files->context, w.fd);
 }
 

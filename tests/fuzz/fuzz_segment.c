@@ -52,6 +52,13 @@ static int input_size(void *context, int fd, uint64_t *out)
     return 0;
 }
 
+static uint64_t input_next_data(void *context, int fd, uint64_t offset)
+{
+    (void)context;
+    (void)fd;
+    return offset;
+}
+
 static const struct segment_id ID = {.number = 1, .salt = 2};
 
 /* Gives checksums to what could be records one behind the other. */
@@ -98,7 +105,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                .open = input_open,
                                .close = input_close,
                                .pread = input_pread,
-                               .size = input_size};
+                               .size = input_size,
+                               .next_data = input_next_data};
     struct scanned scanned = {.scan.id = ID, .end = UINT64_MAX};
     struct recovered recovered = {0};
     _Atomic uint64_t done = 0;

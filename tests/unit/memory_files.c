@@ -271,6 +271,13 @@ static int memory_linked(void *context, int fd)
     return rc;
 }
 
+static uint64_t memory_next_data(void *context, int fd, uint64_t offset)
+{
+    (void)context;
+    (void)fd;
+    return offset;
+}
+
 static int memory_truncate(void *context, int fd, uint64_t size)
 {
     struct memory_files *m = context;
@@ -385,6 +392,7 @@ void memory_files_init(struct memory_files *m)
         .datasync = memory_datasync,
         .size = memory_size,
         .linked = memory_linked,
+        .next_data = memory_next_data,
         .truncate = memory_truncate,
         .preallocate = memory_preallocate,
         .rename = memory_rename,
