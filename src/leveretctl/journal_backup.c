@@ -175,7 +175,11 @@ static void on_damage(void *context, const char *file, uint64_t offset, uint64_t
 {
     const struct line *line = context;
 
-    if (line->text[0] == '\0')
+    if (line->text[0] != '\0')
+        return;
+    if (size == 0)
+        snprintf(line->text, line->size, "%s: %s", file, what);
+    else
         snprintf(line->text, line->size, "%s: damaged at offset %" PRIu64 ", %" PRIu64 " bytes: %s",
                  file, offset, size, what);
 }

@@ -47,6 +47,10 @@ static void tell_damage(void *context, const char *file, uint64_t offset, uint64
                         const char *what)
 {
     (void)context;
+    if (size == 0) {
+        log_error("journal", "%s: %s", file, what);
+        return;
+    }
     log_error("journal", "%s: damaged at %" PRIu64 " for %" PRIu64 " bytes: %s", file, offset, size,
               what);
 }

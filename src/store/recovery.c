@@ -1,6 +1,7 @@
 #include "store/recovery.h"
 
 #include "base/memory.h"
+#include "store/recovery_foreign.h"
 #include "store/recovery_merge.h"
 
 #include <errno.h>
@@ -12,6 +13,8 @@
 #include <time.h>
 
 #define PROGRESS_NS 200000000
+#define REGIONS_TOLD 10u /* of a file */
+#define STRAYS_TOLD 10u  /* of a directory */
 
 struct recovery {
     const struct recovery_options *options;
@@ -19,6 +22,7 @@ struct recovery {
     struct scanned *segments; /* ascending */
     size_t count;
     size_t capacity;
+    size_t strays; /* other files */
     /* The scanning threads'. */
     pthread_mutex_t lock;
     pthread_cond_t finished;
@@ -39,6 +43,29 @@ static void report(struct recovery *r, struct segment_id id, uint64_t offset, ui
 
 /* ---- The files there are ---- */
 
+static void note_stray(struct recovery *r, const char *name)
+{
+    size_t size = strlen(r->options->directory) + 1 + strlen(name) + 1;
+    char *path;
+
+    if (r->strays++ >= STRAYS_TOLD || r->options->damage == NULL)
+        return;
+    path = memory_alloc(size);
+    snprintf(path, size, "%s/%s", r->options->directory, name);
+    r->options->damage(r->options->context, path, 0, 0, "not a file of this journal");
+    free(path);
+}
+
+static void report_more_strays(const struct recovery *r)
+{
+    char what[64];
+
+    if (r->strays <= STRAYS_TOLD || r->options->damage == NULL)
+        return;
+    snprintf(what, sizeof(what), "%zu more are not files of this journal", r->strays - STRAYS_TOLD);
+    r->options->damage(r->options->context, r->options->directory, 0, 0, what);
+}
+
 static void note_file(void *context, const char *name)
 {
     struct recovery *r = context;
@@ -46,13 +73,7 @@ static void note_file(void *context, const char *name)
     bool set_aside;
 
     if (!segment_parse_name(name, &id, &set_aside)) {
-        size_t size = strlen(r->options->directory) + 1 + strlen(name) + 1;
-        char *path = memory_alloc(size);
-
-        snprintf(path, size, "%s/%s", r->options->directory, name);
-        if (r->options->damage != NULL)
-            r->options->damage(r->options->context, path, 0, 0, "not a file of this journal");
-        free(path);
+        note_stray(r, name);
         return;
     }
     if (set_aside)
@@ -73,20 +94,6 @@ static int by_number(const void *a, const void *b)
     if (x->scan.id.number != y->scan.id.number)
         return x->scan.id.number < y->scan.id.number ? -1 : 1;
     return (x->scan.id.salt > y->scan.id.salt) - (x->scan.id.salt < y->scan.id.salt);
-}
-
-static void drop_doubles(struct recovery *r)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < r->count; i++) {
-        if (kept != 0 && r->segments[kept - 1].scan.id.number == r->segments[i].scan.id.number) {
-            report(r, r->segments[i].scan.id, 0, 0, "second file of the same segment");
-            continue;
-        }
-        r->segments[kept++] = r->segments[i];
-    }
-    r->count = kept;
 }
 
 /* ---- Scanning ---- */
@@ -311,17 +318,34 @@ static void damaged(struct recovery *r, struct scanned *s, uint64_t begin, uint6
     report(r, s->scan.id, begin, end - begin, what);
 }
 
+/* Each region is told with its place, of many the first ones; the others as one, with their sum. */
 static void report_regions(struct recovery *r, struct scanned *s)
 {
     const struct scanned_region *regions =
         (const struct scanned_region *)(const void *)s->scan.regions.data;
+    size_t count = s->scan.regions.size / sizeof(*regions);
+    uint64_t more_bytes = 0;
+    char what[80];
 
     if (s->freed)
         return;
-    for (size_t i = 0; i < s->scan.regions.size / sizeof(*regions); i++) {
-        if (regions[i].begin < s->end)
-            damaged(r, s, regions[i].begin, regions[i].end < s->end ? regions[i].end : s->end,
+    while (count != 0 && regions[count - 1].begin >= s->end)
+        count--;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t end = regions[i].end < s->end ? regions[i].end : s->end;
+
+        if (i < REGIONS_TOLD) {
+            damaged(r, s, regions[i].begin, end,
                     regions[i].begin == 0 ? "damaged header" : "damaged records");
+            continue;
+        }
+        r->out->damaged_regions++;
+        more_bytes += end - regions[i].begin;
+    }
+    if (count > REGIONS_TOLD) {
+        snprintf(what, sizeof(what), "damaged records in %zu more places, the first of them here",
+                 count - REGIONS_TOLD);
+        report(r, s->scan.id, regions[REGIONS_TOLD].begin, more_bytes, what);
     }
     if (s->has_end && s->scan.data_end < s->end)
         damaged(r, s, s->scan.data_end, s->end, "missing records");
@@ -401,29 +425,47 @@ static void list_segments(struct recovery *r)
     }
 }
 
+/* Judges first, and changes files only when it is known what becomes of all. */
+static int recover(struct recovery *r)
+{
+    size_t found = r->count;
+    int rc = 0;
+
+    r->count = recovery_part_foreign(r->segments, found);
+    for (size_t i = r->count; i < found; i++)
+        recovery_tell_foreign(r->options, &r->segments[i].scan);
+    if (r->count != 0) {
+        judge(r);
+        rc = truncate_tail(r);
+    }
+    for (size_t i = r->count; rc == 0 && i < found; i++)
+        rc = recovery_set_aside(r->options, &r->segments[i].scan);
+    if (rc < 0)
+        return rc;
+    list_segments(r);
+    recovery_merge(r->segments, r->count, r->out);
+    return 0;
+}
+
 int recovery_run(const struct recovery_options *options, struct recovered *out)
 {
     struct recovery r = {.options = options, .out = out};
+    size_t found = 0;
     int rc;
 
     memset(out, 0, sizeof(*out));
     out->clean = true;
     rc = options->files->list(options->files->context, options->directory, note_file, &r);
+    report_more_strays(&r);
     if (rc == 0 && r.count != 0) {
         qsort(r.segments, r.count, sizeof(*r.segments), by_number);
-        drop_doubles(&r);
         scan_all(&r);
+        found = r.count;
         rc = check_formats(&r);
-        if (rc == 0) {
-            judge(&r);
-            rc = truncate_tail(&r);
-        }
-        if (rc == 0) {
-            list_segments(&r);
-            recovery_merge(r.segments, r.count, out);
-        }
+        if (rc == 0)
+            rc = recover(&r);
     }
-    for (size_t i = 0; i < r.count; i++)
+    for (size_t i = 0; i < found; i++)
         segment_scan_free(&r.segments[i].scan);
     free(r.segments);
     if (rc < 0)

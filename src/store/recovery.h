@@ -4,7 +4,8 @@
  * A torn tail (the last segment's end, written but not synced) is cut at the last good record.
  * Damage elsewhere is reported with file and offset, the records that can still be read are kept,
  * and the damaged file is set aside under another name (never deleted) once its live messages are
- * in new segments. Segments are scanned in parallel. */
+ * in new segments. What has a segment's name and is another file is set aside at once. Segments are
+ * scanned in parallel. */
 #ifndef LEVERET_STORE_RECOVERY_H
 #define LEVERET_STORE_RECOVERY_H
 
@@ -64,7 +65,8 @@ struct recovery_options {
     uint32_t threads;
     /* Called now and then, on the calling thread: bytes scanned and bytes in all. May be NULL. */
     void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes);
-    /* Called for each damaged region. May be NULL. */
+    /* Called for each damaged region; with a size of 0 for what is wrong with a file, or the
+     * directory, as a whole. May be NULL. */
     void (*damage)(void *context, const char *file, uint64_t offset, uint64_t size,
                    const char *what);
     void *context;

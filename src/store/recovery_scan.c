@@ -351,6 +351,8 @@ void segment_scan(struct segment_scan *s, const struct file_layer *files, const 
             s->end = SEGMENT_HEADER_SIZE;
         } else if (rc == -EBADMSG) {
             s->format = 0;
+            if (!segment_read_header(w.bytes.data, w.bytes.size, &s->holds))
+                s->strange = !segment_may_begin(w.bytes.data, w.bytes.size);
         }
         if (rc != -ENOTSUP)
             walk(s, &w, s->end);

@@ -67,14 +67,16 @@ struct segment_scan {
     uint64_t data_end;   /* behind the last byte that is not zero */
     uint64_t proven_end; /* what is below was synced: damage there is no torn tail */
     uint64_t records;
-    bool ended;             /* the last record tells that the journal was closed */
-    bool references;        /* there are any */
-    uint32_t format;        /* when it is newer, or 0 */
-    bool unknown_record;    /* sound, but of a type that only a newer program can know */
-    int error;              /* -errno: it could not be opened */
-    uint64_t segments_at;   /* where the newest SEGMENTS record is, or 0 */
-    struct buffer segments; /* its entries, as two uint32_t each */
-    struct buffer queues;   /* uint64_t: ids */
+    struct segment_id holds; /* another segment, whose header it has; number 0: none */
+    bool strange;            /* it does not begin as any segment does */
+    bool ended;              /* the last record tells that the journal was closed */
+    bool references;         /* there are any */
+    uint32_t format;         /* when it is newer, or 0 */
+    bool unknown_record;     /* sound, but of a type that only a newer program can know */
+    int error;               /* -errno: it could not be opened */
+    uint64_t segments_at;    /* where the newest SEGMENTS record is, or 0 */
+    struct buffer segments;  /* its entries, as two uint32_t each */
+    struct buffer queues;    /* uint64_t: ids */
     struct buffer messages;
     struct buffer expiries;
     struct buffer settles;

@@ -124,10 +124,15 @@ void segment_write_header(uint8_t out[SEGMENT_HEADER_SIZE], struct segment_id id
     segment_write_header_of(out, id, created_ms, SEGMENT_FORMAT);
 }
 
+static bool header_is_sound(const uint8_t *data, size_t size)
+{
+    return size >= SEGMENT_HEADER_SIZE && memcmp(data, MAGIC, sizeof(MAGIC)) == 0 &&
+           get_u32(data + HEADER_CRC) == crc32c(0, data, HEADER_CRC);
+}
+
 int segment_check_header(const uint8_t *data, size_t size, struct segment_id id, uint32_t *format)
 {
-    if (size < SEGMENT_HEADER_SIZE || memcmp(data, MAGIC, sizeof(MAGIC)) != 0 ||
-        get_u32(data + HEADER_CRC) != crc32c(0, data, HEADER_CRC))
+    if (!header_is_sound(data, size))
         return -EBADMSG;
     *format = get_u32(data + HEADER_FORMAT);
     if (*format > SEGMENT_FORMAT)
@@ -135,6 +140,24 @@ int segment_check_header(const uint8_t *data, size_t size, struct segment_id id,
     if (get_u32(data + HEADER_NUMBER) != id.number || get_u32(data + HEADER_SALT) != id.salt)
         return -EBADMSG;
     return 0;
+}
+
+bool segment_read_header(const uint8_t *data, size_t size, struct segment_id *id)
+{
+    if (!header_is_sound(data, size))
+        return false;
+    id->number = get_u32(data + HEADER_NUMBER);
+    id->salt = get_u32(data + HEADER_SALT);
+    return true;
+}
+
+bool segment_may_begin(const uint8_t *data, size_t size)
+{
+    for (size_t i = 0; i < size && i < sizeof(MAGIC); i++) {
+        if (data[i] != MAGIC[i] && data[i] != 0)
+            return false;
+    }
+    return true;
 }
 
 /* ---- Locations ---- */

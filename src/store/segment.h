@@ -91,6 +91,12 @@ void segment_write_header_of(uint8_t out[SEGMENT_HEADER_SIZE], struct segment_id
  * whose number is in `*format`. */
 int segment_check_header(const uint8_t *data, size_t size, struct segment_id id, uint32_t *format);
 
+/* Whether the data begins with a sound header, of whatever segment: then `*id` is which. */
+bool segment_read_header(const uint8_t *data, size_t size, struct segment_id *id);
+
+/* Whether it may be the beginning of a segment, of which a power loss left a part at least. */
+bool segment_may_begin(const uint8_t *data, size_t size);
+
 /* ---- Locations ----
  *
  * The low bits of a location's offset, free because records are aligned, tell the size class of the

@@ -51,6 +51,11 @@ TESTS += tests/fault/test_disk
 tests_fault_test_disk_SOURCES = tests/fault/test_disk.c
 tests_fault_test_disk_LDADD = $(FAULT_LIBS)
 
+check_PROGRAMS += tests/fault/test_journal_files
+TESTS += tests/fault/test_journal_files
+tests_fault_test_journal_files_SOURCES = tests/fault/test_journal_files.c
+tests_fault_test_journal_files_LDADD = $(FAULT_LIBS)
+
 check_PROGRAMS += tests/fault/test_kill
 TESTS += tests/fault/test_kill
 tests_fault_test_kill_SOURCES = tests/fault/test_kill.c

@@ -5,6 +5,7 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,6 +125,139 @@ START_TEST(foreign_files_are_told_and_left_alone)
 }
 END_TEST
 
+/* Of a journal that has ended, with ten messages. */
+static void make_journal(void)
+{
+    start();
+    for (int i = 0; i < 10; i++) {
+        owner_publish(&owner, 0, 1000);
+        owner_commit(&owner);
+    }
+    owner_close(&owner);
+}
+
+static void put_copy(const char *name)
+{
+    char path[128];
+    struct memory_file *f = memory_files_last(&files);
+
+    snprintf(path, sizeof(path), OWNER_DIRECTORY "/%s", name);
+    memory_files_put(&files, path, f->data, f->size);
+}
+
+/* Under a lower salt, a higher one, and as segments before and behind. */
+static const char *const copies[] = {
+    "00000001-00000000.segment",
+    "00000001-ffffffff.segment",
+    "00000009-01234567.segment",
+};
+
+START_TEST(a_copy_of_a_segment_under_another_name_is_set_aside)
+{
+    for (size_t i = 0; i < sizeof(copies) / sizeof(copies[0]); i++) {
+        char aside[128];
+        size_t size;
+
+        make_journal();
+        size = memory_files_last(&files)->size;
+        put_copy(copies[i]);
+        snprintf(aside, sizeof(aside), OWNER_DIRECTORY "/%s.damaged", copies[i]);
+        ck_assert_int_eq(owner_open(&owner), 0);
+        ck_assert_uint_eq(owner.damages, 1);
+        ck_assert_ptr_nonnull(strstr(owner.last_damage, copies[i]));
+        ck_assert_ptr_nonnull(strstr(owner.last_damage, "under another name"));
+        ck_assert_uint_eq(owner.recovered.segment_count, 1);
+        ck_assert_uint_eq(owner.recovered.cut_bytes, 0);
+        ck_assert_uint_eq(owner_count(&owner, 0), 10);
+        owner_check_content(&owner, 0);
+        ck_assert_ptr_nonnull(memory_files_find(&files, aside));
+        ck_assert_uint_eq(memory_files_find(&files, aside)->size, size);
+        owner_publish(&owner, 0, 1000);
+        owner_commit(&owner);
+        owner_close(&owner);
+        ck_assert_int_eq(owner_open(&owner), 0);
+        ck_assert_uint_eq(owner.damages, 0);
+        ck_assert_uint_eq(owner_count(&owner, 0), 11);
+        owner_close(&owner);
+        finish();
+    }
+}
+END_TEST
+
+START_TEST(what_never_was_a_segment_is_set_aside_whole)
+{
+    static const char name[] = OWNER_DIRECTORY "/00000009-01234567.segment";
+    static const char content[] = "letters that nobody wrote to be cut";
+
+    make_journal();
+    memory_files_put(&files, name, content, sizeof(content));
+    ck_assert_int_eq(owner_open(&owner), 0);
+    ck_assert_uint_eq(owner.damages, 1);
+    ck_assert_ptr_nonnull(strstr(owner.last_damage, "no segment of a journal"));
+    ck_assert_uint_eq(owner.recovered.cut_bytes, 0);
+    ck_assert_uint_eq(owner_count(&owner, 0), 10);
+    ck_assert_uint_eq(
+        memory_files_find(&files, OWNER_DIRECTORY "/00000009-01234567.segment.damaged")->size,
+        sizeof(content));
+    owner_close(&owner);
+    finish();
+}
+END_TEST
+
+START_TEST(nothing_that_was_set_aside_is_overwritten)
+{
+    make_journal();
+    put_copy("00000009-01234567.segment");
+    memory_files_put(&files, OWNER_DIRECTORY "/00000009-01234567.segment.damaged", "x", 1);
+    ck_assert_int_eq(owner_open(&owner), -EEXIST);
+    ck_assert_ptr_nonnull(strstr(owner.last_damage, "cannot be set aside"));
+    ck_assert_uint_eq(
+        memory_files_find(&files, OWNER_DIRECTORY "/00000009-01234567.segment.damaged")->size, 1);
+    finish();
+}
+END_TEST
+
+START_TEST(much_damage_is_told_in_few_lines)
+{
+    struct memory_file *f;
+
+    start();
+    for (int i = 0; i < 500; i++)
+        owner_publish(&owner, 0, 100);
+    owner_commit(&owner);
+    owner_publish(&owner, 0, 100);
+    owner_commit(&owner);
+    f = memory_files_last(&files);
+    for (uint64_t s = 1; s <= 500; s += 2)
+        f->data[(owner.queues[0].messages[s].location.offset & ~7u) + 60] ^= 1;
+    owner_close(&owner);
+    ck_assert_int_eq(owner_open(&owner), 0);
+    ck_assert_uint_eq(owner.recovered.damaged_regions, 250);
+    ck_assert_uint_eq(owner.damages, 11);
+    ck_assert_ptr_nonnull(strstr(owner.last_damage, "damaged records in 240 more places"));
+    ck_assert_uint_eq(owner_count(&owner, 0), 251);
+    owner_close(&owner);
+    finish();
+}
+END_TEST
+
+START_TEST(many_stray_files_are_told_in_few_lines)
+{
+    make_journal();
+    for (int i = 0; i < 100; i++) {
+        char path[64];
+
+        snprintf(path, sizeof(path), OWNER_DIRECTORY "/stray-%d", i);
+        memory_files_put(&files, path, "x", 1);
+    }
+    ck_assert_int_eq(owner_open(&owner), 0);
+    ck_assert_uint_eq(owner.damages, 11);
+    ck_assert_ptr_nonnull(strstr(owner.last_damage, "90 more are not files of this journal"));
+    owner_close(&owner);
+    finish();
+}
+END_TEST
+
 /* A header of the format to come, sealed as its program would. */
 static void put_newer_format(struct memory_file *f)
 {
@@ -216,5 +350,9 @@ END_TEST
 
 UNIT_MAIN("recovery", an_empty_directory_is_a_clean_journal,
           a_torn_tail_is_cut_at_the_last_good_record, damage_that_was_synced_is_no_torn_tail,
-          foreign_files_are_told_and_left_alone, a_newer_format_is_refused_and_nothing_touched,
-          progress_ends_with_everything, what_cannot_be_read_is_damage)
+          foreign_files_are_told_and_left_alone,
+          a_copy_of_a_segment_under_another_name_is_set_aside,
+          what_never_was_a_segment_is_set_aside_whole, nothing_that_was_set_aside_is_overwritten,
+          much_damage_is_told_in_few_lines, many_stray_files_are_told_in_few_lines,
+          a_newer_format_is_refused_and_nothing_touched, progress_ends_with_everything,
+          what_cannot_be_read_is_damage)
