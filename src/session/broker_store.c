@@ -12,6 +12,7 @@
 #include "session/queue_home.h"
 #include "session/vhost_limits.h"
 #include "store/recovery.h"
+#include "store/recovery_look.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -340,6 +341,35 @@ static void watch(struct vhost *v, void *context)
 
 /* ---- Opening and closing ---- */
 
+struct looking {
+    const char *path;
+    int result;
+};
+
+static void look_at_journal(void *context, uint32_t number)
+{
+    struct looking *l = context;
+    char *directory = data_directory_journal(l->path, number);
+    const struct recovery_options options = {
+        .files = &SYSTEM_FILES, .directory = directory, .damage = tell_damage};
+    int rc = recovery_look(&options);
+
+    if (rc < 0)
+        l->result = rc;
+    free(directory);
+}
+
+/* Before anything is written: what no start gets past. */
+static int look_at_journals(const char *path)
+{
+    struct looking l = {.path = path};
+    int rc = data_directory_each_journal(path, look_at_journal, &l);
+
+    if (rc < 0)
+        log_error("journal", "%s: the journals cannot be read: %s", path, strerror(-rc));
+    return rc < 0 ? rc : l.result;
+}
+
 static int open_files(struct broker *b, const char *path)
 {
     char error[ERROR_SIZE];
@@ -351,6 +381,9 @@ static int open_files(struct broker *b, const char *path)
         return rc;
     }
     b->data_is_open = true;
+    rc = look_at_journals(path);
+    if (rc < 0)
+        return rc;
     definitions = data_directory_definitions(path);
     rc = definitions_open(&b->definitions, definitions, error, sizeof(error));
     free(definitions);

@@ -14,9 +14,6 @@
 /* And beyond this when nothing is appended any more. */
 #define RESTING_GROUP_BYTES ((size_t)64 << 10)
 
-/* So many segments must have numbers still. */
-#define NUMBERS_LEFT_MIN (UINT32_C(1) << 24)
-
 /* A segment without live messages is ended early when it is larger than this. */
 #define WORTH_ENDING_BYTES ((uint64_t)256 << 10)
 
@@ -110,7 +107,7 @@ int journal_open(struct journal **out, const struct journal_options *options)
     j->group_number = 1;
 
     rc = options->files->list(options->files->context, j->directory, note_file, j);
-    if (rc == 0 && j->last_number > UINT32_MAX - NUMBERS_LEFT_MIN)
+    if (rc == 0 && j->last_number > SEGMENT_NUMBER_MAX)
         rc = -EOVERFLOW;
     if (rc < 0)
         goto fail;

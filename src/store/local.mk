@@ -37,6 +37,8 @@ src_store_libleveret_store_a_SOURCES = \
 	src/store/recovery.h \
 	src/store/recovery_foreign.c \
 	src/store/recovery_foreign.h \
+	src/store/recovery_look.c \
+	src/store/recovery_look.h \
 	src/store/recovery_merge.c \
 	src/store/recovery_merge.h \
 	src/store/recovery_scan.c \

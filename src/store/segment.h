@@ -19,6 +19,7 @@
 #define SEGMENT_FORMAT 2 /* 1: without expiries */
 #define SEGMENT_HEADER_SIZE 64
 #define SEGMENT_NAME_SIZE 40
+#define SEGMENT_NUMBER_MAX (UINT32_MAX - (UINT32_C(1) << 24)) /* at a start: others follow */
 #define RECORD_HEAD_SIZE 32
 #define RECORD_ALIGNMENT 8
 #define RECORD_SIZE_MAX (UINT32_MAX - 64)

@@ -151,9 +151,12 @@ static const struct {
     const char *make;
     const char *reason;
 } impostors[] = {
-    {"mkfifo %s/journal/0/000000fe-01234567.segment", "000000fe-01234567.segment"},
-    {"mkdir %s/journal/0/000000fe-01234567.segment", "000000fe-01234567.segment"},
-    {"touch %s/journal/0/ffffffff-01234567.segment", "cannot be opened"},
+    {"mkfifo %s/journal/1/000000fe-01234567.segment", "000000fe-01234567.segment: Invalid"},
+    {"mkdir %s/journal/1/000000fe-01234567.segment", "000000fe-01234567.segment: Is a directory"},
+    {"ln -s nowhere %s/journal/1/000000fe-01234567.segment", "000000fe-01234567.segment: No such"},
+    {"touch %s/journal/1/ffffffff-01234567.segment", "no other could follow"},
+    {"touch %s/journal/7", "journal/7: Not a directory"},
+    {"rm -r %1$s/journal && touch %1$s/journal", "journals cannot be read: Not a directory"},
 };
 enum { IMPOSTORS = sizeof(impostors) / sizeof(impostors[0]) };
 
@@ -165,7 +168,34 @@ START_TEST(impostors_among_segments_are_refused)
 
     snprintf(command, sizeof(command), impostors[_i].make, data);
     ck_assert_int_eq(system(command), 0);
-    count_refusals(data, impostors[_i].reason);
+    expect_untouched_refusal(data, impostors[_i].reason);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
+/* The last segment of the last journal: what is before it is left alone as well. */
+START_TEST(a_segment_of_a_newer_format_is_refused)
+{
+    /* Segment 9, salt 0x01234567, format 999, and its checksum. */
+    static const uint8_t header[64] = {
+        'l',  'e',  'v',  'e',  'r',         'e',         't',         'J',
+        231,  3,    0,    0,    9,           0,           0,           0,
+        0x67, 0x45, 0x23, 0x01, [60] = 0x82, [61] = 0x38, [62] = 0x60, [63] = 0x94,
+    };
+    char data[512];
+    char path[600];
+    struct broker *b = used_directory(data);
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/journal/1/00000009-01234567.segment", data);
+    f = fopen(path, "we");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_uint_eq(fwrite(header, 1, sizeof(header), f), sizeof(header));
+    fclose(f);
+    expect_untouched_refusal(data, "format 999 is newer than this program's");
+    ck_assert_int_eq(unlink(path), 0);
+    broker_launch(b, CONFIG, 1);
+    bulk_drain(b, &ORDERS, 0, 10);
     ck_assert(broker_stop(b));
 }
 END_TEST
@@ -299,6 +329,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, foreign_files_are_left_alone);
     tcase_add_loop_test(tcase, definitions_without_their_last_changes_are_refused, 0, LOSSES);
     tcase_add_loop_test(tcase, impostors_among_segments_are_refused, 0, IMPOSTORS);
+    tcase_add_test(tcase, a_segment_of_a_newer_format_is_refused);
     tcase_add_test(tcase, file_in_place_of_a_directory);
     tcase_add_test(tcase, newer_format_is_refused);
     tcase_add_test(tcase, second_broker_on_the_same_directory_is_refused);
