@@ -149,25 +149,13 @@ static bool is_gone(const struct dead_read *d)
     return d->held != NULL && !held_settle_is_wanted(d->held);
 }
 
-static void report_lost(const struct dead_read *d)
-{
-    struct store_location location = where(d);
-
-    log_error("paging",
-              "message %" PRIu64 " of queue '%.*s' in vhost '%.*s' is damaged on disk (segment "
-              "%" PRIu32 ", offset %" PRIu32 ") and is lost",
-              d->sequence, BYTES_ARGS(d->queue->name),
-              BYTES_ARGS(((struct vhost *)d->queue->vhost)->name), location.segment,
-              location.offset);
-}
-
 static void bury(struct shard *s, struct dead_read *d)
 {
     struct message *m = d->message;
 
     d->message = NULL;
     if (m == NULL && !is_gone(d))
-        report_lost(d);
+        lost_messages_report(s, d->queue, d->sequence, where(d));
     if (d->held != NULL) {
         held_settle_read(d->held, m);
     } else {

@@ -70,6 +70,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/lease.h \
 	src/session/letter_window.c \
 	src/session/letter_window.h \
+	src/session/lost_messages.c \
+	src/session/lost_messages.h \
 	src/session/message_properties.c \
 	src/session/message_properties.h \
 	src/session/method_names.c \

@@ -57,6 +57,11 @@ static struct store_location in_pages(struct store_location location)
     return location;
 }
 
+uint32_t paging_segment(struct store_location location)
+{
+    return in_pages(location).segment;
+}
+
 void paging_release(struct shard *s, struct store_location location)
 {
     unwritten_pages_drop(&s->paging.unwritten, in_pages(location));
@@ -145,6 +150,7 @@ int paging_open(struct paging *p, struct shard *s, const char *directory, uint64
     list_init(&p->failed);
     timer_init(&p->tick, on_tick);
     timer_init(&p->retry, on_retry);
+    lost_messages_init(&p->lost);
     journal_queue_init(&p->page_queue, 1);
     return journal_open(&p->pages, &options);
 }
@@ -319,6 +325,8 @@ struct fetch {
     struct list_node node;      /* in paging.failed */
     struct queue_handle *queue; /* a reference */
     struct journal *journal;
+    struct message **singly; /* NULL, or what is read one by one: those that are there so far */
+    uint32_t read_singly;    /* so many */
     uint32_t count;
     struct fetched {
         uint64_t sequence;
@@ -355,6 +363,8 @@ static struct fetch *fetch_create(struct queue_handle *queue, struct journal *j,
     fetch->queue = queue_handle_ref(queue);
     fetch->journal = j;
     fetch->read.finish = finish_fetch;
+    fetch->singly = NULL;
+    fetch->read_singly = 0;
     fetch->count = count;
     for (uint32_t i = 0; i < count; i++) {
         fetch->items[i].sequence = sequences[i];
@@ -410,20 +420,22 @@ void paging_fetch(struct shard *s, struct queue_handle *queue)
     start_fetch(queue, j, sequences, locations, count);
 }
 
-static void fetch_free(struct fetch *fetch)
+static void fetch_drop_singly(struct fetch *fetch)
 {
-    queue_handle_unref(fetch->queue);
-    free(fetch);
+    for (uint32_t i = 0; i < fetch->read_singly; i++) {
+        if (fetch->singly[i] != NULL)
+            message_unref(fetch->singly[i]);
+    }
+    free(fetch->singly);
+    fetch->singly = NULL;
+    fetch->read_singly = 0;
 }
 
-static void report_lost(const struct fetch *fetch)
+static void fetch_free(struct fetch *fetch)
 {
-    log_error("paging",
-              "message %" PRIu64 " of queue '%.*s' in vhost '%.*s' is damaged on disk (segment "
-              "%" PRIu32 ", offset %" PRIu32 ") and is lost",
-              fetch->items[0].sequence, BYTES_ARGS(fetch->queue->name),
-              BYTES_ARGS(((struct vhost *)fetch->queue->vhost)->name),
-              fetch->items[0].location.segment, fetch->items[0].location.offset);
+    fetch_drop_singly(fetch);
+    queue_handle_unref(fetch->queue);
+    free(fetch);
 }
 
 void paging_read(struct shard *s, const struct queue_handle *queue, struct store_location location,
@@ -513,50 +525,77 @@ void paging_ask_parked(struct shard *s, const struct queue_handle *queue)
 #pragma GCC diagnostic pop
 #endif
 
-/* One of several messages is damaged: each is read by itself, to find out which. */
-static void read_singly(const struct fetch *fetch)
-{
-    for (uint32_t i = 0; i < fetch->count; i++)
-        start_fetch(fetch->queue, fetch->journal, &fetch->items[i].sequence,
-                    &fetch->items[i].location, 1);
-}
-
 static void take_in_fetched(struct shard *s, const struct fetch *fetch,
                             struct message *const *messages)
 {
     uint64_t sequences[PAGING_READ_MESSAGES];
 
-    for (uint32_t i = 0; i < fetch->count; i++)
+    for (uint32_t i = 0; i < fetch->count; i++) {
         sequences[i] = fetch->items[i].sequence;
+        if (messages[i] == NULL)
+            lost_messages_report(s, fetch->queue, sequences[i], fetch->items[i].location);
+    }
     take_in(s, fetch->queue, sequences, messages, fetch->count);
 }
 
-static void give_up(struct shard *s, const struct fetch *fetch)
+/* One of several messages is damaged: each is read by itself, to find out which. The queue gets
+ * them together, for it asks for more as soon as it gets some, and would for those under way. */
+static void read_next_singly(struct fetch *fetch)
 {
-    struct message *lost = NULL;
+    journal_read(fetch->journal, &fetch->items[fetch->read_singly].location, 1, &fetch->read);
+}
 
-    report_lost(fetch);
-    take_in_fetched(s, fetch, &lost);
+/* Returns whether that was the last. */
+static bool finish_single(struct fetch *fetch, struct message *m)
+{
+    fetch->singly[fetch->read_singly++] = m;
+    if (fetch->read_singly == fetch->count)
+        return true;
+    read_next_singly(fetch);
+    return false;
+}
+
+/* Returns whether the fetch is over. */
+static bool finish_damaged(struct shard *s, struct fetch *fetch, struct message *found)
+{
+    struct message **messages;
+
+    if (fetch->singly == NULL) {
+        fetch->singly = memory_alloc_zeroed(fetch->count, sizeof(struct message *));
+        if (fetch->count > 1) {
+            read_next_singly(fetch);
+            return false;
+        }
+    }
+    if (!finish_single(fetch, found))
+        return false;
+    messages = fetch->singly;
+    fetch->singly = NULL;
+    fetch->read_singly = 0;
+    take_in_fetched(s, fetch, messages);
+    free(messages);
+    return true;
 }
 
 static void finish_fetch(struct shard *s, struct paging_read *read, struct journal_read_result *r)
 {
     struct fetch *fetch = container_of(read, struct fetch, read);
+    bool over = true;
 
     if (fetch->queue->queue == NULL) {
         for (uint32_t i = 0; i < r->count; i++)
             message_unref(r->messages[i]);
-    } else if (r->error == 0) {
-        take_in_fetched(s, fetch, r->messages);
-    } else if (r->error != -EBADMSG) {
+    } else if (r->error != 0 && r->error != -EBADMSG) {
+        fetch_drop_singly(fetch);
         try_again_later(s, fetch, r->error);
-        return;
-    } else if (fetch->count > 1) {
-        read_singly(fetch);
+        over = false;
+    } else if (fetch->singly == NULL && r->error == 0) {
+        take_in_fetched(s, fetch, r->messages);
     } else {
-        give_up(s, fetch);
+        over = finish_damaged(s, fetch, r->error == 0 ? r->messages[0] : NULL);
     }
-    fetch_free(fetch);
+    if (over)
+        fetch_free(fetch);
 }
 
 void paging_take_reads(struct shard *s, struct journal *j)

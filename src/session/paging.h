@@ -11,6 +11,7 @@
 #include "broker/queue.h"
 #include "broker/topology.h"
 #include "net/timer_wheel.h"
+#include "session/lost_messages.h"
 #include "session/unwritten_pages.h"
 #include "store/journal.h"
 
@@ -36,6 +37,7 @@ struct paging {
     struct timer tick;
     struct timer retry;
     struct unwritten_pages unwritten;
+    struct lost_messages lost;
     int64_t pages_retry_ms; /* when failed page segments are tried again */
     bool pages_full;        /* transient messages were not taken */
     uint32_t quiet_ticks;   /* since there was something to page */
@@ -69,6 +71,8 @@ void paging_take_reads(struct shard *s, struct journal *j);
 
 /* Whether the location is in the page segments, and releasing a message there. */
 bool paging_owns(struct store_location location);
+/* The number of the segment that it is in, there or in the journal. */
+uint32_t paging_segment(struct store_location location);
 void paging_release(struct shard *s, struct store_location location);
 
 /* A basic.get of a queue whose next message is on disk: asked again when it is here. Takes over the

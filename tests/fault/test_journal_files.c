@@ -71,6 +71,60 @@ START_TEST(what_others_did_among_the_segments_changes_nothing)
 }
 END_TEST
 
+/* ---- Damage while the broker runs ---- */
+
+static const char PAGING_CONFIG[] = "listeners:\n"
+                                    "  - {address: 127.0.0.1, port: @PORT@}\n"
+                                    "workers: @WORKERS@\n"
+                                    "memory:\n"
+                                    "  target: 1MiB\n"
+                                    "  high_watermark_percent: 0\n";
+
+/* Consumes until the queue is empty. Returns how many messages came. */
+static uint32_t consume_what_is_there(struct broker *b)
+{
+    amqp_basic_consume_t consume = {.queue = amqp_cstring_bytes("orders"), .no_ack = true};
+    int64_t deadline = now_ms() + 4 * deadline_ms();
+    struct link_event e;
+    struct link l;
+    uint32_t count = 0;
+
+    ck_assert(link_open(&l, b));
+    ck_assert_ptr_nonnull(
+        link_call(&l, AMQP_BASIC_CONSUME_METHOD, &consume, AMQP_BASIC_CONSUME_OK_METHOD));
+    for (;;) {
+        enum link_result result = link_next(&l, 200, &e);
+
+        ck_assert(result != LINK_LOST);
+        ck_assert_int_lt(now_ms(), deadline);
+        if (result == LINK_EVENT)
+            count++;
+        else if (bulk_count(b, "orders") == 0)
+            break;
+    }
+    link_drop(&l);
+    return count;
+}
+
+START_TEST(many_lost_messages_are_told_in_few_lines)
+{
+    enum { MANY = 20000, SHOWN_MAX = 2000 };
+    struct broker *b = broker_prepare();
+    uint32_t found;
+
+    broker_launch(b, PAGING_CONFIG, 1);
+    bulk_declare(b, "orders", true);
+    bulk_fill(b, &ORDERS, 0, MANY);
+    in_journal(b, "tr '\\0' x </dev/zero | dd of=$f bs=1M seek=4 count=10 iflag=fullblock "
+                  "conv=notrunc 2>/dev/null");
+    found = consume_what_is_there(b);
+    ck_assert_uint_lt(found, MANY - 5000);
+    ck_assert(broker_log_awaits(b, "more messages are damaged on disk and are lost"));
+    ck_assert_uint_lt(broker_log_count(b, "is damaged on disk"), SHOWN_MAX);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("journal_files");
@@ -79,6 +133,7 @@ static Suite *make_suite(void)
     tcase_set_timeout(tcase, 12.0 * deadline_ms() / 1000.0);
     tcase_add_loop_test(tcase, what_others_did_among_the_segments_changes_nothing, 0,
                         sizeof(deeds) / sizeof(deeds[0]));
+    tcase_add_test(tcase, many_lost_messages_are_told_in_few_lines);
     suite_add_tcase(suite, tcase);
     return suite;
 }
