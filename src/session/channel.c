@@ -363,7 +363,8 @@ void channel_report_confirms(struct channel *ch)
         confirms_report(&ch->confirms, tell_confirm, ch);
     } else if (ch->mode == CHANNEL_TRANSACTION) {
         confirms_report(&ch->confirms, note_refusal, ch);
-        if (ch->transaction->committing && !confirms_waiting(&ch->confirms))
+        if (ch->transaction->committing &&
+            (ch->transaction->refused || !confirms_waiting(&ch->confirms)))
             transaction_finish_commit(ch);
     }
 }

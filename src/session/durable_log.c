@@ -30,6 +30,7 @@ struct durable_wait {
     uint64_t position;
     struct publish_origin origin;
     uint32_t worker; /* where that lives */
+    bool settles;    /* waits for settled records alone */
 };
 
 /* ---- What the journal asks ---- */
@@ -130,11 +131,37 @@ static void watch_rest(struct durable_log *log)
         rest_later(log);
 }
 
+static void hold_wait(struct durable_log *log, const struct durable_wait *wait)
+{
+    if (log->held_wait_count == log->held_wait_capacity) {
+        log->held_wait_capacity =
+            log->held_wait_capacity != 0 ? 2 * log->held_wait_capacity : WAITS_MIN_CAPACITY;
+        log->held_waits =
+            memory_resize(log->held_waits, log->held_wait_capacity, sizeof(*log->held_waits));
+    }
+    log->held_waits[log->held_wait_count++] = *wait;
+}
+
+/* The journal begins anew with the states of all queues, synced: all that was settled is in them.
+ */
+static void answer_held_waits(struct durable_log *log)
+{
+    for (uint32_t i = 0; i < log->held_wait_count; i++)
+        queue_answer_publish(log->shard, log->held_waits[i].worker, &log->held_waits[i].origin,
+                             true);
+    free(log->held_waits);
+    log->held_waits = NULL;
+    log->held_wait_count = 0;
+    log->held_wait_capacity = 0;
+}
+
 static void on_retry(struct timer *t)
 {
     struct durable_log *log = container_of(t, struct durable_log, retry);
     int rc = journal_retry(log->journal);
 
+    if (!journal_is_failed(log->journal))
+        answer_held_waits(log);
     if (rc == 0)
         log_info("journal", "journal %u takes messages again", log->number);
     else
@@ -188,6 +215,7 @@ void durable_log_close(struct durable_log *log)
         durable_queue_forget_held(container_of(n, struct durable_lane, by_id)->durable, NULL, NULL);
     hash_map_clear(&log->lanes);
     free(log->waits);
+    free(log->held_waits);
     sequence_list_free(&log->kept);
 }
 
@@ -327,8 +355,8 @@ static void grow_waits(struct durable_log *log)
     log->wait_first = 0;
 }
 
-void durable_log_await(struct durable_log *log, const struct publish_origin *origin,
-                       uint32_t worker)
+static void await(struct durable_log *log, const struct publish_origin *origin, uint32_t worker,
+                  bool settles)
 {
     if (journal_durable(log->journal) == journal_appended(log->journal)) {
         queue_answer_publish(log->shard, worker, origin, true);
@@ -340,7 +368,14 @@ void durable_log_await(struct durable_log *log, const struct publish_origin *ori
         .position = journal_appended(log->journal),
         .origin = *origin,
         .worker = worker,
+        .settles = settles,
     };
+}
+
+void durable_log_await(struct durable_log *log, const struct publish_origin *origin,
+                       uint32_t worker)
+{
+    await(log, origin, worker, false);
 }
 
 void durable_queue_await(struct durable_queue *d, const struct publish_origin *origin,
@@ -358,13 +393,12 @@ void durable_log_await_synced(struct durable_log *log, struct channel *channel, 
     const struct publish_origin origin = {
         .kind = ORIGIN_CONFIRM, .channel = channel, .number = number};
 
-    journal_request_sync(log->journal);
-    if (journal_durable(log->journal) == journal_appended(log->journal) ||
-        journal_is_failed(log->journal)) {
-        queue_answer_publish(log->shard, worker, &origin, true);
+    if (journal_is_failed(log->journal)) {
+        hold_wait(log, &(struct durable_wait){.origin = origin, .worker = worker});
         return;
     }
-    durable_log_await(log, &origin, worker);
+    journal_request_sync(log->journal);
+    await(log, &origin, worker, true);
 }
 
 bool durable_log_holds_back(struct durable_log *log)
@@ -480,7 +514,10 @@ static void tell_waits(struct durable_log *log, uint64_t up_to, bool accepted)
             return;
         log->wait_first = (log->wait_first + 1) & (log->wait_capacity - 1);
         log->wait_count--;
-        queue_answer_publish(log->shard, wait.worker, &wait.origin, accepted);
+        if (wait.settles && !accepted)
+            hold_wait(log, &wait);
+        else
+            queue_answer_publish(log->shard, wait.worker, &wait.origin, accepted);
     }
 }
 

@@ -73,6 +73,9 @@ struct durable_log {
     uint32_t wait_capacity;
     uint32_t wait_first;
     uint32_t wait_count;
+    struct durable_wait *held_waits; /* for settlements, while the journal fails */
+    uint32_t held_wait_capacity;
+    uint32_t held_wait_count;
     struct timer retry;        /* after a failure */
     struct timer rest;         /* to see whether nothing is appended any more */
     uint64_t rest_position;    /* what was appended when it was set */
@@ -123,7 +126,8 @@ void durable_log_await(struct durable_log *log, const struct publish_origin *ori
                        uint32_t worker);
 
 /* Has `channel` on `worker` told as of confirm `number`, and settled records alone are synced for
- * it too (tx.commit). */
+ * it too (tx.commit). What is settled stays so while the journal fails, and is recorded when it
+ * works again: that is when the channel is told then. */
 void durable_log_await_synced(struct durable_log *log, struct channel *channel, uint64_t number,
                               uint32_t worker);
 

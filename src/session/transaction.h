@@ -38,7 +38,7 @@ void transaction_free(struct transaction *t);
 void transaction_add_publish(struct transaction *t, struct message *msg, bool mandatory);
 void transaction_add_settlement(struct transaction *t, uint64_t tag, enum settle_outcome outcome);
 
-/* The publishes of a commit are all settled: answers it. */
+/* The publishes of a commit are all settled, or one was refused: answers it. */
 void transaction_finish_commit(struct channel *ch);
 
 #endif

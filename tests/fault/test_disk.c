@@ -191,6 +191,61 @@ START_TEST(a_publisher_without_confirms_is_told_that_nothing_is_kept)
 }
 END_TEST
 
+/* Consumes `count` messages in a transaction and acknowledges them, up to the commit. */
+static void begin_commit(struct link *l, uint64_t count)
+{
+    amqp_tx_select_t select = {0};
+    amqp_basic_qos_t qos = {.prefetch_count = (uint16_t)count};
+    amqp_basic_consume_t consume = {.queue = amqp_cstring_bytes("orders")};
+    amqp_basic_ack_t ack = {.delivery_tag = count, .multiple = true};
+    amqp_tx_commit_t commit = {0};
+    struct link_event e;
+
+    ck_assert_ptr_nonnull(link_call(l, AMQP_TX_SELECT_METHOD, &select, AMQP_TX_SELECT_OK_METHOD));
+    ck_assert_ptr_nonnull(link_call(l, AMQP_BASIC_QOS_METHOD, &qos, AMQP_BASIC_QOS_OK_METHOD));
+    ck_assert_ptr_nonnull(
+        link_call(l, AMQP_BASIC_CONSUME_METHOD, &consume, AMQP_BASIC_CONSUME_OK_METHOD));
+    for (uint64_t i = 0; i < count; i++) {
+        ck_assert(link_next(l, deadline_ms(), &e) == LINK_EVENT);
+        ck_assert_uint_eq(e.method, AMQP_BASIC_DELIVER_METHOD);
+    }
+    ck_assert(link_send(l, AMQP_BASIC_ACK_METHOD, &ack));
+    ck_assert(link_send(l, AMQP_TX_COMMIT_METHOD, &commit));
+}
+
+/* Of the queue's worker and of another, and whether the failure comes before the commit or by it.
+ */
+START_TEST(a_commit_of_acks_waits_for_the_disk)
+{
+    enum { ACKED = 5 };
+    static enum outcome outcomes[NUMBERS];
+    struct broker *b = start_with_faults(_i % 2 + 1);
+    bool failed_before = _i / 2 == 1;
+    struct link_event e;
+    struct link l;
+
+    bulk_declare(b, "orders", true);
+    bulk_fill(b, &ORDERS, 0, PART);
+    ck_assert(link_open(&l, b));
+    faults_set("sj5");
+    if (failed_before)
+        bulk_publish_until(b, &ORDERS, REFUSED, PART, outcomes);
+    begin_commit(&l, ACKED);
+    ck_assert(broker_log_awaits(b, "cannot be written"));
+    while (link_next(&l, 300, &e) == LINK_EVENT)
+        ck_assert_uint_eq(e.method, AMQP_BASIC_DELIVER_METHOD);
+    faults_set("-");
+    do {
+        ck_assert(link_next(&l, deadline_ms(), &e) == LINK_EVENT);
+    } while (e.method == AMQP_BASIC_DELIVER_METHOD);
+    ck_assert_uint_eq(e.method, AMQP_TX_COMMIT_OK_METHOD);
+    link_drop(&l);
+    restart(b, 1);
+    ck_assert_uint_eq(bulk_count(b, "orders"), PART - ACKED);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
 /* ---- Page segments ---- */
 
 static const char PAGING_CONFIG[] = "listeners:\n"
@@ -524,6 +579,7 @@ static Suite *make_suite(void)
                         sizeof(faults) / sizeof(faults[0]));
     tcase_add_test(tcase, a_broken_moment_in_the_middle_of_publishing_loses_nothing_confirmed);
     tcase_add_loop_test(tcase, a_publisher_without_confirms_is_told_that_nothing_is_kept, 0, 2);
+    tcase_add_loop_test(tcase, a_commit_of_acks_waits_for_the_disk, 0, 4);
     tcase_add_test(tcase, what_page_segments_do_not_take_stays_in_memory);
     tcase_add_test(tcase, a_directory_that_is_gone_is_told_of);
     tcase_add_loop_test(tcase, nothing_is_confirmed_in_a_directory_that_was_deleted, 0, 2);
