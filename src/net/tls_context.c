@@ -183,9 +183,7 @@ static int load_identity(SSL_CTX *ssl, const struct tls_identity *i, char *error
 {
     if (SSL_CTX_use_certificate_chain_file(ssl, i->certificate) != 1)
         return fail(error, "%s: no certificate could be read: %s", i->certificate, reason());
-    if (load_key(ssl, i, error) < 0)
-        return -1;
-    return complete_chain(ssl, i, error);
+    return load_key(ssl, i, error);
 }
 
 /* ---- Callbacks ---- */
@@ -399,7 +397,7 @@ static int add_identity(struct tls_context *c, const struct tls_options *o,
     if (set_options(ssl, c, o, error) < 0 || load_identity(ssl, i, error) < 0)
         return -1;
     tls_expiries_add_chain(&c->expiries, ssl, i->certificate);
-    return 0;
+    return complete_chain(ssl, i, error);
 }
 
 static int set_user(struct tls_context *c, const struct tls_options *o, char *error)

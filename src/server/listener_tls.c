@@ -281,15 +281,19 @@ void server_warn_of_expiry(struct server *s)
                 warn(e, now);
         }
     }
+    s->expiry_warned_at = now;
     for (size_t i = 0; i < s->listener_count; i++)
         tls_context_unref(contexts[i]);
     free(contexts);
 }
 
-static void bring_forward(int64_t *wait_s, time_t when, time_t now)
+/* To what has happened since the last look as well: it is due. */
+static void bring_forward(int64_t *wait_s, time_t when, time_t since, time_t now)
 {
-    if (when > now && when - now < *wait_s)
-        *wait_s = when - now;
+    int64_t in_s = when > now ? when - now : 0;
+
+    if (when > since && in_s < *wait_s)
+        *wait_s = in_s;
 }
 
 int64_t server_next_expiry_s(struct server *s)
@@ -301,8 +305,10 @@ int64_t server_next_expiry_s(struct server *s)
         struct tls_context *c = server_listener_tls(&s->listeners[i]);
 
         for (size_t k = 0; c != NULL && k < tls_context_expiry_count(c); k++) {
-            bring_forward(&wait_s, warning_begin(tls_context_expiry(c, k)), now);
-            bring_forward(&wait_s, tls_context_expiry(c, k)->when, now);
+            const struct tls_expiry *e = tls_context_expiry(c, k);
+
+            bring_forward(&wait_s, warning_begin(e), s->expiry_warned_at, now);
+            bring_forward(&wait_s, e->when, s->expiry_warned_at, now);
         }
         tls_context_unref(c);
     }

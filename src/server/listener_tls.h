@@ -48,10 +48,11 @@ bool server_listener_is_proxy(const struct server_listener *l, const struct sock
 
 /* Logs each certificate in use that expires within 30 days or has, those of intermediate and
  * trusted authorities too, and each revocation list of which less than that and than a fifth of its
- * time is left; once, however many listeners use it. Any thread. */
+ * time is left; once, however many listeners use it. The main thread. */
 void server_warn_of_expiry(struct server *s);
 
-/* In how many seconds there may be something else to warn of; a day at most. Any thread. */
+/* In how many seconds there may be something else to warn of than at the last call of
+ * server_warn_of_expiry(); a day at most, 0 when its time has come since. The main thread. */
 int64_t server_next_expiry_s(struct server *s);
 
 /* Makes and frees s->listeners (server_init, server_release). */

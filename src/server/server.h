@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <time.h>
 
 struct server {
     struct config *config; /* owned; limits, server names and listeners are those of the start */
@@ -21,6 +22,7 @@ struct server {
     uint32_t worker_count;
     uint32_t max_connections;
     uint32_t max_handshakes;
+    time_t expiry_warned_at; /* the main thread's (listener_tls.h) */
 
     /* Counted over all workers. */
     atomic_uint connection_count;

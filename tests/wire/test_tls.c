@@ -529,10 +529,13 @@ END_TEST
 /* A list of a minute and a half, which has less than a fifth of it left two seconds later. */
 START_TEST(lists_that_end_while_it_runs_are_warned_of)
 {
+    int64_t begin = now_ms();
+
     tls_files_add_list("soon", -70, 20);
     start("      certificate: $server.pem\n      key: $server_key.pem\n"
           "      verify: peer\n      ca: $ca.pem\n      crl: $soon.pem\n");
-    ck_assert(!broker_log_holds(broker, "soon.pem: the revocation list"));
+    if (now_ms() - begin < 900)
+        ck_assert(!broker_log_holds(broker, "soon.pem: the revocation list"));
     expect_log("soon.pem: the revocation list of /CN=An authority expires in 0 hours (");
     stop();
 }
