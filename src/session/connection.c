@@ -341,7 +341,8 @@ int connection_fail_with(struct connection *c, const struct amqp_error *e)
         c->state == CONNECTION_DRAINING)
         return -EPROTO;
     if (handshakes_has(c))
-        handshakes_log(c->shard, HANDSHAKE_CLOSED, "%s: closed: %s", c->peer, e->text);
+        connection_lines_log(c->shard, CONNECTION_LINE_ENDED_EARLY, "%s: closed: %s", c->peer,
+                             e->text);
     else
         connection_lines_log(c->shard, CONNECTION_LINE_CLOSED, "%s: closed: %s", c->peer, e->text);
     start_close(c, e);
@@ -669,8 +670,9 @@ static size_t handle_protocol_header(struct connection *c, const uint8_t *data, 
         connection_start(c);
         return AMQP_PROTOCOL_HEADER_SIZE;
     }
-    handshakes_log(c->shard, HANDSHAKE_NO_AMQP, "%s: does not speak AMQP 0-9-1%s", c->peer,
-                   is_tls_hello(data, size) ? " but TLS, and this listener speaks none" : "");
+    connection_lines_log(c->shard, CONNECTION_LINE_NO_AMQP, "%s: does not speak AMQP 0-9-1%s",
+                         c->peer,
+                         is_tls_hello(data, size) ? " but TLS, and this listener speaks none" : "");
     memcpy(output_reserve(&c->output, AMQP_PROTOCOL_HEADER_SIZE), AMQP_PROTOCOL_HEADER,
            AMQP_PROTOCOL_HEADER_SIZE);
     output_commit(&c->output, AMQP_PROTOCOL_HEADER_SIZE);
@@ -725,16 +727,16 @@ static void log_loss(const struct connection *c, ssize_t result)
     if (tls != NULL && !handshakes_has(c))
         connection_lines_log(c->shard, CONNECTION_LINE_LOST, "%s: TLS failed: %s", c->peer, tls);
     else if (tls != NULL)
-        handshakes_log(c->shard, HANDSHAKE_NO_TLS, "%s: %s failed: %s", c->peer,
-                       stream_tls_established(&c->stream) ? "TLS" : "the TLS handshake", tls);
+        connection_lines_log(c->shard, CONNECTION_LINE_NO_TLS, "%s: %s failed: %s", c->peer,
+                             stream_tls_established(&c->stream) ? "TLS" : "the TLS handshake", tls);
     else if (c->state == CONNECTION_OPEN)
         connection_lines_log(c->shard, CONNECTION_LINE_LOST, "%s: lost: %s", c->peer,
                              result == 0 ? "closed by the peer without connection.close"
                                          : strerror((int)-result));
     else if (c->state == CONNECTION_EXPECT_START_OK && c->mechanisms == 0)
-        handshakes_log(c->shard, HANDSHAKE_NO_LOGIN,
-                       "%s: went away: no mechanism was offered to it: %s", c->peer,
-                       connection_why_no_mechanism(c));
+        connection_lines_log(c->shard, CONNECTION_LINE_NO_LOGIN,
+                             "%s: went away: no mechanism was offered to it: %s", c->peer,
+                             connection_why_no_mechanism(c));
 }
 
 void connection_take_kept_input(struct connection *c)
@@ -865,10 +867,10 @@ static void connection_on_timer(struct timer *t)
     case CONNECTION_AUTHENTICATING:
     case CONNECTION_EXPECT_TUNE_OK:
     case CONNECTION_EXPECT_OPEN:
-        handshakes_log(c->shard, HANDSHAKE_TOO_SLOW,
-                       "%s: the handshake took longer than %" PRIu32
-                       " ms (limits.handshake_timeout_ms)",
-                       c->peer, c->shard->broker->limits->handshake_timeout_ms);
+        connection_lines_log(c->shard, CONNECTION_LINE_TOO_SLOW,
+                             "%s: the handshake took longer than %" PRIu32
+                             " ms (limits.handshake_timeout_ms)",
+                             c->peer, c->shard->broker->limits->handshake_timeout_ms);
         connection_kill(c);
         return;
     case CONNECTION_OPEN:

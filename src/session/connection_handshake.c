@@ -141,9 +141,9 @@ static int refuse_login(struct connection *c, struct bytes mechanism, struct byt
 
     buffer_init(&name);
     append_name(&name, user);
-    handshakes_log(c->shard, HANDSHAKE_NO_LOGIN,
-                   "%s: login of user '%.*s' was refused using mechanism %.*s: %s", c->peer,
-                   BYTES_ARGS(buffer_bytes(&name)), BYTES_ARGS(mechanism), why);
+    connection_lines_log(c->shard, CONNECTION_LINE_NO_LOGIN,
+                         "%s: login of user '%.*s' was refused using mechanism %.*s: %s", c->peer,
+                         BYTES_ARGS(buffer_bytes(&name)), BYTES_ARGS(mechanism), why);
     buffer_free(&name);
     if ((c->client_capabilities & CLIENT_AUTHENTICATION_FAILURE_CLOSE) != 0)
         return connection_fail(c, AMQP_ACCESS_REFUSED, 0,

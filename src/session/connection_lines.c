@@ -8,6 +8,15 @@
 
 /* What was left out, behind its number. */
 static const char *const LEFT_OUT[CONNECTION_LINES] = {
+    [CONNECTION_LINE_REFUSED] =
+        "connections were refused (limits.max_connections, limits.max_handshakes)",
+    [CONNECTION_LINE_GAVE_WAY] = "connections that had not logged in gave way to newer ones",
+    [CONNECTION_LINE_TOO_SLOW] = "handshakes took too long (limits.handshake_timeout_ms)",
+    [CONNECTION_LINE_NO_PROXY] = "connections began without a PROXY header",
+    [CONNECTION_LINE_NO_TLS] = "connections failed in TLS",
+    [CONNECTION_LINE_NO_AMQP] = "connections did not speak AMQP 0-9-1",
+    [CONNECTION_LINE_ENDED_EARLY] = "connections were closed before the login",
+    [CONNECTION_LINE_NO_LOGIN] = "logins were refused",
     [CONNECTION_LINE_CLOSED] = "connections were closed for errors",
     [CONNECTION_LINE_LOST] = "connections were lost",
     [CONNECTION_LINE_SILENT] = "connections were lost for want of heartbeats",

@@ -1,6 +1,6 @@
-/* What the log says of connections that have logged in and end, or whose channels do. A client may
- * come and go, or fail, as often as it likes: so many lines a second of each kind go to the log,
- * and the number of the others.
+/* What the log says of connections that end, before the login or after it, and of channels that
+ * do. A client may come and go, or fail, as often as it likes: so many lines a second of each kind
+ * go to the log, and the number of the others.
  *
  * Each shard has its own. On the shard's worker. */
 #ifndef LEVERET_SESSION_CONNECTION_LINES_H
@@ -12,6 +12,16 @@
 struct shard;
 
 enum connection_line {
+    /* Of those that have not logged in. */
+    CONNECTION_LINE_REFUSED,
+    CONNECTION_LINE_GAVE_WAY,
+    CONNECTION_LINE_TOO_SLOW,
+    CONNECTION_LINE_NO_PROXY,
+    CONNECTION_LINE_NO_TLS,
+    CONNECTION_LINE_NO_AMQP,
+    CONNECTION_LINE_ENDED_EARLY, /* for an error */
+    CONNECTION_LINE_NO_LOGIN,
+    /* Of those that have. */
     CONNECTION_LINE_CLOSED,         /* for an error: the client was told its code and text */
     CONNECTION_LINE_LOST,           /* without a word of the client's */
     CONNECTION_LINE_SILENT,         /* no heartbeats */

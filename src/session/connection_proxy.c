@@ -38,8 +38,9 @@ static void finish(struct connection *c, const struct proxy_header *h)
 
 static bool lost(struct connection *c, const char *why)
 {
-    handshakes_log(c->shard, HANDSHAKE_NO_PROXY,
-                   "%s: no PROXY header, which this listener expects from there: %s", c->peer, why);
+    connection_lines_log(c->shard, CONNECTION_LINE_NO_PROXY,
+                         "%s: no PROXY header, which this listener expects from there: %s", c->peer,
+                         why);
     connection_kill(c);
     return false;
 }

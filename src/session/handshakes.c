@@ -1,65 +1,15 @@
 #include "session/handshakes.h"
 
-#include "base/log.h"
 #include "session/broker.h"
 #include "session/connection.h"
 #include "session/shard.h"
 
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdio.h>
 
-/* ---- Lines ---- */
-
-/* What was left out, behind its number. */
-static const char *const LEFT_OUT[HANDSHAKE_LINES] = {
-    [HANDSHAKE_REFUSED] =
-        "connections were refused (limits.max_connections, limits.max_handshakes)",
-    [HANDSHAKE_GAVE_WAY] = "connections that had not logged in gave way to newer ones",
-    [HANDSHAKE_TOO_SLOW] = "handshakes took too long (limits.handshake_timeout_ms)",
-    [HANDSHAKE_NO_PROXY] = "connections began without a PROXY header",
-    [HANDSHAKE_NO_TLS] = "connections failed in TLS",
-    [HANDSHAKE_NO_AMQP] = "connections did not speak AMQP 0-9-1",
-    [HANDSHAKE_CLOSED] = "connections were closed before the login",
-    [HANDSHAKE_NO_LOGIN] = "logins were refused",
-};
-
-static void tell_of_left_out(struct timer *t)
-{
-    struct handshake_lines *lines = container_of(t, struct handshake_lines, tell);
-    size_t kind = (size_t)(lines - lines->shard->handshakes.lines);
-
-    log_warning("connection", "%u more %s; a worker lists %d a second",
-                log_quota_tell(&lines->quota), LEFT_OUT[kind], LOG_QUOTA_LINES);
-}
-
-void handshakes_log(struct shard *s, enum handshake_line kind, const char *format, ...)
-{
-    struct handshake_lines *lines = &s->handshakes.lines[kind];
-    char text[LOG_TEXT_SIZE];
-    va_list args;
-
-    if (!log_quota_take(&lines->quota, shard_now_ms(s))) {
-        if (!timer_is_set(&lines->tell))
-            timer_set(&s->worker->timers, &lines->tell, lines->quota.end_ms);
-        return;
-    }
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    log_warning("connection", "%s", text);
-}
-
-/* ---- Places ---- */
-
-void handshakes_init(struct handshakes *x, struct shard *s)
+void handshakes_init(struct handshakes *x)
 {
     list_init(&x->waiting);
     atomic_init(&x->oldest, UINT64_MAX);
-    for (size_t i = 0; i < HANDSHAKE_LINES; i++) {
-        x->lines[i] = (struct handshake_lines){.shard = s};
-        timer_init(&x->lines[i].tell, tell_of_left_out);
-    }
 }
 
 /* A limit that is passed: on all connections, or on those that have not logged in. */
@@ -119,8 +69,8 @@ static void kill_oldest(struct shard *s, const struct passed *passed)
     struct connection *c =
         container_of(list_first(&s->handshakes.waiting), struct connection, in_handshakes);
 
-    handshakes_log(
-        s, HANDSHAKE_GAVE_WAY,
+    connection_lines_log(
+        s, CONNECTION_LINE_GAVE_WAY,
         "%s: has not logged in and gives way to a newer connection: the limit of %u (%s) "
         "is reached",
         c->peer, passed->limit, passed->key);
@@ -169,8 +119,9 @@ bool handshakes_admit(struct shard *s)
         return true;
     atomic_fetch_sub(&server->connection_count, 1);
     atomic_fetch_sub(&server->handshake_count, 1);
-    handshakes_log(s, HANDSHAKE_REFUSED, "refused a connection: the limit of %u (%s) is reached",
-                   passed.limit, passed.key);
+    connection_lines_log(s, CONNECTION_LINE_REFUSED,
+                         "refused a connection: the limit of %u (%s) is reached", passed.limit,
+                         passed.key);
     return false;
 }
 

@@ -32,7 +32,7 @@ void shard_init(struct shard *s, struct worker *w, struct broker *b)
     *s = (struct shard){.worker = w, .broker = b};
     w->state = s;
     list_init(&s->connections);
-    handshakes_init(&s->handshakes, s);
+    handshakes_init(&s->handshakes);
     connection_lines_init(&s->connection_lines, s);
     list_init(&s->dirty_connections);
     list_init(&s->dead_connections);
