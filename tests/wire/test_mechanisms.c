@@ -114,7 +114,6 @@ START_TEST(passwords_without_tls_are_taken_from_elsewhere_where_the_listener_say
 }
 END_TEST
 
-/* Who sends such a name must not hide behind it, nor make a line of the log of his own. */
 /* What a proxy elsewhere calls 127.0.0.1 is its own machine. */
 START_TEST(the_loopback_of_another_machine_is_none)
 {
@@ -146,6 +145,7 @@ START_TEST(the_loopback_of_another_machine_is_none)
 }
 END_TEST
 
+/* Who sends such a name must not hide behind it, nor make a line of the log of his own. */
 START_TEST(names_with_control_characters_are_logged_whole)
 {
     static const char NAME[] = "gu\0es\nt\xc2\x85!";
