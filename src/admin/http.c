@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 enum {
-    CONNECTIONS_MAX = 64,
     IDLE_TIMEOUT_S = 60,
     /* Largest bodies that there is room for at the same time. */
     BODIES_MAX = 2,
@@ -196,10 +195,11 @@ int http_start(struct http *h, int fd, struct broker *b, struct asker *asker)
     *h = (struct http){.broker = b,
                        .asker = asker,
                        .started_ms = clock_monotonic_ms(),
+                       .connections_max = b->server->config->admin.max_connections,
                        .body_max = b->server->config->admin.max_body_size_bytes};
     h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, h,
                                  MHD_OPTION_EXTERNAL_LOGGER, log_line, h, MHD_OPTION_LISTEN_SOCKET,
-                                 fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+                                 fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)h->connections_max,
                                  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
                                  MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, NULL,
                                  MHD_OPTION_NOTIFY_COMPLETED, on_end, h, MHD_OPTION_END);
@@ -209,6 +209,18 @@ int http_start(struct http *h, int fd, struct broker *b, struct asker *asker)
 static unsigned connection_count(const struct http *h)
 {
     return MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections;
+}
+
+static void tell_whether_full(struct http *h)
+{
+    bool was_full = h->is_full;
+
+    h->is_full = connection_count(h) >= h->connections_max;
+    if (h->is_full && !was_full && log_quota_take(&h->complaints, clock_monotonic_ms()))
+        log_warning("admin",
+                    "the limit of %u connections (admin.max_connections) is reached: "
+                    "others wait for their turn",
+                    h->connections_max);
 }
 
 /* A daemon that has all the connections it may have does not listen. It begins again in the run
@@ -221,6 +233,7 @@ static void handle_events(struct http *h)
         before = connection_count(h);
         MHD_run(h->daemon);
     } while (connection_count(h) < before);
+    tell_whether_full(h);
 }
 
 /* Until libmicrohttpd or what there is to tell wants its turn; -1: for ever. */

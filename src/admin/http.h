@@ -6,6 +6,7 @@
 #include "admin/ask.h"
 #include "base/log_quota.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct MHD_Daemon;
@@ -16,9 +17,11 @@ struct http {
     struct broker *broker;
     struct asker *asker;
     int64_t started_ms;
+    uint32_t connections_max;
+    bool is_full;                /* has all the connections that it may have */
     uint64_t body_max;           /* bytes of one body */
     uint64_t body_bytes;         /* that bodies hold which are coming in */
-    struct log_quota complaints; /* of libmicrohttpd's */
+    struct log_quota complaints; /* of requests and their number */
 };
 
 /* Serves on `fd`, which it takes over. Returns 0 or -errno. */

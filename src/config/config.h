@@ -171,6 +171,7 @@ struct config_disk {
 
 struct config_admin {
     const char *socket; /* NULL: data_directory_admin_socket() (store/data_directory.h) */
+    uint32_t max_connections;
     uint64_t max_body_size_bytes;
 };
 

@@ -118,6 +118,7 @@ static void expect_defaults(const struct config *c)
     ck_assert_uint_eq(c->memory.high_watermark_bytes, 0);
     ck_assert_uint_eq(c->memory.high_watermark_percent, 60);
     ck_assert_uint_eq(c->disk.free_limit_bytes, 50 * 1024 * 1024);
+    ck_assert_uint_eq(c->admin.max_connections, 64);
     ck_assert_uint_eq(c->admin.max_body_size_bytes, 64 * 1024 * 1024);
     ck_assert_int_eq(c->log.level, LOG_LEVEL_INFO);
     ck_assert_int_eq(c->log.format, LOG_FORMAT_TEXT);

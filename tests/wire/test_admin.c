@@ -383,6 +383,8 @@ START_TEST(as_many_connections_as_there_may_be_keep_nobody_out_afterwards)
     ck_assert(broker_log_awaits(b, "is ready"));
     for (int i = 0; i < CONNECTIONS_MAX; i++)
         held[i] = hold_connection(b);
+    ck_assert(broker_log_awaits(
+        b, "the limit of 64 connections (admin.max_connections) is reached: others wait"));
     for (int i = 0; i < CONNECTIONS_MAX; i++)
         close(held[i]);
     ck_assert_int_eq(leveretctl_run(b, status, output, sizeof(output)), 0);
