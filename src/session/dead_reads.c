@@ -9,7 +9,6 @@
 #include "session/paging.h"
 #include "session/shard.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -253,15 +252,14 @@ static void finish_read(struct shard *s, struct paging_read *read,
     struct dead_read *d = container_of(read, struct dead_read, read);
 
     r->reading--;
-    if (result->error != 0 && result->error != -EBADMSG) {
+    if (result->error != 0) {
         try_again_later(r, d, result->error);
         return;
     }
     d->done = true;
-    if (result->error == 0) {
-        d->message = result->messages[0];
+    d->message = result->messages[0];
+    if (d->message != NULL)
         r->last_body_size = d->message->body_size;
-    }
     dead_reads_go_on(s);
 }
 

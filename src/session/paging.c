@@ -9,7 +9,6 @@
 #include "session/queue_home.h"
 #include "session/shard.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -324,9 +323,6 @@ struct fetch {
     struct paging_read read;
     struct list_node node;      /* in paging.failed */
     struct queue_handle *queue; /* a reference */
-    struct journal *journal;
-    struct message **singly; /* NULL, or what is read one by one: those that are there so far */
-    uint32_t read_singly;    /* so many */
     uint32_t count;
     struct fetched {
         uint64_t sequence;
@@ -352,31 +348,20 @@ static struct journal *journal_of(struct shard *s, const struct queue_handle *qu
 
 static void finish_fetch(struct shard *s, struct paging_read *read, struct journal_read_result *r);
 
-/* A read of `count` messages of the queue, to be started. */
-static struct fetch *fetch_create(struct queue_handle *queue, struct journal *j,
-                                  const uint64_t *sequences, const struct store_location *locations,
-                                  uint32_t count)
+static void start_fetch(struct queue_handle *queue, struct journal *j, const uint64_t *sequences,
+                        const struct store_location *locations, uint32_t count)
 {
     struct fetch *fetch = memory_alloc(sizeof(*fetch) + count * sizeof(fetch->items[0]));
 
     list_node_init(&fetch->node);
     fetch->queue = queue_handle_ref(queue);
-    fetch->journal = j;
     fetch->read.finish = finish_fetch;
-    fetch->singly = NULL;
-    fetch->read_singly = 0;
     fetch->count = count;
     for (uint32_t i = 0; i < count; i++) {
         fetch->items[i].sequence = sequences[i];
         fetch->items[i].location = locations[i];
     }
-    return fetch;
-}
-
-static void start_fetch(struct queue_handle *queue, struct journal *j, const uint64_t *sequences,
-                        const struct store_location *locations, uint32_t count)
-{
-    journal_read(j, locations, count, &fetch_create(queue, j, sequences, locations, count)->read);
+    journal_read(j, locations, count, &fetch->read);
 }
 
 static void take_in(struct shard *s, struct queue_handle *queue, const uint64_t *sequences,
@@ -420,20 +405,8 @@ void paging_fetch(struct shard *s, struct queue_handle *queue)
     start_fetch(queue, j, sequences, locations, count);
 }
 
-static void fetch_drop_singly(struct fetch *fetch)
-{
-    for (uint32_t i = 0; i < fetch->read_singly; i++) {
-        if (fetch->singly[i] != NULL)
-            message_unref(fetch->singly[i]);
-    }
-    free(fetch->singly);
-    fetch->singly = NULL;
-    fetch->read_singly = 0;
-}
-
 static void fetch_free(struct fetch *fetch)
 {
-    fetch_drop_singly(fetch);
     queue_handle_unref(fetch->queue);
     free(fetch);
 }
@@ -538,64 +511,27 @@ static void take_in_fetched(struct shard *s, const struct fetch *fetch,
     take_in(s, fetch->queue, sequences, messages, fetch->count);
 }
 
-/* One of several messages is damaged: each is read by itself, to find out which. The queue gets
- * them together, for it asks for more as soon as it gets some, and would for those under way. */
-static void read_next_singly(struct fetch *fetch)
+static void drop_fetched(const struct journal_read_result *r)
 {
-    journal_read(fetch->journal, &fetch->items[fetch->read_singly].location, 1, &fetch->read);
-}
-
-/* Returns whether that was the last. */
-static bool finish_single(struct fetch *fetch, struct message *m)
-{
-    fetch->singly[fetch->read_singly++] = m;
-    if (fetch->read_singly == fetch->count)
-        return true;
-    read_next_singly(fetch);
-    return false;
-}
-
-/* Returns whether the fetch is over. */
-static bool finish_damaged(struct shard *s, struct fetch *fetch, struct message *found)
-{
-    struct message **messages;
-
-    if (fetch->singly == NULL) {
-        fetch->singly = memory_alloc_zeroed(fetch->count, sizeof(struct message *));
-        if (fetch->count > 1) {
-            read_next_singly(fetch);
-            return false;
-        }
+    for (uint32_t i = 0; i < r->count; i++) {
+        if (r->messages[i] != NULL)
+            message_unref(r->messages[i]);
     }
-    if (!finish_single(fetch, found))
-        return false;
-    messages = fetch->singly;
-    fetch->singly = NULL;
-    fetch->read_singly = 0;
-    take_in_fetched(s, fetch, messages);
-    free(messages);
-    return true;
 }
 
 static void finish_fetch(struct shard *s, struct paging_read *read, struct journal_read_result *r)
 {
     struct fetch *fetch = container_of(read, struct fetch, read);
-    bool over = true;
 
     if (fetch->queue->queue == NULL) {
-        for (uint32_t i = 0; i < r->count; i++)
-            message_unref(r->messages[i]);
-    } else if (r->error != 0 && r->error != -EBADMSG) {
-        fetch_drop_singly(fetch);
+        drop_fetched(r);
+    } else if (r->error != 0) {
         try_again_later(s, fetch, r->error);
-        over = false;
-    } else if (fetch->singly == NULL && r->error == 0) {
-        take_in_fetched(s, fetch, r->messages);
+        return;
     } else {
-        over = finish_damaged(s, fetch, r->error == 0 ? r->messages[0] : NULL);
+        take_in_fetched(s, fetch, r->messages);
     }
-    if (over)
-        fetch_free(fetch);
+    fetch_free(fetch);
 }
 
 void paging_take_reads(struct shard *s, struct journal *j)

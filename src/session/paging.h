@@ -21,8 +21,8 @@
 struct queue_command;
 struct shard;
 
-/* What a read of a journal ends with. The messages are the caller's; there are none after an error
- * (-EBADMSG: what is there is damaged). */
+/* What a read of a journal ends with. The messages are the caller's, NULL for those that are
+ * damaged; there are none after an error. */
 struct paging_read {
     void (*finish)(struct shard *s, struct paging_read *read, struct journal_read_result *result);
 };

@@ -234,8 +234,8 @@ struct journal_read_result {
     void *token;
     int error; /* 0, or -errno: then there are no messages */
     uint32_t count;
-    struct message **messages; /* one reference each, for the caller; the array is freed by
-                                * journal_read_result_free() */
+    struct message **messages; /* NULL for what is damaged; one reference each, for the caller; the
+                                * array is freed by journal_read_result_free() */
 };
 
 /* A finished read, oldest first. Returns false when there is none. */

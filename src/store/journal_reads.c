@@ -177,6 +177,8 @@ static int read_large(struct journal *j, const struct place *p, uint32_t record_
     return rc == -ERANGE ? -EBADMSG : rc;
 }
 
+/* Of a damaged message there is none afterwards. -EBADMSG: the file system takes what is there for
+ * damaged. */
 static int read_run(struct journal *j, struct read_task *t, uint32_t first, uint32_t count,
                     uint64_t end)
 {
@@ -184,7 +186,9 @@ static int read_run(struct journal *j, struct read_task *t, uint32_t first, uint
     size_t size;
     int rc = read_bytes(j, t->places[first].segment, begin, end - begin, &size);
 
-    for (uint32_t i = first; rc == 0 && i < first + count; i++) {
+    if (rc < 0)
+        return rc;
+    for (uint32_t i = first; i < first + count; i++) {
         uint32_t record_size = 0;
 
         rc = take_message(&t->places[i], j->reader.bytes.data, size, begin, &t->messages[i],
@@ -193,6 +197,23 @@ static int read_run(struct journal *j, struct read_task *t, uint32_t first, uint
         if (rc == -ERANGE)
             rc = i + 1 == first + count ? read_large(j, &t->places[i], record_size, &t->messages[i])
                                         : -EBADMSG;
+        if (rc < 0 && rc != -EBADMSG)
+            return rc;
+    }
+    return 0;
+}
+
+/* Finds out which of a run the file system gives. */
+static int read_each(struct journal *j, struct read_task *t, uint32_t first, uint32_t count)
+{
+    int rc = 0;
+
+    for (uint32_t i = first; rc == 0 && i < first + count; i++) {
+        uint64_t begin = location_offset(t->places[i].location);
+
+        rc = read_run(j, t, i, 1, begin + reach(t->places[i].location));
+        if (rc == -EBADMSG)
+            rc = 0;
     }
     return rc;
 }
@@ -225,6 +246,8 @@ static void read_messages(struct journal *j, struct read_task *t)
         uint32_t n = run_length(t, i, &end);
 
         t->error = read_run(j, t, i, n, end);
+        if (t->error == -EBADMSG)
+            t->error = read_each(j, t, i, n);
         i += n;
     }
     if (t->error != 0) {
