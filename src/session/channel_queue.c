@@ -464,7 +464,9 @@ static void on_deleted(struct channel *ch, const struct queue_command *answer)
         channel_refuse(ch, AMQP_PRECONDITION_FAILED, "queue '%.*s' in vhost '%.*s' not empty",
                        BYTES_ARGS(name), BYTES_ARGS(vhost));
     else
-        channel_answer_committed(ch, &ok, answer->definitions_changed, answer->no_wait);
+        channel_answer_committed(ch, &ok,
+                                 answer->definitions_changed || deletion_is_uncommitted(ch, name),
+                                 answer->no_wait);
 }
 
 void channel_on_queue_answer(struct channel *ch, struct queue_command *answer)

@@ -307,6 +307,37 @@ START_TEST(what_another_has_just_done_is_refused_when_it_cannot_be_committed)
 }
 END_TEST
 
+/* Some find the queue there and are told that it is not when they ask for it. */
+START_TEST(of_many_who_delete_a_queue_at_once_none_is_answered_before_the_commit)
+{
+    enum { ROUNDS = 40, LINKS = 12, SYNC_MS = 30 };
+    amqp_queue_delete_t m = {.queue = amqp_cstring_bytes("queue")};
+    struct broker *b = faults_launch(CONFIG, 4);
+    struct link links[LINKS];
+    struct link_event e;
+    int64_t begin;
+
+    for (int i = 0; i < LINKS; i++)
+        ck_assert(link_open(&links[i], b));
+    for (int round = 0; round < ROUNDS; round++) {
+        faults_set("-");
+        bulk_declare(b, "queue", true);
+        faults_set("td30");
+        begin = now_ms();
+        for (int i = 0; i < LINKS; i++)
+            ck_assert(link_send(&links[(round + i) % LINKS], AMQP_QUEUE_DELETE_METHOD, &m));
+        for (int i = 0; i < LINKS; i++) {
+            ck_assert_int_eq(link_next(&links[i], deadline_ms(), &e), LINK_EVENT);
+            ck_assert_uint_eq(e.method, AMQP_QUEUE_DELETE_OK_METHOD);
+            ck_assert_int_ge(now_ms() - begin, SYNC_MS);
+        }
+    }
+    for (int i = 0; i < LINKS; i++)
+        link_drop(&links[i]);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
 START_TEST(what_was_committed_long_ago_is_answered_while_the_disk_fails)
 {
     amqp_queue_declare_t new = {.queue = amqp_cstring_bytes("new"), .durable = true};
@@ -343,6 +374,7 @@ static Suite *make_suite(void)
                         DEED_COUNT);
     tcase_add_loop_test(tcase, what_another_has_just_done_is_refused_when_it_cannot_be_committed, 0,
                         DEED_COUNT);
+    tcase_add_test(tcase, of_many_who_delete_a_queue_at_once_none_is_answered_before_the_commit);
     tcase_add_test(tcase, what_was_committed_long_ago_is_answered_while_the_disk_fails);
     suite_add_tcase(suite, tcase);
     return suite;
