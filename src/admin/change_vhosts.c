@@ -79,7 +79,7 @@ static void close_connections(const struct api_request *r, struct vhost *v)
     }
 }
 
-/* ---- Deleting: queues and exchanges ---- */
+/* ---- Deleting: queues, exchanges and bindings ---- */
 
 struct queue_batch {
     struct queue_handle *items[A_TURN * 4];
@@ -172,6 +172,18 @@ static void delete_exchanges(struct vhost *v)
     } while (deleted != 0);
 }
 
+/* Those that are left lead from one predeclared exchange to another. */
+static void delete_bindings(struct vhost *v)
+{
+    bool left;
+
+    do {
+        vhost_lock_write(v);
+        left = topology_remove_bindings(v->topology, A_TURN);
+        vhost_unlock(v);
+    } while (left);
+}
+
 /* ---- Deleting ---- */
 
 static bool is_configured(const struct config *c, struct bytes name)
@@ -211,6 +223,7 @@ void api_delete_vhost(const struct api_request *r, struct api_answer *answer)
     close_connections(r, v);
     delete_queues(r, v);
     delete_exchanges(v);
+    delete_bindings(v);
     stop_recording(v);
     if (b->definitions != NULL)
         definitions_remove_vhost(b->definitions, v->name, (struct definitions_done){.call = NULL});

@@ -26,7 +26,7 @@
 #include <string.h>
 
 enum {
-    REASON_SIZE = 640,
+    REASON_SIZE = 1152,
     ORIGIN_SIZE = 512,
     READ_SIZE = 64 * 1024,
 };
@@ -246,6 +246,7 @@ static void import_exchange(struct import *im, const struct definition_record *r
         .auto_delete = r->auto_delete,
         .internal = r->internal,
         .arguments = &r->arguments,
+        .exchanges_max = im->broker->limits->max_exchanges,
     };
     struct exchange_import e = {.vhost = import_vhost_of(im, r, place), .declaration = &d};
 
@@ -267,6 +268,7 @@ static void import_binding(struct import *im, const struct definition_record *r,
         .to_exchange = r->to_exchange,
         .routing_key = r->routing_key,
         .arguments = &r->arguments,
+        .bindings_max = im->broker->limits->max_bindings,
     };
     struct vhost *v = import_vhost_of(im, r, place);
     struct refusal refusal;

@@ -65,6 +65,8 @@ void api_overview(const struct api_request *r, struct api_answer *answer)
     json_object_set_new(o, "handshakes", json_integer(atomic_load(&s->handshake_count)));
     json_object_set_new(o, "handshakes_max", json_integer(s->max_handshakes));
     json_object_set_new(o, "queues", json_integer(atomic_load(&s->queue_count)));
+    json_object_set_new(o, "exchanges", json_integer(atomic_load(&s->vhosts.totals.exchanges)));
+    json_object_set_new(o, "bindings", json_integer(atomic_load(&s->vhosts.totals.bindings)));
     json_object_set_new(o, "alarms", alarms(&b->alarms));
     json_object_set_new(o, "mem_used", json_from_count(system_memory_resident()));
     json_object_set_new(o, "mem_limit", json_from_count(b->alarms.memory_watermark_bytes));

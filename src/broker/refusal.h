@@ -15,7 +15,7 @@ enum refusal_code {
     REFUSAL_RESOURCE_ERROR = 506,
 };
 
-#define REFUSAL_TEXT_SIZE 512
+#define REFUSAL_TEXT_SIZE 1024 /* three names and what is said of them */
 
 struct refusal {
     enum refusal_code code;

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 /* Exchanges that follow changed policies in one go. */
@@ -19,6 +20,7 @@ struct topology {
     struct hash_map bindings;  /* struct binding by identity */
     struct list doomed;        /* exchanges that are being deleted */
     const struct topology_observer *observer;
+    struct topology_totals *totals; /* or NULL */
     struct policy_set policies;
     struct bytes name; /* in the same allocation */
 };
@@ -66,6 +68,30 @@ static struct exchange *find_exchange(const struct topology *t, struct bytes nam
     return n != NULL ? container_of(n, struct exchange, by_name) : NULL;
 }
 
+static void count_exchange_in(struct topology *t)
+{
+    if (t->totals != NULL)
+        atomic_fetch_add_explicit(&t->totals->exchanges, 1, memory_order_relaxed);
+}
+
+static void count_exchange_out(struct topology *t)
+{
+    if (t->totals != NULL)
+        atomic_fetch_sub_explicit(&t->totals->exchanges, 1, memory_order_relaxed);
+}
+
+static void count_binding_in(struct topology *t)
+{
+    if (t->totals != NULL)
+        atomic_fetch_add_explicit(&t->totals->bindings, 1, memory_order_relaxed);
+}
+
+static void count_binding_out(struct topology *t)
+{
+    if (t->totals != NULL)
+        atomic_fetch_sub_explicit(&t->totals->bindings, 1, memory_order_relaxed);
+}
+
 static void set_delays(struct topology *t, struct exchange *e, struct queue_handle *h)
 {
     h->vhost = t->vhost;
@@ -81,9 +107,15 @@ static void add_exchange(struct topology *t, const struct exchange_router *route
     if (delays != NULL)
         set_delays(t, e, delays);
     hash_map_insert(&t->exchanges, &e->by_name, bytes_hash(e->name));
+    count_exchange_in(t);
     raise_epoch(t);
     if (t->observer != NULL)
         t->observer->exchange_added(t->observer->context, e);
+}
+
+void topology_count_in(struct topology *t, struct topology_totals *totals)
+{
+    t->totals = totals;
 }
 
 void topology_observe(struct topology *t, const struct topology_observer *observer)
@@ -141,6 +173,7 @@ static void remove_binding(struct topology *t, struct binding *b)
 
     source->router->remove(source->state, b);
     hash_map_remove(&t->bindings, &b->by_identity);
+    count_binding_out(t);
     list_remove(&b->by_source);
     list_remove(&b->by_destination);
     binding_free(b);
@@ -169,6 +202,7 @@ static void delete_doomed(struct topology *t)
         remove_bindings_to(t, &e->incoming);
         list_remove(&e->doomed);
         hash_map_remove(&t->exchanges, &e->by_name);
+        count_exchange_out(t);
         if (t->observer != NULL)
             t->observer->exchange_removed(t->observer->context, e);
         exchange_free(e);
@@ -207,6 +241,7 @@ static void destroy_queues(struct topology *t)
 
 void topology_destroy(struct topology *t)
 {
+    t->totals = NULL;
     destroy_exchanges(t);
     destroy_queues(t);
     assert(t->bindings.count == 0);
@@ -308,6 +343,18 @@ static int check_new_exchange(const struct topology *t, const struct exchange_de
     return 0;
 }
 
+static int check_exchange_limit(const struct topology *t, const struct exchange_declaration *d,
+                                struct refusal *r)
+{
+    if (d->exchanges_max == 0 || t->totals == NULL ||
+        atomic_load_explicit(&t->totals->exchanges, memory_order_relaxed) < d->exchanges_max)
+        return 0;
+    return refuse(r, REFUSAL_PRECONDITION_FAILED,
+                  "cannot declare exchange '%.*s' in vhost '%.*s': the limit of %" PRIu32
+                  " exchanges is reached (limits.max_exchanges)",
+                  BYTES_ARGS(d->name), BYTES_ARGS(t->name), d->exchanges_max);
+}
+
 static int make_delays(const struct exchange_declaration *d, struct queue_handle **delays,
                        struct refusal *r)
 {
@@ -344,6 +391,8 @@ int topology_declare_exchange(struct topology *t, const struct exchange_declarat
 
     assert(router != NULL);
     rc = check_new_exchange(t, d, router, r);
+    if (rc == 0)
+        rc = check_exchange_limit(t, d, r);
     if (rc == 0 && router == &exchange_delayed && d->delays != NULL)
         rc = make_delays(d, &delays, r);
     if (rc == 0)
@@ -443,8 +492,22 @@ static void add_binding(struct topology *t, const struct binding_ends *ends,
     list_append(&ends->source->bindings, &b->by_source);
     list_append(incoming, &b->by_destination);
     hash_map_insert(&t->bindings, &b->by_identity, binding_identity_hash(i));
+    count_binding_in(t);
     ends->source->router->add(ends->source->state, b);
     raise_epoch(t);
+}
+
+static int check_binding_limit(const struct topology *t, const struct binding_declaration *b,
+                               struct refusal *r)
+{
+    if (b->bindings_max == 0 || t->totals == NULL ||
+        atomic_load_explicit(&t->totals->bindings, memory_order_relaxed) < b->bindings_max)
+        return 0;
+    return refuse(r, REFUSAL_PRECONDITION_FAILED,
+                  "cannot bind %s '%.*s' to exchange '%.*s' in vhost '%.*s': the limit of %" PRIu32
+                  " bindings is reached (limits.max_bindings)",
+                  b->to_exchange ? "exchange" : "queue", BYTES_ARGS(b->destination),
+                  BYTES_ARGS(b->source), BYTES_ARGS(t->name), b->bindings_max);
 }
 
 static bool ends_are_durable(const struct binding_ends *ends)
@@ -488,6 +551,11 @@ int topology_bind(struct topology *t, const struct binding_declaration *b, struc
         binding_arguments_free(arguments);
         return 0;
     }
+    rc = check_binding_limit(t, b, r);
+    if (rc < 0) {
+        binding_arguments_free(arguments);
+        return rc;
+    }
     add_binding(t, &ends, &identity, arguments);
     if (t->observer != NULL)
         t->observer->binding_added(t->observer->context, b, ends_are_durable(&ends));
@@ -528,6 +596,17 @@ int topology_unbind(struct topology *t, const struct binding_declaration *b, str
     delete_doomed(t);
     raise_epoch(t);
     return 0;
+}
+
+bool topology_remove_bindings(struct topology *t, size_t count)
+{
+    struct hash_node *n;
+
+    while (count-- != 0 && (n = hash_map_first(&t->bindings)) != NULL)
+        remove_binding(t, container_of(n, struct binding, by_identity));
+    delete_doomed(t);
+    raise_epoch(t);
+    return t->bindings.count != 0;
 }
 
 /* Policies */

@@ -87,6 +87,17 @@ struct topology *topology_create(struct bytes name, void *vhost);
 void topology_destroy(struct topology *t);
 struct bytes topology_name(const struct topology *t);
 
+/* What several topologies hold together: of the exchanges without the predeclared ones, of the
+ * bindings without those of the default exchange. Any thread. */
+struct topology_totals {
+    atomic_uint exchanges;
+    atomic_uint bindings;
+};
+
+/* Has what is declared from now on counted in `totals` (borrowed), until it goes; not by
+ * topology_destroy(). Before anything is declared. */
+void topology_count_in(struct topology *t, struct topology_totals *totals);
+
 /* Who is told of every change, while it is made and under the lock that it is made under: so the
  * order of the calls is the order of the changes, whatever worker makes them. Removing an exchange
  * or a queue takes its bindings with it without a call for each. */
@@ -131,12 +142,13 @@ struct exchange_declaration {
     bool auto_delete;
     bool internal;
     const struct table *arguments;     /* or NULL */
+    uint32_t exchanges_max;            /* with so many in the totals it is refused; 0: never */
     const struct delays_maker *delays; /* asked for a new delayed exchange; NULL: delays nothing */
 };
 
 /* exchange.declare as RabbitMQ does it: passive, reserved names, unknown types, equivalence with
- * what is there. Returns 0 or -EPROTO with `r` filled. Whether the declaration would create the
- * exchange can be asked first with topology_find_exchange. */
+ * what is there; and the limit. Returns 0 or -EPROTO with `r` filled. Whether the declaration would
+ * create the exchange can be asked first with topology_find_exchange. */
 int topology_declare_exchange(struct topology *t, const struct exchange_declaration *d,
                               struct refusal *r);
 
@@ -166,15 +178,21 @@ struct binding_declaration {
     bool to_exchange; /* the destination is an exchange, else a queue */
     struct bytes routing_key;
     const struct table *arguments; /* or NULL */
+    uint32_t bindings_max;         /* with so many in the totals it is refused; 0: never */
     uint64_t connection; /* for the 405 on another connection's exclusive queue; 0 = the broker */
 };
 
 /* queue.bind, exchange.bind: binding twice is one binding. Returns 0 or -EPROTO with `r` filled
- * (404 for missing ends, 403 for the default exchange, 405, 406 for arguments). */
+ * (404 for missing ends, 403 for the default exchange, 405, 406 for arguments and the limit). */
 int topology_bind(struct topology *t, const struct binding_declaration *b, struct refusal *r);
 
 /* queue.unbind, exchange.unbind: what is not bound, or not there, is no error. */
 int topology_unbind(struct topology *t, const struct binding_declaration *b, struct refusal *r);
+
+/* Removes about so many bindings, of any kind, and tells no observer of them. Returns whether some
+ * are left. For a virtual host that is deleted: those between predeclared exchanges go with nothing
+ * else. */
+bool topology_remove_bindings(struct topology *t, size_t count);
 
 /* The properties that an exchange may route by. */
 enum route_property {

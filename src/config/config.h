@@ -118,6 +118,8 @@ struct config_limits {
     uint32_t handshake_frame_max;         /* until the login is over; frame_max bounds it */
     uint16_t heartbeat_s;                 /* of tune; 0: none */
     uint32_t max_queues;                  /* in the whole broker */
+    uint32_t max_exchanges;               /* likewise, beside the predeclared ones */
+    uint32_t max_bindings;                /* likewise, without those of the default exchange */
     uint32_t max_consumers_per_channel;
     uint32_t consumer_timeout_ms; /* 0: none */
     uint32_t max_message_size_bytes;

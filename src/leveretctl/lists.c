@@ -395,6 +395,8 @@ static const struct {
     {"handshakes", "Connections without a login"},
     {"handshakes_max", "Those at most"},
     {"queues", "Queues"},
+    {"exchanges", "Exchanges beside the predeclared"},
+    {"bindings", "Bindings"},
     {"alarms", "Alarms"},
     {"mem_used", "Memory used (bytes)"},
     {"mem_limit", "Memory high watermark (bytes)"},

@@ -20,6 +20,8 @@ void vhost_registry_init(struct vhost_registry *r)
     lock_init(&r->lock);
     hash_map_init(&r->by_name);
     hash_map_init(&r->deleted);
+    atomic_init(&r->totals.exchanges, 0);
+    atomic_init(&r->totals.bindings, 0);
 }
 
 static void free_all(struct hash_map *m)
@@ -68,13 +70,14 @@ struct vhost *vhost_find(struct vhost_registry *r, struct bytes name)
     return v;
 }
 
-static struct vhost *vhost_create(struct bytes name)
+static struct vhost *vhost_create(struct vhost_registry *r, struct bytes name)
 {
     struct vhost *v = memory_alloc_zeroed(1, sizeof(*v));
 
     v->name = bytes_from_string(bytes_to_string(name));
     lock_init(&v->lock);
     v->topology = topology_create(name, v);
+    topology_count_in(v->topology, &r->totals);
     atomic_init(&v->max_connections, -1);
     atomic_init(&v->max_queues, -1);
     atomic_init(&v->connection_count, 0);
@@ -99,7 +102,7 @@ struct vhost *vhost_ensure_prepared(struct vhost_registry *r, struct bytes name,
     v = find_locked(r, name);
     *made = v == NULL;
     if (v == NULL) {
-        v = vhost_create(name);
+        v = vhost_create(r, name);
         if (prepare != NULL)
             prepare(v, context);
         hash_map_insert(&r->by_name, &v->by_name, bytes_hash(name));

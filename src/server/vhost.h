@@ -31,6 +31,7 @@ struct vhost_registry {
     pthread_rwlock_t lock;
     struct hash_map by_name;
     struct hash_map deleted; /* those too live until the broker ends: queues and routes name them */
+    struct topology_totals totals; /* of them all */
 };
 
 void vhost_registry_init(struct vhost_registry *r);

@@ -70,6 +70,7 @@ static int declare(struct channel *ch, const struct amqp_exchange_declare *m,
         .auto_delete = m->auto_delete,
         .internal = m->internal,
         .arguments = arguments,
+        .exchanges_max = ch->shard->broker->limits->max_exchanges,
     };
     struct refusal r;
     uint64_t before;
@@ -140,6 +141,7 @@ static int change_binding(struct channel *ch, struct binding_declaration *b, boo
     int rc;
 
     b->connection = ch->connection->id;
+    b->bindings_max = ch->shard->broker->limits->max_bindings;
     vhost_lock_write(vhost);
     before = definition_changes_of(vhost);
     rc = bind ? topology_bind(vhost->topology, b, &r) : topology_unbind(vhost->topology, b, &r);

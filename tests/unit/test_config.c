@@ -184,6 +184,8 @@ START_TEST(every_scalar_key_reaches_its_field)
                               "  handshake_frame_max: 5KiB\n"
                               "  heartbeat_s: 0\n"
                               "  max_queues: 105\n"
+                              "  max_exchanges: 110\n"
+                              "  max_bindings: 111\n"
                               "  max_consumers_per_channel: 106\n"
                               "  consumer_timeout_ms: 109\n"
                               "  max_message_size: 3 MiB\n"
@@ -220,6 +222,8 @@ START_TEST(every_scalar_key_reaches_its_field)
     ck_assert_uint_eq(c->limits.handshake_frame_max, 5120);
     ck_assert_uint_eq(c->limits.heartbeat_s, 0);
     ck_assert_uint_eq(c->limits.max_queues, 105);
+    ck_assert_uint_eq(c->limits.max_exchanges, 110);
+    ck_assert_uint_eq(c->limits.max_bindings, 111);
     ck_assert_uint_eq(c->limits.max_consumers_per_channel, 106);
     ck_assert_uint_eq(c->limits.consumer_timeout_ms, 109);
     ck_assert_uint_eq(c->limits.max_message_size_bytes, 3 * 1024 * 1024);

@@ -889,6 +889,117 @@ START_TEST(topology_agrees_with_a_plain_model)
 }
 END_TEST
 
+/* Counts and limits */
+
+static int try_bind(struct world *w, const char *source, const char *destination, const char *key,
+                    uint32_t max)
+{
+    struct binding_declaration b = binding_of(w, source, destination, key, NULL);
+
+    b.bindings_max = max;
+    return topology_bind(w->topology, &b, &w->refusal);
+}
+
+static int try_declare_below(struct world *w, const char *name, const char *options, uint32_t max)
+{
+    struct exchange_declaration d = declaration(w, name, "fanout", options);
+
+    d.exchanges_max = max;
+    return topology_declare_exchange(w->topology, &d, &w->refusal);
+}
+
+static void expect_totals(const struct topology_totals *t, unsigned exchanges, unsigned bindings)
+{
+    ck_assert_uint_eq(atomic_load(&t->exchanges), exchanges);
+    ck_assert_uint_eq(atomic_load(&t->bindings), bindings);
+}
+
+START_TEST(what_several_topologies_hold_is_counted_and_limited_together)
+{
+    struct topology_totals totals = {.exchanges = 0};
+    struct world a;
+    struct world b;
+
+    world_begin(&a);
+    world_begin(&b);
+    topology_count_in(a.topology, &totals);
+    topology_count_in(b.topology, &totals);
+    add_queue(&a, "q");
+    add_queue(&b, "q");
+    expect_totals(&totals, 0, 0);
+    declare(&a, "x", "fanout", NULL);
+    declare(&b, "goes", "fanout", "auto_delete");
+    bind(&b, "goes", "q", "", NULL);
+    expect_totals(&totals, 2, 1);
+
+    expect_refusal(&a, try_declare_below(&a, "y", NULL, 2), REFUSAL_PRECONDITION_FAILED,
+                   "cannot declare exchange 'y' in vhost '/': the limit of 2 exchanges is reached "
+                   "(limits.max_exchanges)");
+    ck_assert_int_eq(try_declare_below(&a, "x", NULL, 2), 0);
+    ck_assert_int_eq(try_declare_below(&a, "x", "passive", 2), 0);
+    expect_refusal(&a, try_bind(&a, "x", "q", "k", 1), REFUSAL_PRECONDITION_FAILED,
+                   "cannot bind queue 'q' to exchange 'x' in vhost '/': the limit of 1 bindings is "
+                   "reached (limits.max_bindings)");
+    ck_assert_int_eq(try_bind(&b, "goes", "q", "", 1), 0);
+    expect_totals(&totals, 2, 1);
+
+    remove_queue(&b, "q");
+    expect_totals(&totals, 1, 0);
+    ck_assert_int_eq(try_declare_below(&a, "y", NULL, 2), 0);
+    ck_assert_int_eq(try_bind(&a, "x", "q", "k", 1), 0);
+    bind(&a, "x", "x:y", "k", NULL);
+    bind(&a, "amq.direct", "x:y", "k", NULL);
+    expect_totals(&totals, 2, 3);
+    delete_exchange(&a, "y");
+    expect_totals(&totals, 1, 1);
+    unbind(&a, "x", "q", "k", NULL);
+    expect_totals(&totals, 1, 0);
+    world_end(&a);
+    world_end(&b);
+}
+END_TEST
+
+START_TEST(bindings_of_a_deleted_virtual_host_are_removed_in_pieces)
+{
+    struct topology_totals totals = {.exchanges = 0};
+    struct world w;
+
+    world_begin(&w);
+    topology_count_in(w.topology, &totals);
+    declare(&w, "goes", "fanout", "auto_delete");
+    bind(&w, "goes", "x:amq.fanout", "", NULL);
+    bind(&w, "amq.direct", "x:amq.fanout", "a", NULL);
+    bind(&w, "amq.direct", "x:amq.fanout", "b", NULL);
+    ck_assert(topology_remove_bindings(w.topology, 2));
+    ck_assert(!topology_remove_bindings(w.topology, 2));
+    ck_assert(!topology_remove_bindings(w.topology, 2));
+    expect_totals(&totals, 0, 0);
+    world_end(&w);
+}
+END_TEST
+
+START_TEST(refusal_of_the_longest_names_ends_with_the_key)
+{
+    static const char END[] = "(limits.max_bindings)";
+    struct topology_totals totals = {.exchanges = 0};
+    char name[256];
+    struct world w;
+
+    world_begin(&w);
+    topology_destroy(w.topology);
+    memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    w.topology = topology_create(text(name), &w);
+    topology_count_in(w.topology, &totals);
+    declare(&w, name, "fanout", NULL);
+    add_queue(&w, name);
+    bind(&w, name, name, "", NULL);
+    ck_assert_int_lt(try_bind(&w, name, name, "k", 1), 0);
+    ck_assert_str_eq(w.refusal.text + strlen(w.refusal.text) - strlen(END), END);
+    world_end(&w);
+}
+END_TEST
+
 UNIT_MAIN("topology", predeclared_exchanges_are_there, declared_exchange_is_as_asked_for,
           declarations_are_refused_in_rabbitmqs_words, equal_redeclaration_is_fine,
           deletions_are_refused_in_rabbitmqs_words, unused_is_what_no_binding_leads_from,
@@ -902,4 +1013,7 @@ UNIT_MAIN("topology", predeclared_exchanges_are_there, declared_exchange_is_as_a
           removed_queue_takes_its_bindings, epoch_rises_with_every_change_that_may_alter_a_route,
           walks_visit_all_until_they_are_stopped, idle_queue_with_a_binding_is_small,
           nothing_is_kept_of_what_went, destroying_visits_each_thing_once,
-          handle_outlives_the_topology, topology_agrees_with_a_plain_model)
+          handle_outlives_the_topology, topology_agrees_with_a_plain_model,
+          what_several_topologies_hold_is_counted_and_limited_together,
+          bindings_of_a_deleted_virtual_host_are_removed_in_pieces,
+          refusal_of_the_longest_names_ends_with_the_key)

@@ -263,6 +263,7 @@ END_TEST
 
 START_TEST(status_tells_what_runs)
 {
+    struct channel *ch = connect_channel();
     char line[64];
 
     SKIP_WITH_ORACLE("leveretctl is leveret's");
@@ -272,6 +273,14 @@ START_TEST(status_tells_what_runs)
     snprintf(line, sizeof(line), "Listeners: 127.0.0.1:%u\n", broker_port(test_broker()));
     ck_assert_ptr_nonnull(strstr(output, line));
     ck_assert_ptr_nonnull(strstr(output, "Alarms: none\n"));
+
+    declare_queue(ch, "q", 0, NO_ARGS);
+    declare_exchange(ch, "x", "direct", 0, NO_ARGS);
+    bind_queue(ch, "q", "x", "k", NO_ARGS);
+    bind_exchange(ch, "x", "amq.fanout", "", NO_ARGS);
+    ck_assert_int_eq(ctl("status"), 0);
+    ck_assert_ptr_nonnull(strstr(output, "\nExchanges beside the predeclared: 1\n"
+                                         "Bindings: 2\n"));
 }
 END_TEST
 

@@ -17,6 +17,8 @@
 enum {
     MAX_CHANNELS = 2047,
     MAX_QUEUES = 300,
+    MAX_EXCHANGES = 300,
+    MAX_BINDINGS = 1000,
     MAX_MESSAGE_SIZE = 16 * 1024 * 1024,
 };
 
@@ -30,7 +32,9 @@ static const char ATTACKED_CONFIG[] =
     "workers: @WORKERS@\n"
     "limits:\n"
     "  handshake_timeout_ms: 2000\n"
-    "  max_queues: 300\n";
+    "  max_queues: 300\n"
+    "  max_exchanges: 300\n"
+    "  max_bindings: 1000\n";
 
 /* ---- The others, and the bounds ---- */
 
@@ -274,7 +278,7 @@ START_TEST(connections_that_come_and_go_leave_nothing)
 }
 END_TEST
 
-/* ---- Channels, queues ---- */
+/* ---- Channels, queues, exchanges, bindings ---- */
 
 START_TEST(all_channels_there_may_be_cost_little)
 {
@@ -373,6 +377,96 @@ START_TEST(flood_of_queues_ends_at_the_limit)
         ck_assert_int_lt(now_ms(), end);
         expect_channel_error(ch, 406, "PRECONDITION_FAILED - cannot declare queue 'room' *");
     }
+}
+END_TEST
+
+static void send_declare_of_exchange(struct raw *peer, unsigned channel, const char *name)
+{
+    struct raw_bytes b = {.size = 0};
+
+    put_u16(&b, 0);
+    put_short_string(&b, name);
+    put_short_string(&b, "topic");
+    put_u8(&b, 16); /* no-wait */
+    put_u32(&b, 0);
+    raw_send_method(peer, channel, AMQP_EXCHANGE_DECLARE_METHOD, &b);
+}
+
+START_TEST(flood_of_exchanges_ends_at_the_limit)
+{
+    struct raw *peer;
+    char name[32];
+
+    SKIP_WITH_ORACLE("its limits are others");
+    attack_begins();
+    peer = raw_connect(test_broker());
+    raw_handshake(peer);
+    raw_open_channel(peer, 1);
+    for (int i = 0; i < 10 * MAX_EXCHANGES; i++) {
+        snprintf(name, sizeof(name), "flood-%d", i);
+        send_declare_of_exchange(peer, 1, name);
+        if (i % 100 == 0)
+            witness_work(&others, 1);
+    }
+    raw_expect_channel_error(peer, 1, 406,
+                             "PRECONDITION_FAILED - cannot declare exchange 'flood-300' in vhost "
+                             "'/': the limit of 300 exchanges is reached (limits.max_exchanges)",
+                             AMQP_EXCHANGE_DECLARE_METHOD);
+    witness_work(&others, 10);
+    witness_was_served(&others, 5);
+    memory_grew_by_less_than(8 * 1024);
+    raw_close(peer);
+    for (int i = 0; i < MAX_EXCHANGES; i++) {
+        snprintf(name, sizeof(name), "flood-%d", i);
+        delete_exchange(others.channel, name, 0);
+    }
+    declare_exchange(others.channel, "room", "topic", 0, NO_ARGS);
+}
+END_TEST
+
+static void send_bind(struct raw *peer, unsigned channel, const char *queue, const char *key)
+{
+    struct raw_bytes b = {.size = 0};
+
+    put_u16(&b, 0);
+    put_short_string(&b, queue);
+    put_short_string(&b, "amq.topic");
+    put_short_string(&b, key);
+    put_u8(&b, 1); /* no-wait */
+    put_u32(&b, 0);
+    raw_send_method(peer, channel, AMQP_QUEUE_BIND_METHOD, &b);
+}
+
+START_TEST(flood_of_bindings_ends_at_the_limit)
+{
+    struct raw *peer;
+    char key[64];
+
+    SKIP_WITH_ORACLE("its limits are others");
+    attack_begins();
+    peer = raw_connect(test_broker());
+    raw_handshake(peer);
+    raw_open_channel(peer, 1);
+    send_declare(peer, 1, "flooded");
+    for (int i = 0; i < 10 * MAX_BINDINGS; i++) {
+        snprintf(key, sizeof(key), "%d.*.%d.#.%d.*.#", i, i % 7, i * 3);
+        send_bind(peer, 1, "flooded", key);
+        if (i % 100 == 0)
+            witness_work(&others, 1);
+    }
+    raw_expect_channel_error(peer, 1, 406,
+                             "PRECONDITION_FAILED - cannot bind queue 'flooded' to exchange "
+                             "'amq.topic' in vhost '/': the limit of 1000 bindings is reached "
+                             "(limits.max_bindings)",
+                             AMQP_QUEUE_BIND_METHOD);
+    witness_work(&others, 10);
+    witness_was_served(&others, 5);
+    memory_grew_by_less_than(8 * 1024);
+    /* They go with the queue, which goes with its connection. */
+    raw_close(peer);
+    await_queue_gone(others.channel, "flooded");
+    declare_queue(others.channel, "room", EXCLUSIVE, NO_ARGS);
+    bind_queue(others.channel, "room", "amq.topic", "#", NO_ARGS);
 }
 END_TEST
 
@@ -646,6 +740,8 @@ static Suite *make_suite(void)
     tcase_add_test(t, all_channels_there_may_be_cost_little);
     tcase_add_test(t, channels_that_come_and_go_leave_nothing);
     tcase_add_test(t, flood_of_queues_ends_at_the_limit);
+    tcase_add_test(t, flood_of_exchanges_ends_at_the_limit);
+    tcase_add_test(t, flood_of_bindings_ends_at_the_limit);
     tcase_add_test(t, bodies_that_do_not_come_take_no_memory);
     tcase_add_test(t, body_beyond_what_was_announced_ends_the_connection);
     tcase_add_test(t, bottomless_tables_are_refused);

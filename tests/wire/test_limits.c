@@ -10,6 +10,8 @@ enum {
     MAX_CONNECTIONS = 24,
     MAX_CHANNELS = 4,
     MAX_QUEUES = 10,
+    MAX_EXCHANGES = 4,
+    MAX_BINDINGS = 5,
     MAX_CONSUMERS = 3,
 };
 
@@ -23,6 +25,8 @@ static const char LIMITS_CONFIG[] = "listeners:\n"
                                     "  handshake_frame_max: 4KiB\n"
                                     "  heartbeat_s: 7\n"
                                     "  max_queues: 10\n"
+                                    "  max_exchanges: 4\n"
+                                    "  max_bindings: 5\n"
                                     "  max_consumers_per_channel: 3\n"
                                     "  max_message_size: 1000\n"
                                     "  max_header_table_size: 1KiB\n"
@@ -252,6 +256,256 @@ START_TEST(a_long_name_leaves_room_for_the_limits_key)
 }
 END_TEST
 
+/* ---- Exchanges and bindings ---- */
+
+static void declare_exchanges(struct channel *ch, int flags)
+{
+    char name[16];
+
+    for (int i = 0; i < MAX_EXCHANGES; i++) {
+        snprintf(name, sizeof(name), "x%d", i);
+        declare_exchange(ch, name, "direct", flags, NO_ARGS);
+    }
+}
+
+static void expect_no_exchange_more(struct channel *ch)
+{
+    send_exchange_declare(ch, "extra", "direct", 0, NO_ARGS);
+    expect_channel_error(ch, 406,
+                         "PRECONDITION_FAILED - cannot declare exchange 'extra' in vhost '/': the "
+                         "limit of 4 exchanges is reached (limits.max_exchanges)");
+    reopen_channel(ch);
+}
+
+START_TEST(exchanges_beyond_the_limit_are_refused)
+{
+    struct channel *ch = connect_channel();
+
+    SKIP_WITH_ORACLE("its limits are others");
+    declare_exchanges(ch, 0);
+    expect_no_exchange_more(ch);
+    declare_exchange(ch, "x0", "direct", 0, NO_ARGS); /* is there already */
+    declare_exchange(ch, "amq.direct", "direct", DURABLE, NO_ARGS);
+    send_exchange_declare(ch, "x0", "fanout", 0, NO_ARGS);
+    expect_channel_error(ch, 406, "PRECONDITION_FAILED - inequivalent arg 'type' *");
+    reopen_channel(ch);
+    delete_exchange(ch, "x0", 0);
+    declare_exchange(ch, "extra", "direct", 0, NO_ARGS);
+    delete_exchange(ch, "extra", 0);
+
+    /* One that deletes itself goes with the queue that it led to. */
+    declare_exchange(ch, "x0", "fanout", AUTO_DELETE, NO_ARGS);
+    declare_queue(ch, "q", 0, NO_ARGS);
+    bind_queue(ch, "q", "x0", "", NO_ARGS);
+    expect_no_exchange_more(ch);
+    delete_queue(ch, "q", 0);
+    declare_exchange(ch, "x0", "direct", 0, NO_ARGS);
+    expect_no_exchange_more(ch);
+}
+END_TEST
+
+static void bind_all(struct channel *ch, const char *queue, const char *exchange)
+{
+    char key[16];
+
+    for (int i = 0; i < MAX_BINDINGS; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        bind_queue(ch, queue, exchange, key, NO_ARGS);
+    }
+}
+
+static void expect_no_binding_more(struct channel *ch)
+{
+    send_queue_bind(ch, "q", "amq.direct", "extra", 0, NO_ARGS);
+    expect_channel_error(ch, 406,
+                         "PRECONDITION_FAILED - cannot bind queue 'q' to exchange 'amq.direct' in "
+                         "vhost '/': the limit of 5 bindings is reached (limits.max_bindings)");
+    reopen_channel(ch);
+    send_exchange_bind(ch, "amq.fanout", "amq.direct", "extra", 0, NO_ARGS);
+    expect_channel_error(ch, 406,
+                         "PRECONDITION_FAILED - cannot bind exchange 'amq.fanout' to exchange "
+                         "'amq.direct' in vhost '/': the limit of 5 bindings is reached "
+                         "(limits.max_bindings)");
+    reopen_channel(ch);
+}
+
+START_TEST(bindings_beyond_the_limit_are_refused)
+{
+    struct channel *ch = connect_channel();
+    struct client *owner = connect_client();
+    struct channel *owned = open_channel(owner);
+
+    SKIP_WITH_ORACLE("its limits are others");
+    declare_queue(ch, "q", 0, NO_ARGS);
+    bind_all(ch, "q", "amq.direct");
+    expect_no_binding_more(ch);
+    bind_queue(ch, "q", "amq.direct", "k0", NO_ARGS); /* is there already */
+    unbind_queue(ch, "q", "amq.direct", "k0", NO_ARGS);
+    unbind_queue(ch, "q", "amq.direct", "k0", NO_ARGS);
+    bind_exchange(ch, "amq.fanout", "amq.direct", "k", NO_ARGS);
+    expect_no_binding_more(ch);
+    unbind_exchange(ch, "amq.fanout", "amq.direct", "k", NO_ARGS);
+
+    /* They go with the queue, with the exchange at either end, and with a queue's connection. */
+    delete_queue(ch, "q", 0);
+    declare_queue(ch, "q", 0, NO_ARGS);
+    declare_exchange(ch, "x", "direct", 0, NO_ARGS);
+    bind_all(ch, "q", "x");
+    expect_no_binding_more(ch);
+    delete_exchange(ch, "x", 0);
+    declare_exchange(ch, "x", "direct", 0, NO_ARGS);
+    for (int i = 0; i < MAX_BINDINGS; i++)
+        bind_exchange(ch, "x", "amq.topic", (const char *[]){"a", "b", "c", "d", "e"}[i], NO_ARGS);
+    expect_no_binding_more(ch);
+    delete_exchange(ch, "x", 0);
+    declare_queue(owned, "owned", EXCLUSIVE, NO_ARGS);
+    bind_all(owned, "owned", "amq.direct");
+    expect_no_binding_more(ch);
+    close_client(owner);
+    await_queue_gone(ch, "owned");
+    bind_all(ch, "q", "amq.direct");
+    expect_no_binding_more(ch);
+}
+END_TEST
+
+/* Runs `leveretctl WORDS` on the shared broker. */
+static void ctl(const struct broker *b, char *const words[])
+{
+    char output[4096];
+
+    ck_assert_msg(leveretctl_run(b, words, output, sizeof(output)) == 0, "%s", output);
+}
+
+#define CTL(...) ctl(test_broker(), (char *const[]){__VA_ARGS__, NULL})
+
+START_TEST(what_was_in_a_deleted_virtual_host_counts_no_more)
+{
+    struct channel *ch = connect_channel();
+    struct channel *attic;
+
+    SKIP_WITH_ORACLE("its limits are others");
+    CTL("add_vhost", "attic");
+    CTL("-p", "attic", "set_permissions", "guest", ".*", ".*", ".*");
+    attic = open_channel(connect_client_as("guest", "guest", "attic"));
+    declare_exchanges(attic, 0);
+    declare_queue(attic, "q", 0, NO_ARGS);
+    declare_queue(ch, "q", 0, NO_ARGS);
+    bind_queue(attic, "q", "x0", "k", NO_ARGS);
+    bind_queue(attic, "q", "amq.direct", "k", NO_ARGS);
+    bind_exchange(attic, "x0", "x1", "k", NO_ARGS);
+    bind_exchange(attic, "x0", "amq.direct", "k", NO_ARGS);
+    bind_exchange(attic, "amq.fanout", "amq.direct", "k", NO_ARGS);
+    expect_no_exchange_more(ch);
+    expect_no_binding_more(ch);
+
+    CTL("delete_vhost", "attic");
+    declare_exchanges(ch, 0);
+    bind_all(ch, "q", "x0");
+    expect_no_exchange_more(ch);
+    expect_no_binding_more(ch);
+}
+END_TEST
+
+/* One that is full, and then may have less. */
+static const char FULL_CONFIG[] = "listeners: [{address: 127.0.0.1, port: @PORT@}]\n"
+                                  "workers: @WORKERS@\n"
+                                  "limits: {max_exchanges: 3, max_bindings: 3}\n";
+static const char LOWERED_CONFIG[] = "listeners: [{address: 127.0.0.1, port: @PORT@}]\n"
+                                     "workers: @WORKERS@\n"
+                                     "limits: {max_exchanges: 1, max_bindings: 1}\n"
+                                     "topology:\n"
+                                     "  exchanges: [{name: a}, {name: configured}]\n"
+                                     "  queues: [{name: q}]\n"
+                                     "  bindings:\n"
+                                     "    - {source: amq.direct, destination: q, routing_key: a}\n"
+                                     "    - {source: configured, destination: q}\n";
+static const char DEFINITIONS[] =
+    "{\"exchanges\": [{\"vhost\": \"/\", \"name\": \"a\", \"type\": \"direct\", \"durable\": true},"
+    " {\"vhost\": \"/\", \"name\": \"b\", \"type\": \"direct\", \"durable\": true},"
+    " {\"vhost\": \"/\", \"name\": \"c\", \"type\": \"direct\", \"durable\": true},"
+    " {\"vhost\": \"/\", \"name\": \"d\", \"type\": \"direct\", \"durable\": true}],"
+    " \"queues\": [{\"vhost\": \"/\", \"name\": \"q\", \"durable\": true}],"
+    " \"bindings\": ["
+    "  {\"vhost\": \"/\", \"source\": \"a\", \"destination\": \"q\","
+    "   \"destination_type\": \"queue\", \"routing_key\": \"1\"},"
+    "  {\"vhost\": \"/\", \"source\": \"a\", \"destination\": \"q\","
+    "   \"destination_type\": \"queue\", \"routing_key\": \"2\"},"
+    "  {\"vhost\": \"/\", \"source\": \"a\", \"destination\": \"b\","
+    "   \"destination_type\": \"exchange\", \"routing_key\": \"3\"},"
+    "  {\"vhost\": \"/\", \"source\": \"a\", \"destination\": \"b\","
+    "   \"destination_type\": \"exchange\", \"routing_key\": \"4\"}]}";
+
+static const char *const IMPORTED[] = {
+    "$.exchanges[3]: not imported: cannot declare exchange 'd' in vhost '/': the limit of 3 "
+    "exchanges is reached (limits.max_exchanges)\n",
+    "$.bindings[3]: not imported: cannot bind exchange 'b' to exchange 'a' in vhost '/': the limit "
+    "of 3 bindings is reached (limits.max_bindings)\n",
+    "exchanges: 3 created, 0 updated, 0 unchanged, 1 failed\n",
+    "bindings: 3 created, 0 updated, 0 unchanged, 1 failed\n",
+};
+
+static void import_beyond_the_limits(const struct broker *b)
+{
+    char path[600];
+    char output[4096];
+    char *const words[] = {"import_definitions", path, NULL};
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/beyond.json", scratch_directory());
+    f = fopen(path, "we");
+    ck_assert_ptr_nonnull(f);
+    fputs(DEFINITIONS, f);
+    fclose(f);
+    ck_assert_int_eq(leveretctl_run(b, words, output, sizeof(output)), 1);
+    for (size_t i = 0; i < sizeof(IMPORTED) / sizeof(IMPORTED[0]); i++)
+        ck_assert_msg(strstr(output, IMPORTED[i]) != NULL, "not told: %s in %s", IMPORTED[i],
+                      output);
+}
+
+START_TEST(what_is_there_or_configured_stays_beyond_the_limits)
+{
+    struct broker *b;
+    struct channel *ch;
+
+    SKIP_WITH_ORACLE("its limits are others");
+    b = broker_prepare();
+    broker_launch(b, FULL_CONFIG, 2);
+    ck_assert(broker_log_awaits(b, "is ready"));
+    import_beyond_the_limits(b);
+    ck_assert(broker_end(b));
+
+    broker_launch(b, LOWERED_CONFIG, 2);
+    ck_assert(broker_log_awaits(b, "is ready"));
+    ck_assert(!broker_log_holds(b, "not restored"));
+    ch = open_channel(connect_client_to(b));
+    declare_exchange(ch, "c", "direct", DURABLE | PASSIVE, NO_ARGS);
+    publish_to(ch, "a", "1", "one");
+    publish_to(ch, "a", "2", "two");
+    publish_to(ch, "amq.direct", "a", "three");
+    publish_to(ch, "configured", "", "four");
+    await_message_count(ch, "q", 4);
+    send_exchange_declare(ch, "d", "direct", 0, NO_ARGS);
+    expect_channel_error(ch, 406,
+                         "PRECONDITION_FAILED - cannot declare exchange 'd' in vhost '/': the "
+                         "limit of 1 exchanges is reached (limits.max_exchanges)");
+    reopen_channel(ch);
+    send_queue_bind(ch, "q", "a", "5", 0, NO_ARGS);
+    expect_channel_error(ch, 406,
+                         "PRECONDITION_FAILED - cannot bind queue 'q' to exchange 'a' in vhost "
+                         "'/': the limit of 1 bindings is reached (limits.max_bindings)");
+    reopen_channel(ch);
+    /* Until it is less again. */
+    delete_exchange(ch, "a", 0);
+    delete_exchange(ch, "b", 0);
+    delete_exchange(ch, "c", 0);
+    delete_exchange(ch, "configured", 0);
+    unbind_queue(ch, "q", "amq.direct", "a", NO_ARGS);
+    declare_exchange(ch, "d", "direct", 0, NO_ARGS);
+    bind_queue(ch, "q", "d", "5", NO_ARGS);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
 START_TEST(consumers_beyond_the_limit_are_refused)
 {
     struct channel *ch = connect_channel();
@@ -439,6 +693,10 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, connections_beyond_the_limit_end_and_the_others_live);
     tcase_add_test(tcase, queues_beyond_the_limit_are_refused);
     tcase_add_test(tcase, a_long_name_leaves_room_for_the_limits_key);
+    tcase_add_test(tcase, exchanges_beyond_the_limit_are_refused);
+    tcase_add_test(tcase, bindings_beyond_the_limit_are_refused);
+    tcase_add_test(tcase, what_was_in_a_deleted_virtual_host_counts_no_more);
+    tcase_add_test(tcase, what_is_there_or_configured_stays_beyond_the_limits);
     tcase_add_test(tcase, consumers_beyond_the_limit_are_refused);
     tcase_add_test(tcase, messages_beyond_the_limit_are_refused);
     tcase_add_test(tcase, headers_beyond_the_limit_are_refused);
