@@ -26,6 +26,9 @@
 
 /* How long a peer may take to answer our close, and to take what we still have for it. */
 #define CONNECTION_CLOSE_TIMEOUT_MS 3000
+/* How long a connection that ends waits for what its channels wait for: a disk that fails, or
+ * hangs, must not keep what the peer held from others. */
+#define CONNECTION_ENDING_TIMEOUT_MS 5000
 /* How much before the end of an interval a heartbeat goes, so that it arrives within it. */
 #define HEARTBEAT_EARLY_MS 200
 /* Output beyond which a peer's requests are not read either, in high watermarks. */
@@ -44,6 +47,12 @@ static struct timer_wheel *timers(const struct connection *c)
 static void set_timer(struct connection *c, int64_t in_ms)
 {
     timer_set(timers(c), &c->timer, shard_now_ms(c->shard) + in_ms);
+}
+
+static void set_heartbeat(struct connection *c)
+{
+    if (c->heartbeat_s != 0)
+        set_timer(c, INT64_C(500) * c->heartbeat_s);
 }
 
 static void open_stream(struct stream *stream, struct shard *s, int fd, struct server_listener *at)
@@ -120,8 +129,7 @@ void connection_join(struct connection *c, struct shard *s)
         connection_kill(c);
         return;
     }
-    if (c->heartbeat_s != 0)
-        set_timer(c, INT64_C(500) * c->heartbeat_s);
+    set_heartbeat(c);
     if (c->output.pending_bytes != 0 || c->stream.wants_write)
         connection_touch(c);
 }
@@ -424,14 +432,29 @@ static bool has_parked_channel(const struct connection *c)
     return false;
 }
 
-void connection_on_channel_idle(struct connection *c)
+/* Has the connection end when its channels have worked off what they have, or in time. */
+static void end_later(struct connection *c, enum connection_ending how)
 {
-    if (c->ending == CONNECTION_GOES_ON || c->state != CONNECTION_OPEN || has_parked_channel(c))
+    if (c->ending != CONNECTION_GOES_ON)
         return;
+    c->ending = (uint8_t)how;
+    set_timer(c, CONNECTION_ENDING_TIMEOUT_MS);
+}
+
+static void end_now(struct connection *c)
+{
+    timer_cancel(timers(c), &c->timer);
+    set_heartbeat(c);
     if (c->ending == CONNECTION_ENDS_BY_CLOSE)
         on_close(c);
     else
         connection_kill(c);
+}
+
+void connection_on_channel_idle(struct connection *c)
+{
+    if (c->ending != CONNECTION_GOES_ON && c->state == CONNECTION_OPEN && !has_parked_channel(c))
+        end_now(c);
 }
 
 void connection_on_channel_gone(struct connection *c, struct channel *ch)
@@ -450,7 +473,7 @@ int connection_on_method(struct connection *c, const struct amqp_method *m)
     if (m->id == AMQP_CONNECTION_CLOSE && c->state < CONNECTION_CLOSE_SENT) {
         /* It does not overtake what channels have to wait for. */
         if (has_parked_channel(c))
-            c->ending = CONNECTION_ENDS_BY_CLOSE;
+            end_later(c, CONNECTION_ENDS_BY_CLOSE);
         else
             on_close(c);
         return 0;
@@ -766,8 +789,7 @@ static void read_input(struct connection *c)
     if (n == -EAGAIN)
         return;
     if (n == 0 && c->state == CONNECTION_OPEN && has_parked_channel(c)) {
-        if (c->ending == CONNECTION_GOES_ON)
-            c->ending = CONNECTION_ENDS_BY_EOF;
+        end_later(c, CONNECTION_ENDS_BY_EOF);
         connection_pause_reading(c, READ_PAUSED_BY_END);
         return;
     }
@@ -874,6 +896,11 @@ static void connection_on_timer(struct timer *t)
         connection_kill(c);
         return;
     case CONNECTION_OPEN:
+        if (c->ending != CONNECTION_GOES_ON)
+            end_now(c);
+        else
+            on_heartbeat_timer(c);
+        return;
     case CONNECTION_CLOSE_RECEIVED:
         on_heartbeat_timer(c);
         return;

@@ -246,6 +246,43 @@ START_TEST(a_commit_of_acks_waits_for_the_disk)
 }
 END_TEST
 
+/* Without a word, or with connection.close: what was delivered and not acknowledged is for others.
+ */
+START_TEST(who_goes_while_a_commit_waits_for_the_disk_keeps_nothing)
+{
+    enum { ACKED = 5 };
+    amqp_connection_close_t close = {.reply_code = 200};
+    struct broker *b = start_with_faults(2);
+    struct link_event e;
+    int64_t deadline;
+    struct link l;
+
+    bulk_declare(b, "orders", true);
+    bulk_fill(b, &ORDERS, 0, PART);
+    ck_assert(link_open(&l, b));
+    faults_set("sj5");
+    begin_commit(&l, ACKED);
+    ck_assert(broker_log_awaits(b, "cannot be written"));
+    /* With nothing left to read, the connection ends and is not reset. */
+    while (link_next(&l, 300, &e) == LINK_EVENT)
+        ck_assert_uint_eq(e.method, AMQP_BASIC_DELIVER_METHOD);
+    if (_i == 0)
+        link_drop(&l);
+    else
+        ck_assert_int_eq(amqp_send_method(l.connection, 0, AMQP_CONNECTION_CLOSE_METHOD, &close),
+                         AMQP_STATUS_OK);
+    deadline = now_ms() + 2 * deadline_ms();
+    while (bulk_count(b, "orders") != PART - ACKED)
+        ck_assert_int_lt(now_ms(), deadline);
+    if (_i != 0)
+        link_drop(&l);
+    faults_set("-");
+    ck_assert(broker_log_awaits(b, "takes messages again"));
+    ck_assert_uint_eq(bulk_count(b, "orders"), PART - ACKED);
+    ck_assert(broker_stop(b));
+}
+END_TEST
+
 /* ---- Page segments ---- */
 
 static const char PAGING_CONFIG[] = "listeners:\n"
@@ -580,6 +617,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, a_broken_moment_in_the_middle_of_publishing_loses_nothing_confirmed);
     tcase_add_loop_test(tcase, a_publisher_without_confirms_is_told_that_nothing_is_kept, 0, 2);
     tcase_add_loop_test(tcase, a_commit_of_acks_waits_for_the_disk, 0, 4);
+    tcase_add_loop_test(tcase, who_goes_while_a_commit_waits_for_the_disk_keeps_nothing, 0, 2);
     tcase_add_test(tcase, what_page_segments_do_not_take_stays_in_memory);
     tcase_add_test(tcase, a_directory_that_is_gone_is_told_of);
     tcase_add_loop_test(tcase, nothing_is_confirmed_in_a_directory_that_was_deleted, 0, 2);
