@@ -172,6 +172,12 @@ static void file_path(const struct broker *b, const char *name, char *path, size
     snprintf(path, size, "%s/%s", b->directory, name);
 }
 
+/* A part of the deadline: tests wait for its end. */
+static int handshake_timeout_ms(void)
+{
+    return deadline_ms() / 5;
+}
+
 /* Writes `config` with its variables replaced. */
 static void write_config(const struct broker *b, const char *config, int workers)
 {
@@ -189,6 +195,9 @@ static void write_config(const struct broker *b, const char *config, int workers
         } else if (strncmp(p, "@WORKERS@", 9) == 0) {
             fprintf(f, "%d\nfollow_queues: %s", workers, test_follow_queues ? "true" : "false");
             p += 9;
+        } else if (strncmp(p, "@HANDSHAKE_MS@", 14) == 0) {
+            fprintf(f, "%d", handshake_timeout_ms());
+            p += 14;
         } else {
             fputc(*p++, f);
         }

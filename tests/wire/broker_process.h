@@ -20,9 +20,10 @@ bool broker_is_sanitized(void);
 /* The tests run against an external broker: not leveretd. */
 bool against_oracle(void);
 
-/* Starts leveretd with the YAML text `config` and waits until it listens. The text's `@PORT@` and
- * `@WORKERS@` are replaced: by 0 (an ephemeral port) and by the number of workers that the run
- * is for. Fails the test when it does not come up. The caller stops it. */
+/* Starts leveretd with the YAML text `config` and waits until it listens. The text's `@PORT@`,
+ * `@WORKERS@` and `@HANDSHAKE_MS@` are replaced: by 0 (an ephemeral port), by the number of workers
+ * that the run is for, and by a time for handshakes that is short, and long enough for those that
+ * do not stall. Fails the test when it does not come up. The caller stops it. */
 struct broker *broker_start(const char *config);
 
 /* As broker_start, with a workers number of the caller's choice. */

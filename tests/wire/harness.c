@@ -78,7 +78,7 @@ const char TEST_CONFIG[] =
     "    port: @PORT@\n"
     "workers: @WORKERS@\n"
     "limits:\n"
-    "  handshake_timeout_ms: 2000\n"
+    "  handshake_timeout_ms: @HANDSHAKE_MS@\n"
     "  max_message_size: 1MiB\n"
     "vhosts: [/, other]\n"
     "users:\n"

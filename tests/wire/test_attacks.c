@@ -31,7 +31,7 @@ static const char ATTACKED_CONFIG[] =
     "  - {address: \"unix:%s\"}\n"
     "workers: @WORKERS@\n"
     "limits:\n"
-    "  handshake_timeout_ms: 2000\n"
+    "  handshake_timeout_ms: @HANDSHAKE_MS@\n"
     "  max_queues: 300\n"
     "  max_exchanges: 300\n"
     "  max_bindings: 1000\n";

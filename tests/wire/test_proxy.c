@@ -24,7 +24,7 @@ static const char CONFIG[] =
     "    proxy_protocol: {networks: [10.0.0.0/8, 127.0.0.1]}\n"
     "    tls: {certificate: %s, key: %s}\n"
     "workers: @WORKERS@\n"
-    "limits: {handshake_timeout_ms: 1000}\n"
+    "limits: {handshake_timeout_ms: @HANDSHAKE_MS@}\n"
     "users:\n"
     "  - {name: guest, password: guest, loopback_only: true}\n"
     "permissions:\n"
@@ -142,7 +142,7 @@ START_TEST(half_a_header_ends_at_the_time_out)
     r = raw_connect(broker);
     raw_send(r, "PROXY TCP4 192.0.2.7 ", 21);
     raw_expect_end(r);
-    expect_log("the handshake took longer than 1000 ms");
+    expect_log("the handshake took longer than ");
     stop();
 }
 END_TEST

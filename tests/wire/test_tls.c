@@ -878,7 +878,7 @@ START_TEST(slow_handshakes_end_in_time_and_hold_up_nobody)
     uint8_t hello[4096];
     int64_t begin;
 
-    start_with(SERVER, "limits: {handshake_timeout_ms: 1000}\n");
+    start_with(SERVER, "limits: {handshake_timeout_ms: @HANDSHAKE_MS@}\n");
     t = terms();
     begin = now_ms();
     for (int i = 0; i < SLOW; i++) {
@@ -902,7 +902,7 @@ START_TEST(slow_handshakes_end_in_time_and_hold_up_nobody)
         tls_client_free(slow[i]);
     }
     ck_assert_int_ge(now_ms() - begin, 900);
-    expect_log("the handshake took longer than 1000 ms (limits.handshake_timeout_ms)");
+    expect_log("the handshake took longer than ");
     close_client(ch->client);
     stop();
 }
