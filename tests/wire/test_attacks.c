@@ -444,10 +444,10 @@ START_TEST(flood_of_bindings_ends_at_the_limit)
 
     SKIP_WITH_ORACLE("its limits are others");
     attack_begins();
+    declare_queue(others.channel, "flooded", 0, NO_ARGS);
     peer = raw_connect(test_broker());
     raw_handshake(peer);
     raw_open_channel(peer, 1);
-    send_declare(peer, 1, "flooded");
     for (int i = 0; i < 10 * MAX_BINDINGS; i++) {
         snprintf(key, sizeof(key), "%d.*.%d.#.%d.*.#", i, i % 7, i * 3);
         send_bind(peer, 1, "flooded", key);
@@ -462,9 +462,8 @@ START_TEST(flood_of_bindings_ends_at_the_limit)
     witness_work(&others, 10);
     witness_was_served(&others, 5);
     memory_grew_by_less_than(8 * 1024);
-    /* They go with the queue, which goes with its connection. */
     raw_close(peer);
-    await_queue_gone(others.channel, "flooded");
+    delete_queue(others.channel, "flooded", 0); /* and they with it */
     declare_queue(others.channel, "room", EXCLUSIVE, NO_ARGS);
     bind_queue(others.channel, "room", "amq.topic", "#", NO_ARGS);
 }
