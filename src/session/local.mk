@@ -80,6 +80,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/output.h \
 	src/session/paging.c \
 	src/session/paging.h \
+	src/session/paging_in.c \
+	src/session/paging_in.h \
 	src/session/policy_walk.c \
 	src/session/policy_walk.h \
 	src/session/publish.c \

@@ -12,30 +12,22 @@
 #include "broker/topology.h"
 #include "net/timer_wheel.h"
 #include "session/lost_messages.h"
+#include "session/paging_in.h"
 #include "session/unwritten_pages.h"
 #include "store/journal.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct queue_command;
 struct shard;
-
-/* What a read of a journal ends with. The messages are the caller's, NULL for those that are
- * damaged; there are none after an error. */
-struct paging_read {
-    void (*finish)(struct shard *s, struct paging_read *read, struct journal_read_result *result);
-};
 
 struct paging {
     struct shard *shard;
     struct journal *pages;
     struct journal_queue page_queue; /* stands for all queues in the page segments */
     struct list queues;              /* long ones, by queue_handle.paging */
-    struct list parked;              /* basic.gets that wait for a fetch */
-    struct list failed;              /* fetches to be tried again */
+    struct paging_in in;
     struct timer tick;
-    struct timer retry;
     struct unwritten_pages unwritten;
     struct lost_messages lost;
     int64_t pages_retry_ms; /* when failed page segments are tried again */
@@ -56,30 +48,12 @@ void paging_watch(struct shard *s, struct queue_handle *queue, uint32_t body_siz
 /* The queue is deleted. */
 void paging_forget(struct queue_handle *queue);
 
-/* EFFECT_FETCH: reads what comes next. */
-void paging_fetch(struct shard *s, struct queue_handle *queue);
-
-/* Reads one message of the queue, wherever it is. */
-void paging_read(struct shard *s, const struct queue_handle *queue, struct store_location location,
-                 struct paging_read *read);
-
-/* The message there, with a reference for the caller, when it is not written yet; else NULL. */
-struct message *paging_find_unwritten(struct shard *s, struct store_location location);
-
-/* Hands finished reads of a journal to their queues. */
-void paging_take_reads(struct shard *s, struct journal *j);
-
 /* Whether the location is in the page segments, and releasing a message there. */
 bool paging_owns(struct store_location location);
+/* The location as the page segments have it; one in the journal stays as it is. */
+struct store_location paging_place(struct store_location location);
 /* The number of the segment that it is in, there or in the journal. */
 uint32_t paging_segment(struct store_location location);
 void paging_release(struct shard *s, struct store_location location);
-
-/* A basic.get of a queue whose next message is on disk: asked again when it is here. Takes over the
- * command. */
-void paging_park_get(struct shard *s, const struct queue_command *c);
-
-/* Asks again what waits for the queue: messages have come, or the queue is gone. */
-void paging_ask_parked(struct shard *s, const struct queue_handle *queue);
 
 #endif
