@@ -48,7 +48,7 @@ TESTS += tests/bench/test_allocations
 
 EXTRA_DIST += tests/bench/brokers.py tests/bench/deadlines.py tests/bench/durable.py \
 	tests/bench/frames.py tests/bench/logins.py tests/bench/measures.py tests/bench/policies.py \
-	tests/bench/queues.py tests/bench/run tests/bench/tls.py
+	tests/bench/queues.py tests/bench/quota.py tests/bench/run tests/bench/tls.py
 
 bench: tests/bench/relay$(EXEEXT) tests/bench/relay_feed$(EXEEXT) \
 	tests/bench/sync_floor$(EXEEXT) tests/bench/confirm_floor$(EXEEXT) \
