@@ -68,28 +68,16 @@ static struct exchange *find_exchange(const struct topology *t, struct bytes nam
     return n != NULL ? container_of(n, struct exchange, by_name) : NULL;
 }
 
-static void count_exchange_in(struct topology *t)
+static void count_exchange(struct topology *t, int change)
 {
     if (t->totals != NULL)
-        atomic_fetch_add_explicit(&t->totals->exchanges, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&t->totals->exchanges, (unsigned)change, memory_order_relaxed);
 }
 
-static void count_exchange_out(struct topology *t)
+static void count_binding(struct topology *t, int change)
 {
     if (t->totals != NULL)
-        atomic_fetch_sub_explicit(&t->totals->exchanges, 1, memory_order_relaxed);
-}
-
-static void count_binding_in(struct topology *t)
-{
-    if (t->totals != NULL)
-        atomic_fetch_add_explicit(&t->totals->bindings, 1, memory_order_relaxed);
-}
-
-static void count_binding_out(struct topology *t)
-{
-    if (t->totals != NULL)
-        atomic_fetch_sub_explicit(&t->totals->bindings, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&t->totals->bindings, (unsigned)change, memory_order_relaxed);
 }
 
 static void set_delays(struct topology *t, struct exchange *e, struct queue_handle *h)
@@ -107,7 +95,7 @@ static void add_exchange(struct topology *t, const struct exchange_router *route
     if (delays != NULL)
         set_delays(t, e, delays);
     hash_map_insert(&t->exchanges, &e->by_name, bytes_hash(e->name));
-    count_exchange_in(t);
+    count_exchange(t, 1);
     raise_epoch(t);
     if (t->observer != NULL)
         t->observer->exchange_added(t->observer->context, e);
@@ -173,7 +161,7 @@ static void remove_binding(struct topology *t, struct binding *b)
 
     source->router->remove(source->state, b);
     hash_map_remove(&t->bindings, &b->by_identity);
-    count_binding_out(t);
+    count_binding(t, -1);
     list_remove(&b->by_source);
     list_remove(&b->by_destination);
     binding_free(b);
@@ -202,7 +190,7 @@ static void delete_doomed(struct topology *t)
         remove_bindings_to(t, &e->incoming);
         list_remove(&e->doomed);
         hash_map_remove(&t->exchanges, &e->by_name);
-        count_exchange_out(t);
+        count_exchange(t, -1);
         if (t->observer != NULL)
             t->observer->exchange_removed(t->observer->context, e);
         exchange_free(e);
@@ -492,7 +480,7 @@ static void add_binding(struct topology *t, const struct binding_ends *ends,
     list_append(&ends->source->bindings, &b->by_source);
     list_append(incoming, &b->by_destination);
     hash_map_insert(&t->bindings, &b->by_identity, binding_identity_hash(i));
-    count_binding_in(t);
+    count_binding(t, 1);
     ends->source->router->add(ends->source->state, b);
     raise_epoch(t);
 }
