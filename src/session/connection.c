@@ -7,6 +7,7 @@
 #include "net/tls.h"
 #include "session/broker.h"
 #include "session/channel.h"
+#include "session/connection_heartbeat.h"
 #include "session/connection_place.h"
 #include "session/connection_proxy.h"
 #include "session/direct_reply.h"
@@ -29,8 +30,6 @@
 /* How long a connection that ends waits for what its channels wait for: a disk that fails, or
  * hangs, must not keep what the peer held from others. */
 #define CONNECTION_ENDING_TIMEOUT_MS 5000
-/* How much before the end of an interval a heartbeat goes, so that it arrives within it. */
-#define HEARTBEAT_EARLY_MS 200
 /* Output beyond which a peer's requests are not read either, in high watermarks. */
 #define CONNECTION_OUTPUT_LIMIT_FACTOR 2u
 
@@ -44,15 +43,9 @@ static struct timer_wheel *timers(const struct connection *c)
     return &c->shard->worker->timers;
 }
 
-static void set_timer(struct connection *c, int64_t in_ms)
+void connection_set_timer(struct connection *c, int64_t in_ms)
 {
     timer_set(timers(c), &c->timer, shard_now_ms(c->shard) + in_ms);
-}
-
-static void set_heartbeat(struct connection *c)
-{
-    if (c->heartbeat_s != 0)
-        set_timer(c, INT64_C(500) * c->heartbeat_s);
 }
 
 static void open_stream(struct stream *stream, struct shard *s, int fd, struct server_listener *at)
@@ -100,7 +93,7 @@ void connection_accept(struct shard *s, int fd, const struct socket_address *pee
     timer_init(&c->timer, connection_on_timer);
     connection_join(c, s);
     if (c->state != CONNECTION_DEAD)
-        set_timer(c, s->broker->limits->handshake_timeout_ms);
+        connection_set_timer(c, s->broker->limits->handshake_timeout_ms);
 }
 
 static bool has_id(const struct hash_node *node, const void *key)
@@ -129,7 +122,7 @@ void connection_join(struct connection *c, struct shard *s)
         connection_kill(c);
         return;
     }
-    set_heartbeat(c);
+    connection_heartbeat_begin(c);
     if (c->output.pending_bytes != 0 || c->stream.wants_write)
         connection_touch(c);
 }
@@ -340,7 +333,7 @@ static void start_close(struct connection *c, const struct amqp_error *e)
     connection_send(c, 0, &close);
     c->state = CONNECTION_CLOSE_SENT;
     c->read_paused = 0;
-    set_timer(c, CONNECTION_CLOSE_TIMEOUT_MS);
+    connection_set_timer(c, CONNECTION_CLOSE_TIMEOUT_MS);
 }
 
 int connection_fail_with(struct connection *c, const struct amqp_error *e)
@@ -402,7 +395,7 @@ static void finish_close_by_peer(struct connection *c)
     connection_delete_exclusive_queues(c);
     connection_send(c, 0, &(struct amqp_method){.id = AMQP_CONNECTION_CLOSE_OK});
     c->state = CONNECTION_DRAINING;
-    set_timer(c, CONNECTION_CLOSE_TIMEOUT_MS);
+    connection_set_timer(c, CONNECTION_CLOSE_TIMEOUT_MS);
 }
 
 /* Channels that end at once must not answer while others have not been asked to. */
@@ -438,13 +431,13 @@ static void end_later(struct connection *c, enum connection_ending how)
     if (c->ending != CONNECTION_GOES_ON)
         return;
     c->ending = (uint8_t)how;
-    set_timer(c, CONNECTION_ENDING_TIMEOUT_MS);
+    connection_set_timer(c, CONNECTION_ENDING_TIMEOUT_MS);
 }
 
 static void end_now(struct connection *c)
 {
     timer_cancel(timers(c), &c->timer);
-    set_heartbeat(c);
+    connection_heartbeat_begin(c);
     if (c->ending == CONNECTION_ENDS_BY_CLOSE)
         on_close(c);
     else
@@ -827,58 +820,6 @@ static void connection_on_ready(struct reactor_source *source, uint32_t ready)
 
 /* ---- Time ---- */
 
-static void send_heartbeat(struct connection *c)
-{
-    output_commit(&c->output,
-                  amqp_frame_encode_heartbeat(output_reserve(&c->output, AMQP_FRAME_OVERHEAD)));
-    connection_touch(c);
-}
-
-/* How long the peer has given no sign of life. While its input is not read, what counts is that it
- * takes output. */
-static int64_t silence_ms(const struct connection *c, int64_t now_ms)
-{
-    if ((c->read_paused & READ_PAUSED_BY_OUTPUT) != 0)
-        return now_ms - c->last_write_ms;
-    return c->read_paused == 0 ? now_ms - c->last_read_ms : 0;
-}
-
-static void lose_silent(struct connection *c, int64_t now_ms)
-{
-    char source[CONNECTION_LIMIT_SOURCE_SIZE];
-
-    connection_limit_source(c->heartbeat_s, c->shard->broker->limits->heartbeat_s, "heartbeat_s",
-                            source);
-    connection_lines_log(c->shard, CONNECTION_LINE_SILENT,
-                         "%s: lost: no heartbeat for %" PRId64 " ms, of one each %u s (%s)",
-                         c->peer, silence_ms(c, now_ms), (unsigned)c->heartbeat_s, source);
-    connection_kill(c);
-}
-
-/* Twice an interval: is the peer there, and does it hear of us (AMQP 0-9-1 §4.2.7)? Two intervals
- * of silence and a half one of grace end it. */
-static void on_heartbeat_timer(struct connection *c)
-{
-    int64_t now_ms = shard_now_ms(c->shard);
-    int64_t interval_ms = INT64_C(1000) * c->heartbeat_s;
-    int64_t next_ms;
-
-    if (2 * silence_ms(c, now_ms) >= 5 * interval_ms) {
-        lose_silent(c, now_ms);
-        return;
-    }
-    if (now_ms - c->last_write_ms >= interval_ms - HEARTBEAT_EARLY_MS &&
-        c->output.pending_bytes == 0) {
-        send_heartbeat(c);
-        next_ms = now_ms + interval_ms - HEARTBEAT_EARLY_MS;
-    } else {
-        next_ms = c->last_write_ms + interval_ms - HEARTBEAT_EARLY_MS;
-    }
-    if (next_ms < now_ms + interval_ms / 4)
-        next_ms = now_ms + interval_ms / 4;
-    set_timer(c, next_ms - now_ms);
-}
-
 static void connection_on_timer(struct timer *t)
 {
     struct connection *c = container_of(t, struct connection, timer);
@@ -899,10 +840,10 @@ static void connection_on_timer(struct timer *t)
         if (c->ending != CONNECTION_GOES_ON)
             end_now(c);
         else
-            on_heartbeat_timer(c);
+            connection_heartbeat_turn(c);
         return;
     case CONNECTION_CLOSE_RECEIVED:
-        on_heartbeat_timer(c);
+        connection_heartbeat_turn(c);
         return;
     case CONNECTION_CLOSE_SENT:
     case CONNECTION_DRAINING:

@@ -189,6 +189,10 @@ void connection_force_close(struct connection *c, const char *why);
 /* Closes it because its virtual host was deleted (320). */
 void connection_close_for_deleted_vhost(struct connection *c);
 
+/* Sets the connection's only timer, which is for what its state waits for: in `in_ms`
+ * milliseconds. */
+void connection_set_timer(struct connection *c, int64_t in_ms);
+
 /* The socket is gone or is to go at once. Channels and exclusive queues end. */
 void connection_kill(struct connection *c);
 

@@ -32,6 +32,8 @@ src_session_libleveret_session_a_SOURCES = \
 	src/session/connection.c \
 	src/session/connection.h \
 	src/session/connection_handshake.c \
+	src/session/connection_heartbeat.c \
+	src/session/connection_heartbeat.h \
 	src/session/connection_lines.c \
 	src/session/connection_lines.h \
 	src/session/connection_place.c \
